@@ -1,0 +1,170 @@
+#include "base/json.h"
+
+#include <assert.h>
+#include <math.h>
+
+void json_init(struct json *json, struct buf *out)
+{
+    *json = (struct json){.out = out};
+}
+
+/* The length of the UTF-8 sequence at the start of `text`, 0 when it is not one (RFC 3629). */
+static size_t utf8_len(struct bytes text)
+{
+    const unsigned char *s = (const unsigned char *)text.data;
+    size_t len;
+    unsigned low = 0x80, high = 0xBF;
+    if (s[0] < 0x80) return 1;
+    if (s[0] >= 0xC2 && s[0] <= 0xDF)
+        len = 2;
+    else if (s[0] >= 0xE0 && s[0] <= 0xEF)
+        len = 3;
+    else if (s[0] >= 0xF0 && s[0] <= 0xF4)
+        len = 4;
+    else
+        return 0;
+    if (s[0] == 0xE0) low = 0xA0;
+    if (s[0] == 0xED) high = 0x9F;
+    if (s[0] == 0xF0) low = 0x90;
+    if (s[0] == 0xF4) high = 0x8F;
+    if (text.len < len || s[1] < low || s[1] > high) return 0;
+    for (size_t i = 2; i < len; i++)
+        if (s[i] < 0x80 || s[i] > 0xBF) return 0;
+    return len;
+}
+
+static void escape_char(struct buf *out, unsigned char c)
+{
+    static const char digits[16] = "0123456789abcdef";
+    char unicode[6] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
+    switch (c) {
+    case '"': buf_append(out, BYTES("\\\"")); break;
+    case '\\': buf_append(out, BYTES("\\\\")); break;
+    case '\n': buf_append(out, BYTES("\\n")); break;
+    case '\r': buf_append(out, BYTES("\\r")); break;
+    case '\t': buf_append(out, BYTES("\\t")); break;
+    default: buf_append(out, bytes_make(unicode, sizeof unicode));
+    }
+}
+
+void json_escape(struct buf *out, struct bytes text)
+{
+    buf_append_char(out, '"');
+    size_t plain = 0; /* length of the run that needs no escape */
+    while (plain < text.len) {
+        unsigned char c = (unsigned char)text.data[plain];
+        size_t len = utf8_len(bytes_skip(text, plain));
+        bool escape = c < 0x20 || c == '"' || c == '\\' || c == 0x7F;
+        if (len && !escape) {
+            plain += len;
+            continue;
+        }
+        buf_append(out, bytes_head(text, plain));
+        if (len)
+            escape_char(out, c);
+        else
+            buf_append(out, BYTES("\xEF\xBF\xBD"));
+        text = bytes_skip(text, plain + 1);
+        plain = 0;
+    }
+    buf_append(out, text);
+    buf_append_char(out, '"');
+}
+
+static void item(struct json *json, const char *key)
+{
+    if (json->has_item[json->depth]) buf_append_char(json->out, ',');
+    json->has_item[json->depth] = true;
+    if (!key) return;
+    json_escape(json->out, bytes_str(key));
+    buf_append_char(json->out, ':');
+}
+
+static void begin(struct json *json, const char *key, char bracket)
+{
+    item(json, key);
+    buf_append_char(json->out, bracket);
+    assert(json->depth + 1 < JSON_DEPTH_MAX);
+    json->has_item[++json->depth] = false;
+}
+
+static void end(struct json *json, char bracket)
+{
+    assert(json->depth > 0);
+    json->depth--;
+    buf_append_char(json->out, bracket);
+}
+
+void json_object(struct json *json, const char *key)
+{
+    begin(json, key, '{');
+}
+
+void json_object_end(struct json *json)
+{
+    end(json, '}');
+}
+
+void json_array(struct json *json, const char *key)
+{
+    begin(json, key, '[');
+}
+
+void json_array_end(struct json *json)
+{
+    end(json, ']');
+}
+
+void json_str(struct json *json, const char *key, struct bytes value)
+{
+    item(json, key);
+    json_escape(json->out, value);
+}
+
+void json_cstr(struct json *json, const char *key, const char *value)
+{
+    if (value)
+        json_str(json, key, bytes_str(value));
+    else
+        json_null(json, key);
+}
+
+void json_u64(struct json *json, const char *key, uint64_t value)
+{
+    item(json, key);
+    buf_append_u64(json->out, value);
+}
+
+void json_i64(struct json *json, const char *key, int64_t value)
+{
+    item(json, key);
+    if (value < 0) buf_append_char(json->out, '-');
+    buf_append_u64(json->out, value < 0 ? -(uint64_t)value : (uint64_t)value);
+}
+
+void json_double(struct json *json, const char *key, double value)
+{
+    item(json, key);
+    if (isfinite(value))
+        buf_append_format(json->out, "%.17g", value);
+    else
+        buf_append(json->out, BYTES("null"));
+}
+
+void json_bool(struct json *json, const char *key, bool value)
+{
+    item(json, key);
+    buf_append_str(json->out, value ? "true" : "false");
+}
+
+void json_null(struct json *json, const char *key)
+{
+    item(json, key);
+    buf_append(json->out, BYTES("null"));
+}
+
+void json_raw(struct json *json, const char *key, struct bytes value)
+{
+    item(json, key);
+    buf_append(json->out, value);
+}
