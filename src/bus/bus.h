@@ -1,0 +1,158 @@
+/* bus: a message bus that speaks the NATS protocol to its clients, and the same bus for the parts
+ * of this program, without sockets. One loop, one bus.
+ *
+ * Owned by whoever made it, until the `done` of bus_close() has run. Nothing here is called back
+ * inside the call that causes it: a delivery, a reply or a failure comes from the loop. */
+#ifndef DURE_BUS_BUS_H
+#define DURE_BUS_BUS_H
+
+#include "bus/message.h"
+#include "io/io.h"
+
+struct bus;
+struct log;
+
+/* What INFO tells as the server's version. Clients switch features on by it (nats.js: the consumer
+ * API of 2.9 and 2.10, batched direct get from 2.11), so it names the server whose features we
+ * have, not our own version. */
+#define BUS_NATS_VERSION "2.10.0"
+
+struct bus_options {
+    const char *name;           /* INFO.server_name; NULL: the server's id */
+    size_t max_payload;         /* headers and body; 0: 1 MiB */
+    size_t max_pending;         /* bytes that wait for one client before it is cut; 0: 64 MiB */
+    unsigned max_connections;   /* 0: 65536 */
+    unsigned max_subscriptions; /* of one connection; 0: 65536 */
+    uint32_t ping_interval_ms;  /* 0: 2 minutes */
+    unsigned max_pings;         /* left without an answer; 0: 2 */
+};
+
+/* options may be NULL; log may be NULL. ERR_NOMEM. */
+int bus_new(struct io *io, const struct bus_options *options, struct log *log,
+            struct bus **ret_bus);
+
+/* Closes listeners and connections, fails what is waiting (ERR_CLOSED), frees the bus and calls
+ * done(context) (may be NULL). NULL is allowed, and is done at once. */
+void bus_close(struct bus *bus, void (*done)(void *context), void *context);
+
+/* Listens; may be called for several addresses (TCP and Unix). Port 0 becomes a free port, found in
+ * ret_addr (may be NULL). */
+int bus_listen(struct bus *bus, const struct io_addr *addr, struct io_addr *ret_addr);
+
+/* The same with a listening socket that another process made; the bus owns it from now on. */
+int bus_adopt_listener(struct bus *bus, int fd, struct io_addr *ret_addr);
+
+/* Lame duck: takes no more connections and tells every client (INFO with ldm) to go elsewhere. The
+ * connections stay until they leave or bus_close(). */
+void bus_lame_duck(struct bus *bus);
+
+/* ---- publish and subscribe ----------------------------------------------------------------- */
+
+/* Routes the message to all who are subscribed now, one member of each queue group, and to the
+ * capture. Returns how many have taken it (a capture counts as one), or ERR_INVALID for a subject
+ * that is no literal subject, ERR_TOO_BIG beyond max_payload. */
+int bus_publish(struct bus *bus, struct message *message);
+
+struct bus_subscription;
+
+/* The message is the callee's for the call; message_ref() to keep it. */
+typedef void bus_message_fn(void *context, struct message *message);
+
+/* Messages to subjects that match the pattern, in the order in which they were published. queue:
+ * empty, or the name of a group of which one member gets each message. At most max_pending bytes
+ * wait for one subscription; what is beyond is dropped and counted. ERR_INVALID, ERR_NOMEM. */
+int bus_subscribe(struct bus *bus, struct bytes pattern, struct bytes queue,
+                  bus_message_fn *deliver, void *context, struct bus_subscription **ret);
+
+/* After this `deliver` will not run again; what is waiting is dropped. May be called from
+ * `deliver`. NULL is allowed. */
+void bus_unsubscribe(struct bus_subscription *subscription);
+
+/* Whether somebody (a subscriber or the capture) would take a message with this subject now. */
+bool bus_has_interest(struct bus *bus, struct bytes subject);
+
+/* ---- request and reply ---------------------------------------------------------------------- */
+
+/* Embedded in its owner; must not move or go until done has run or bus_request_cancel(). */
+struct bus_request {
+    /* result 0: `reply` is the first answer, the callee's for the call. ERR_UNAVAILABLE: nobody
+     * listens (at once, or told by a no-responders reply), ERR_TIMEOUT, ERR_CLOSED: reply is NULL.
+     */
+    void (*done)(struct bus_request *request, int result, struct message *reply);
+
+    /* private */
+    struct bus *bus;
+    uint64_t number;
+    int result;
+    struct io_timer timer;
+    struct list link;
+};
+
+/* Publishes with a reply subject of its own (message->reply must be empty) and waits for the first
+ * answer. Errors of bus_publish are returned; then done will not run. */
+int bus_request(struct bus *bus, struct bus_request *request, struct message *message,
+                uint32_t timeout_ms,
+                void (*done)(struct bus_request *request, int result, struct message *reply));
+
+/* After this `done` will not run. Harmless when it has run. */
+void bus_request_cancel(struct bus_request *request);
+
+/* ---- capture: durable streams ---------------------------------------------------------------- */
+
+/* The port through which streams get what is published. Embedded in its owner, who fills in the
+ * functions. */
+struct bus_capture {
+    /* Whether messages with this literal subject are to be stored. The bus remembers the answer;
+     * when it changes, call bus_capture_changed(). */
+    bool (*captures)(struct bus_capture *capture, struct bytes subject);
+
+    /* Runs inside the publish, in the order of publishing; must not publish from inside. Keep the
+     * message with message_ref(). When message->reply is not empty, answer there with bus_publish()
+     * when the data is safe (PubAck), in the order of appending. The same message also goes to
+     * subscribers. */
+    void (*append)(struct bus_capture *capture, struct message *message);
+};
+
+/* One capture at most; NULL takes it away. */
+void bus_set_capture(struct bus *bus, struct bus_capture *capture);
+void bus_capture_changed(struct bus *bus);
+
+/* ---- telemetry ---------------------------------------------------------------------------- */
+
+enum bus_event_kind { BUS_EVENT_PUBLISH, BUS_EVENT_REQUEST, BUS_EVENT_REPLY };
+
+/* What was published. The views are good for the call only. A reply is what goes to an "_INBOX."
+ * subject; its request is the one whose reply was this subject. */
+struct bus_event {
+    enum bus_event_kind kind;
+    struct bytes subject, reply;
+    struct bytes trace; /* traceparent of the headers, or empty */
+    size_t bytes;       /* headers and payload */
+    unsigned deliveries;
+    uint64_t connection; /* client id of the publisher; 0: this program */
+};
+
+struct bus_observer {
+    void (*published)(struct bus_observer *observer, const struct bus_event *event);
+};
+
+/* Without an observer nothing is gathered. NULL takes it away. */
+void bus_set_observer(struct bus *bus, struct bus_observer *observer);
+
+/* ---- metrics ------------------------------------------------------------------------------ */
+
+struct bus_metrics {
+#define COUNTER(field, name, help) uint64_t field;
+#define GAUGE(field, name, help) uint64_t field;
+#include "bus/metrics.def"
+#undef COUNTER
+#undef GAUGE
+};
+
+const struct bus_metrics *bus_metrics(const struct bus *bus);
+
+struct metric;
+extern const struct metric bus_metric_table[];
+extern const size_t bus_metric_count;
+
+#endif
