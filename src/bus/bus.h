@@ -6,6 +6,7 @@
 #ifndef DURE_BUS_BUS_H
 #define DURE_BUS_BUS_H
 
+#include "base/metric.h"
 #include "bus/message.h"
 #include "io/io.h"
 
@@ -151,7 +152,6 @@ struct bus_metrics {
 
 const struct bus_metrics *bus_metrics(const struct bus *bus);
 
-struct metric;
 extern const struct metric bus_metric_table[];
 extern const size_t bus_metric_count;
 
