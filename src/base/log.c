@@ -1,9 +1,7 @@
 #include "base/log.h"
 
 #include "base/json.h"
-
-#include <stdio.h>
-#include <time.h>
+#include "base/timestamp.h"
 
 enum { LOG_LINE_MAX = 16 * 1024 };
 
@@ -13,25 +11,14 @@ const char *log_level_name(enum log_level level)
     return names[level];
 }
 
-/* RFC 3339 with milliseconds, UTC. */
-static void timestamp(uint64_t wall_ns, char *text, size_t size)
-{
-    time_t seconds = (time_t)(wall_ns / 1000000000);
-    struct tm tm;
-    gmtime_r(&seconds, &tm);
-    char date[32];
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text, size, "%s.%03uZ", date, (unsigned)(wall_ns / 1000000 % 1000));
-}
-
 void log_event(struct log *log, enum log_level level, const char *event,
                const struct log_field *fields)
 {
     if (!log || level < log->level) return;
     struct buf line;
     buf_init(&line, LOG_LINE_MAX);
-    char time[64];
-    timestamp(log->wall_ns(log->context), time, sizeof time);
+    char time[TIMESTAMP_TEXT];
+    timestamp_format(log->wall_ns(log->context), time);
     struct json json;
     json_init(&json, &line);
     json_object(&json, NULL);

@@ -330,6 +330,12 @@ int io_kill(struct io_process *process, int signal);
 /* Stops watching; the process goes on. */
 void io_process_release(struct io_process *process);
 
+/* A connected pair of Unix sockets: one to adopt as a stream, one for a child. */
+int io_socket_pair(int ret_fds[2]);
+
+/* Closes a descriptor that no stream or listener has taken over. */
+void io_fd_close(int fd);
+
 /* ---- signals ----------------------------------------------------------------------------- */
 
 struct io_signal {
