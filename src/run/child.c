@@ -30,8 +30,8 @@ static void finish(struct child *child)
 static void output_ended(struct output *output)
 {
     bool is_out = output->name[0] == 'o';
-    struct child *child = is_out ? CONTAINER_OF(output, struct child, out)
-                                 : CONTAINER_OF(output, struct child, err);
+    struct child *child =
+        is_out ? CONTAINER_OF(output, struct child, out) : CONTAINER_OF(output, struct child, err);
     child->open_outputs--;
     finish(child);
 }
@@ -58,9 +58,10 @@ static int spawn(struct io *io, struct child *child, json_t *request, struct err
         .err = &child->err.stream,
         .die_signal = SIGKILL,
     };
-    int err = argv && argv[0] && envp
-                  ? io_spawn(io, &child->process, &options, exited, error)
-                  : error_set(error, ERR_INVALID, "a command needs argv and env as lists of strings");
+    int err =
+        argv && argv[0] && envp
+            ? io_spawn(io, &child->process, &options, exited, error)
+            : error_set(error, ERR_INVALID, "a command needs argv and env as lists of strings");
     free(argv);
     free(envp);
     return err;

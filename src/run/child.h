@@ -12,19 +12,19 @@ struct child {
     struct output out, err;
     int open_outputs;
     bool exited;
-    int status;             /* as of waitpid(2) */
-    json_t *tag;            /* the worker's own note about it, given back to the next worker */
+    int status;  /* as of waitpid(2) */
+    json_t *tag; /* the worker's own note about it, given back to the next worker */
     struct list link;
     void (*exit)(struct child *child);
     void (*gone)(struct child *child);
     void *owner;
-    char id[128];           /* the worker's name for it, unique among the living */
+    char id[128]; /* the worker's name for it, unique among the living */
 };
 
-/* Starts what a spawn message asks for (see control.h); `file` is where its output goes. `exit` runs
- * when the process has ended; `gone` after that, when its output has ended too (a grandchild may hold
- * the pipes open for longer), and then the owner calls child_free. On an error, `error` says which
- * program and why, and neither runs. */
+/* Starts what a spawn message asks for (see control.h); `file` is where its output goes. `exit`
+ * runs when the process has ended; `gone` after that, when its output has ended too (a grandchild
+ * may hold the pipes open for longer), and then the owner calls child_free. On an error, `error`
+ * says which program and why, and neither runs. */
 int child_new(struct io *io, json_t *request, struct output_file *file, void *owner,
               void (*exit)(struct child *child), void (*gone)(struct child *child),
               struct child **ret_child, struct error *error);

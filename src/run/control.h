@@ -25,8 +25,8 @@
 
 struct control {
     struct io_stream stream;
-    struct buf in;             /* bytes of lines that are not whole yet */
-    struct buf out[2];         /* one is being sent, the other gathers */
+    struct buf in;     /* bytes of lines that are not whole yet */
+    struct buf out[2]; /* one is being sent, the other gathers */
     int gathering;
     bool sending, open, closing;
     struct iovec iov;
@@ -43,7 +43,8 @@ int control_open(struct control *control, struct io *io, int fd, void *owner,
                  void (*message)(struct control *control, const char *op, json_t *object),
                  void (*closed)(struct control *control, int err));
 
-/* Sends one object and takes over its reference (also on failure). ERR_CLOSED, ERR_FULL, ERR_NOMEM. */
+/* Sends one object and takes over its reference (also on failure). ERR_CLOSED, ERR_FULL, ERR_NOMEM.
+ */
 int control_send(struct control *control, json_t *object);
 
 /* Closes; `closed` still comes, with ERR_CLOSED, and only then may the memory go. */

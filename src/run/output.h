@@ -1,9 +1,9 @@
 /* output: what a child prints, line by line, into the log file of its service.
  *
  * The file is LOGS/SERVICE.log: one JSON object a line {time, service, instance, stream, line}. At
- * OUTPUT_FILE_MAX bytes it is renamed to SERVICE.log.1 (replacing the last one) and begun anew, so a
- * service holds at most twice that on the disk. The parent writes it: a service's last words survive
- * even when the worker does not. */
+ * OUTPUT_FILE_MAX bytes it is renamed to SERVICE.log.1 (replacing the last one) and begun anew, so
+ * a service holds at most twice that on the disk. The parent writes it: a service's last words
+ * survive even when the worker does not. */
 #ifndef DURE_RUN_OUTPUT_H
 #define DURE_RUN_OUTPUT_H
 
@@ -19,7 +19,7 @@ struct output_file {
     uint64_t size;
     bool open;
     int users;
-    uint64_t dropped;  /* lines that could not be written: disk full */
+    uint64_t dropped; /* lines that could not be written: disk full */
     char service[64];
     char path[512];
 };
@@ -38,10 +38,10 @@ void output_file_write(struct output_file *file, const char *instance, const cha
 struct output {
     struct io_stream stream; /* to be filled by io_spawn before output_start */
     struct output_file *file;
-    const char *instance;    /* owned by the child, which outlives its outputs */
-    const char *name;        /* "out" or "err" */
-    struct buf line;         /* a line that is not whole yet */
-    bool cutting;            /* inside a line that is too long: the rest is left out */
+    const char *instance; /* owned by the child, which outlives its outputs */
+    const char *name;     /* "out" or "err" */
+    struct buf line;      /* a line that is not whole yet */
+    bool cutting;         /* inside a line that is too long: the rest is left out */
     void (*ended)(struct output *output);
 };
 

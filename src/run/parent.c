@@ -23,7 +23,7 @@ struct parent {
     struct io_listener listeners[LISTENER_COUNT];
     int listening;
 
-    struct unit unit;            /* the worker's */
+    struct unit unit; /* the worker's */
     struct io_timer unit_timer;
     struct io_process worker;
     bool worker_alive;
@@ -34,7 +34,7 @@ struct parent {
     int worker_outputs;
 
     struct list children;
-    size_t child_count;          /* with those whose output has not ended yet */
+    size_t child_count; /* with those whose output has not ended yet */
     bool stopping, killing, ended;
     struct io_timer grace_timer;
     struct io_task end_task;
@@ -70,10 +70,11 @@ static void end_if_done(struct parent *parent)
 
 static void signal_children(struct parent *parent, int signal)
 {
-    LIST_EACH (&parent->children, struct child, link, child) {
+    LIST_EACH(&parent->children, struct child, link, child) {
         int err = io_kill(&child->process, signal);
         if (err && err != ERR_NOT_FOUND)
-            LOG(parent->options.log, LOG_ERROR, "kill_failed", LOG_S("id", child->id), LOG_ERR(err));
+            LOG(parent->options.log, LOG_ERROR, "kill_failed", LOG_S("id", child->id),
+                LOG_ERR(err));
     }
 }
 
@@ -97,8 +98,8 @@ static void child_exited(struct child *child)
     struct parent *parent = child->owner;
     list_remove(&child->link);
     if (parent->control_open)
-        tell(parent, json_pack("{s:s, s:s, s:i}", "op", "exit", "id", child->id, "status",
-                               child->status));
+        tell(parent,
+             json_pack("{s:s, s:s, s:i}", "op", "exit", "id", child->id, "status", child->status));
 }
 
 static void child_gone(struct child *child)
@@ -112,7 +113,7 @@ static void child_gone(struct child *child)
 /* The log file of a service, shared with a living child of the same service. */
 static int file_for(struct parent *parent, const char *service, struct output_file **ret_file)
 {
-    LIST_EACH (&parent->children, struct child, link, child) {
+    LIST_EACH(&parent->children, struct child, link, child) {
         struct output_file *file = child->out.file;
         if (!bytes_eq(bytes_str(file->service), bytes_str(service))) continue;
         *ret_file = output_file_ref(file);
@@ -123,7 +124,7 @@ static int file_for(struct parent *parent, const char *service, struct output_fi
 
 static struct child *child_find(struct parent *parent, const char *id)
 {
-    LIST_EACH (&parent->children, struct child, link, child)
+    LIST_EACH(&parent->children, struct child, link, child)
         if (bytes_eq(bytes_str(child->id), bytes_str(id))) return child;
     return NULL;
 }
@@ -160,8 +161,8 @@ static void on_spawn(struct parent *parent, json_t *request)
     }
     parent->child_count++;
     list_push(&parent->children, &child->link);
-    tell(parent, json_pack("{s:s, s:s, s:i}", "op", "spawned", "id", child->id, "pid",
-                           child->process.pid));
+    tell(parent,
+         json_pack("{s:s, s:s, s:i}", "op", "spawned", "id", child->id, "pid", child->process.pid));
 }
 
 static void on_kill(struct parent *parent, json_t *request)
@@ -243,7 +244,7 @@ static void worker_output_ended(struct output *output)
 static void say_hello(struct parent *parent)
 {
     json_t *children = json_array();
-    LIST_EACH (&parent->children, struct child, link, child)
+    LIST_EACH(&parent->children, struct child, link, child)
         json_array_append_new(children, json_pack("{s:s, s:i, s:O?}", "id", child->id, "pid",
                                                   child->process.pid, "tag", child->tag));
     tell(parent, json_pack("{s:s, s:o, s:i}", "op", "hello", "children", children, "columns",
@@ -257,7 +258,8 @@ static int spawn_worker(struct parent *parent, struct error *error)
     if (err) return error_set(error, err, "cannot make the worker's channel: %s", err_text(err));
     struct io_fd_map fds[HANDOVER_END - HANDOVER_CONTROL] = {{pair[1], HANDOVER_CONTROL}};
     for (int i = 0; i < LISTENER_COUNT; i++)
-        fds[1 + i] = (struct io_fd_map){io_listener_fd(&parent->listeners[i]), HANDOVER_GATEWAY + i};
+        fds[1 + i] =
+            (struct io_fd_map){io_listener_fd(&parent->listeners[i]), HANDOVER_GATEWAY + i};
     struct io_spawn_options spawn = {
         .argv = parent->options.worker_argv,
         .envp = parent->options.worker_envp,
@@ -292,8 +294,7 @@ static void worker_step(struct parent *parent, enum unit_event event)
 {
     struct unit_update update = unit_step(&parent->unit, event);
     if (update.timer_ms) io_timer_set(parent->io, &parent->unit_timer, update.timer_ms);
-    if (update.signal && parent->control_open)
-        tell(parent, json_pack("{s:s}", "op", "stop"));
+    if (update.signal && parent->control_open) tell(parent, json_pack("{s:s}", "op", "stop"));
     struct error error = {0};
     if (update.spawn && spawn_worker(parent, &error) != 0) {
         LOG(parent->options.log, LOG_ERROR, "worker_start_failed", LOG_S("reason", error.message));

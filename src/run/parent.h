@@ -26,16 +26,16 @@ struct parent;
 struct parent_options {
     const char *const *worker_argv; /* how to start a worker */
     const char *const *worker_envp;
-    const char *logs;               /* folder of the services' log files; exists */
+    const char *logs;                    /* folder of the services' log files; exists */
     struct io_addr listen[HANDOVER_END]; /* from HANDOVER_GATEWAY on; port 0: any free one */
-    int columns;                    /* of the terminal that shows the table; 0: none */
-    uint32_t grace_ms;              /* for children when the worker cannot stop them; 0: 10 s */
+    int columns;                         /* of the terminal that shows the table; 0: none */
+    uint32_t grace_ms; /* for children when the worker cannot stop them; 0: 10 s */
     struct log *log;
 
     /* What a person should see: whole lines, or the live table that replaces the last one. */
     void (*say)(void *context, const char *text);
     void (*table)(void *context, const char *text);
-    void (*ready)(void *context);   /* a worker serves (again) */
+    void (*ready)(void *context); /* a worker serves (again) */
     /* Everything has ended; status: 0, or what the process should exit with. */
     void (*ended)(void *context, int status);
     void *context;
