@@ -17,8 +17,9 @@
 #include "base/metric.h"
 #include "io/io.h"
 #include "proxy/snapshot.h"
-#include "proxy/trace.h"
+#include "wire/trace.h"
 
+struct http_exchange;
 struct proxy;
 
 enum proxy_side { PROXY_EDGE, PROXY_INTERNAL };
@@ -50,6 +51,7 @@ struct proxy_options {
     size_t waiting_max;    /* requests held for a first usable endpoint: 1,024 */
     size_t idle_max;       /* idle connections kept for each endpoint: 256 */
     uint32_t pool_idle_ms; /* how long an idle connection is kept: 60,000 */
+    uint64_t body_max;     /* bytes of a request's body: 1 GiB; more is 413 */
     size_t replay_max;     /* bytes of a request's body kept for a retry: 64 KiB */
     const char *name;      /* in Via: "dure" */
 
@@ -69,6 +71,11 @@ int proxy_listen(struct proxy *proxy, enum proxy_side side, const struct io_addr
 
 /* The same with a listening socket that another process made; the proxy owns `fd` from now on. */
 int proxy_adopt(struct proxy *proxy, enum proxy_side side, int fd, struct io_addr *ret_addr);
+
+/* Requests on the internal road whose path is `prefix` (begins with "/-/") or lies below it are not
+ * relayed: `handler` takes the exchange over, as a server's `request` does (http/server.h). */
+int proxy_handle(struct proxy *proxy, struct bytes prefix,
+                 void (*handler)(void *context, struct http_exchange *x), void *context);
 
 /* From now on new requests use `snapshot`, of which a reference is taken. Endpoints that are no
  * longer in it finish what they have; their idle connections are closed. Requests that wait are

@@ -7,7 +7,8 @@
 #ifndef DURE_PROXY_RETRY_H
 #define DURE_PROXY_RETRY_H
 
-#include "base/bytes.h"
+#include <stdbool.h>
+#include <stdint.h>
 
 enum {
     RETRY_DEFAULT = 2,
@@ -41,9 +42,6 @@ enum retry_verdict retry_decide(const struct retry_question *question);
 /* How long to wait before retry number `retry` (1: the first): anything between 0 and
  * RETRY_BASE_MS * (2^retry - 1), at most RETRY_CAP_MS ("full jitter"). */
 uint32_t retry_delay_ms(uint32_t retry, uint64_t random);
-
-/* GET, HEAD, OPTIONS, TRACE, PUT, DELETE. */
-bool retry_method_idempotent(struct bytes method);
 
 /* A response that says "not by me, not now": 503. Another endpoint may do better. */
 bool retry_status(int status);

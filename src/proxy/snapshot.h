@@ -134,7 +134,7 @@ struct bytes snapshot_nearest_cluster(const struct snapshot *snapshot, struct by
 /* Everything, in order of index. */
 const struct cluster *snapshot_clusters(const struct snapshot *snapshot, size_t *ret_count);
 const struct endpoint *snapshot_endpoints(const struct snapshot *snapshot, size_t *ret_count);
-const struct route *const *snapshot_routes(const struct snapshot *snapshot, size_t *ret_count);
+const struct route *snapshot_routes(const struct snapshot *snapshot, size_t *ret_count);
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 
