@@ -1,6 +1,6 @@
 #include "run/output.h"
 
-#include "base/json.h"
+#include "base/jsonw.h"
 #include "base/timestamp.h"
 
 #include <stdio.h>
@@ -70,15 +70,15 @@ void output_file_write(struct output_file *file, const char *instance, const cha
     timestamp_format(io_wall_ns(file->io), time);
     struct buf text;
     buf_init(&text, 8 * OUTPUT_LINE_MAX);
-    struct json json;
-    json_init(&json, &text);
-    json_object(&json, NULL);
-    json_cstr(&json, "time", time);
-    json_cstr(&json, "service", file->service);
-    json_cstr(&json, "instance", instance);
-    json_cstr(&json, "stream", stream);
-    json_str(&json, "line", line);
-    json_object_end(&json);
+    struct jsonw json;
+    jsonw_init(&json, &text);
+    jsonw_object(&json, NULL);
+    jsonw_cstr(&json, "time", time);
+    jsonw_cstr(&json, "service", file->service);
+    jsonw_cstr(&json, "instance", instance);
+    jsonw_cstr(&json, "stream", stream);
+    jsonw_str(&json, "line", line);
+    jsonw_object_end(&json);
     buf_append_char(&text, '\n');
     struct iovec iov = {text.data, buf_len(&text)};
     if (text.failed || io_file_write(&file->file, &iov, 1, file->size) != 0)

@@ -1,11 +1,11 @@
-#include "base/json.h"
+#include "base/jsonw.h"
 
 #include <assert.h>
 #include <math.h>
 
-void json_init(struct json *json, struct buf *out)
+void jsonw_init(struct jsonw *json, struct buf *out)
 {
-    *json = (struct json){.out = out};
+    *json = (struct jsonw){.out = out};
 }
 
 /* The length of the UTF-8 sequence at the start of `text`, 0 when it is not one (RFC 3629). */
@@ -47,7 +47,7 @@ static void escape_char(struct buf *out, unsigned char c)
     }
 }
 
-void json_escape(struct buf *out, struct bytes text)
+void jsonw_escape(struct buf *out, struct bytes text)
 {
     buf_append_char(out, '"');
     size_t plain = 0; /* length of the run that needs no escape */
@@ -71,78 +71,78 @@ void json_escape(struct buf *out, struct bytes text)
     buf_append_char(out, '"');
 }
 
-static void item(struct json *json, const char *key)
+static void item(struct jsonw *json, const char *key)
 {
     if (json->has_item[json->depth]) buf_append_char(json->out, ',');
     json->has_item[json->depth] = true;
     if (!key) return;
-    json_escape(json->out, bytes_str(key));
+    jsonw_escape(json->out, bytes_str(key));
     buf_append_char(json->out, ':');
 }
 
-static void begin(struct json *json, const char *key, char bracket)
+static void begin(struct jsonw *json, const char *key, char bracket)
 {
     item(json, key);
     buf_append_char(json->out, bracket);
-    assert(json->depth + 1 < JSON_DEPTH_MAX);
+    assert(json->depth + 1 < JSONW_DEPTH_MAX);
     json->has_item[++json->depth] = false;
 }
 
-static void end(struct json *json, char bracket)
+static void end(struct jsonw *json, char bracket)
 {
     assert(json->depth > 0);
     json->depth--;
     buf_append_char(json->out, bracket);
 }
 
-void json_object(struct json *json, const char *key)
+void jsonw_object(struct jsonw *json, const char *key)
 {
     begin(json, key, '{');
 }
 
-void json_object_end(struct json *json)
+void jsonw_object_end(struct jsonw *json)
 {
     end(json, '}');
 }
 
-void json_array(struct json *json, const char *key)
+void jsonw_array(struct jsonw *json, const char *key)
 {
     begin(json, key, '[');
 }
 
-void json_array_end(struct json *json)
+void jsonw_array_end(struct jsonw *json)
 {
     end(json, ']');
 }
 
-void json_str(struct json *json, const char *key, struct bytes value)
+void jsonw_str(struct jsonw *json, const char *key, struct bytes value)
 {
     item(json, key);
-    json_escape(json->out, value);
+    jsonw_escape(json->out, value);
 }
 
-void json_cstr(struct json *json, const char *key, const char *value)
+void jsonw_cstr(struct jsonw *json, const char *key, const char *value)
 {
     if (value)
-        json_str(json, key, bytes_str(value));
+        jsonw_str(json, key, bytes_str(value));
     else
-        json_null(json, key);
+        jsonw_null(json, key);
 }
 
-void json_u64(struct json *json, const char *key, uint64_t value)
+void jsonw_u64(struct jsonw *json, const char *key, uint64_t value)
 {
     item(json, key);
     buf_append_u64(json->out, value);
 }
 
-void json_i64(struct json *json, const char *key, int64_t value)
+void jsonw_i64(struct jsonw *json, const char *key, int64_t value)
 {
     item(json, key);
     if (value < 0) buf_append_char(json->out, '-');
     buf_append_u64(json->out, value < 0 ? -(uint64_t)value : (uint64_t)value);
 }
 
-void json_double(struct json *json, const char *key, double value)
+void jsonw_double(struct jsonw *json, const char *key, double value)
 {
     item(json, key);
     if (isfinite(value))
@@ -151,19 +151,19 @@ void json_double(struct json *json, const char *key, double value)
         buf_append(json->out, BYTES("null"));
 }
 
-void json_bool(struct json *json, const char *key, bool value)
+void jsonw_bool(struct jsonw *json, const char *key, bool value)
 {
     item(json, key);
     buf_append_str(json->out, value ? "true" : "false");
 }
 
-void json_null(struct json *json, const char *key)
+void jsonw_null(struct jsonw *json, const char *key)
 {
     item(json, key);
     buf_append(json->out, BYTES("null"));
 }
 
-void json_raw(struct json *json, const char *key, struct bytes value)
+void jsonw_raw(struct jsonw *json, const char *key, struct bytes value)
 {
     item(json, key);
     buf_append(json->out, value);

@@ -1,0 +1,73 @@
+/* streams: all durable streams of one bus. Implements the bus's capture: what is published to a
+ * captured subject is stored, and when the publisher gave a reply subject, it is answered as
+ * JetStream does, `{"stream":"S","seq":N}`, when the disk has it.
+ *
+ * On the disk: DIR/NAME/ is one stream's journal, which holds its configuration too;
+ * DIR/NAME/consumers/C/ the state of its durable consumer C. */
+#ifndef DURE_BUS_STREAMS_H
+#define DURE_BUS_STREAMS_H
+
+#include "base/log.h"
+#include "base/metric.h"
+#include "bus/stream.h"
+
+struct bus;
+struct streams;
+
+/* One for each loop. */
+struct stream_metrics {
+#define COUNTER METRIC_FIELD_U64
+#define GAUGE METRIC_FIELD_U64
+#define HISTOGRAM METRIC_FIELD_HISTOGRAM
+#include "bus/stream_metrics.def"
+#undef COUNTER
+#undef GAUGE
+#undef HISTOGRAM
+};
+
+extern const struct metric stream_metric_table[];
+extern const size_t stream_metric_count;
+
+struct streams_options {
+    const char *dir;        /* made if missing (its parent must exist) */
+    unsigned max_streams;   /* 0: 1024 */
+    uint64_t segment_bytes; /* of the journals; 0: 64 MiB */
+    uint64_t max_messages;  /* of one stream, whatever its configuration says (memory); 0: 16 Mi */
+    struct log *log;        /* may be NULL */
+};
+
+/* Opens every stream there is; BLOCKS. `bus` may be NULL: nothing is captured or answered. A stream
+ * that is damaged ends it with ERR_CORRUPT and `error` naming file and offset. */
+int streams_open(struct io *io, struct bus *bus, const struct streams_options *options,
+                 struct streams **ret_streams, struct error *error);
+
+/* Stops capturing, writes what waits, closes all; `done` (may be NULL) runs last. Consumers and
+ * buckets must be closed before. NULL is allowed. */
+void streams_close(struct streams *streams, void (*done)(void *context), void *context);
+
+/* Frees memory without I/O, for a simulated host that has crashed. */
+void streams_free(struct streams *streams);
+
+/* Makes a stream, durably when this returns; BLOCKS shortly. The same configuration again gives the
+ * stream that exists. ERR_EXISTS (with another configuration), ERR_CONFLICT (subjects overlap those
+ * of another stream), ERR_INVALID, ERR_FULL. */
+int streams_add(struct streams *streams, const struct stream_config *config,
+                struct stream **ret_stream, struct error *error);
+
+/* Closes a stream and removes its files; consumers of it must be closed. `done` runs last. */
+void streams_remove(struct streams *streams, struct stream *stream, void (*done)(void *context),
+                    void *context);
+
+/* NULL: there is none. */
+struct stream *streams_find(struct streams *streams, struct bytes name);
+
+/* The stream that captures this literal subject; NULL: none. */
+struct stream *streams_capturing(struct streams *streams, struct bytes subject);
+
+/* Walks the streams in no order: start with *cursor = 0; NULL at the end. */
+struct stream *streams_next(struct streams *streams, size_t *cursor);
+
+const struct stream_metrics *streams_metrics(const struct streams *streams);
+const struct store_metrics *streams_store_metrics(const struct streams *streams);
+
+#endif

@@ -1,0 +1,54 @@
+/* registry: which instances of which services there are, and how they are. Kept on the key-value
+ * bucket REGISTRY_BUCKET of the bus (key instance.ID), so it survives the worker; everybody else
+ * holds a projection of it. A change is durable before anybody sees it, and is then pushed to all
+ * watchers within the same turn of the loop. Instances are bounded by REGISTRY_MAX. */
+#ifndef DURE_REGISTRY_REGISTRY_H
+#define DURE_REGISTRY_REGISTRY_H
+
+#include "base/log.h"
+#include "bus/streams.h"
+#include "registry/instance.h"
+
+#define REGISTRY_BUCKET "dure_registry"
+
+enum { REGISTRY_MAX = 4096 };
+
+struct registry;
+
+/* Opens (or makes) the bucket; BLOCKS shortly. What it held is known when this returns. */
+int registry_open(struct streams *streams, struct log *log, struct registry **ret_registry,
+                  struct error *error);
+
+/* Watches end. NULL is allowed. */
+void registry_close(struct registry *registry);
+
+/* Adds or changes an instance. The change is on its way when this returns 0, and shows when it is
+ * durable; one that fails later is logged, and the next change of that instance tries anew.
+ * ERR_FULL, ERR_NOMEM. Putting what is there already does nothing. */
+int registry_put(struct registry *registry, const struct instance *instance);
+
+/* Removes it; harmless when there is none. The same errors. */
+int registry_remove(struct registry *registry, struct bytes id);
+
+/* The instance, or NULL. Valid until the loop turns. */
+const struct instance *registry_find(const struct registry *registry, struct bytes id);
+
+/* Calls `each` for every instance in order of their ids; the registry must not change inside. */
+void registry_each(const struct registry *registry,
+                   void (*each)(void *context, const struct instance *instance), void *context);
+
+/* Embedded in its owner. */
+struct registry_watch {
+    /* `before` NULL: it is new; `after` NULL: it is gone. */
+    void (*changed)(struct registry_watch *watch, const struct instance *before,
+                    const struct instance *after);
+    struct list link; /* private */
+};
+
+/* From now on `changed` runs for every change; what is there already: registry_each. */
+void registry_watch(struct registry *registry, struct registry_watch *watch,
+                    void (*changed)(struct registry_watch *watch, const struct instance *before,
+                                    const struct instance *after));
+void registry_unwatch(struct registry_watch *watch);
+
+#endif

@@ -1,0 +1,9 @@
+/* The NATS codec as a server reads it. */
+#include "fuzz_nats.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    return fuzz_nats(NATS_SERVER, data, size);
+}
