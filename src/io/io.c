@@ -14,7 +14,7 @@ void io_base_init(struct io *io, const struct io_ops *ops, uint64_t now_ns, uint
     io->ops = ops;
     io->now_ns = now_ns;
     io->wall_ns = wall_ns;
-    io->stop = false;
+    io->stop = io->dead = false;
     wheel_init(&io->wheel, now_ns / NS_PER_MS);
     list_init(&io->tasks);
     list_init(&io->deferred);
@@ -34,28 +34,31 @@ int io_run_timers(struct io *io)
     return ran;
 }
 
-/* The list is emptied first: what its tasks add waits for the next time. */
-static int run_tasks(struct list *tasks)
+/* The list is emptied first: what its tasks add waits for the next time. A host that crashes in one
+ * of them forgets the others. */
+static int run_tasks(struct io *io, struct list *tasks)
 {
     int ran = 0;
     struct list now;
     list_init(&now);
     list_splice(&now, tasks);
-    for (struct list *link; (link = list_pop(&now)); ran++) {
+    for (struct list *link; (link = list_pop(&now));) {
         struct io_task *task = CONTAINER_OF(link, struct io_task, link);
+        if (io->dead) continue;
         task->run(task);
+        ran++;
     }
     return ran;
 }
 
 int io_run_tasks(struct io *io)
 {
-    return run_tasks(&io->tasks);
+    return run_tasks(io, &io->tasks);
 }
 
 int io_run_deferred(struct io *io)
 {
-    return run_tasks(&io->deferred);
+    return run_tasks(io, &io->deferred);
 }
 
 uint64_t io_next_due_ns(const struct io *io)
@@ -125,6 +128,7 @@ void io_timer_init(struct io_timer *timer, void (*done)(struct io_timer *timer))
 void io_timer_set(struct io *io, struct io_timer *timer, uint64_t delay_ms)
 {
     const uint64_t longest_ms = UINT64_MAX / NS_PER_MS / 2;
+    if (io->dead) return;
     if (delay_ms > longest_ms) delay_ms = longest_ms;
     uint64_t now_ms = io->now_ns / NS_PER_MS;
     if (delay_ms && io->now_ns % NS_PER_MS) now_ms++;
@@ -144,12 +148,12 @@ void io_task_init(struct io_task *task, void (*run)(struct io_task *task))
 
 void io_post(struct io *io, struct io_task *task)
 {
-    if (!list_linked(&task->link)) list_push(&io->tasks, &task->link);
+    if (!io->dead && !list_linked(&task->link)) list_push(&io->tasks, &task->link);
 }
 
 void io_defer(struct io *io, struct io_task *task)
 {
-    if (!list_linked(&task->link)) list_push(&io->deferred, &task->link);
+    if (!io->dead && !list_linked(&task->link)) list_push(&io->deferred, &task->link);
 }
 
 void io_task_cancel(struct io *io, struct io_task *task)

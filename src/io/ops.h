@@ -17,6 +17,7 @@ struct io {
     struct list tasks;    /* of struct io_task: io_post */
     struct list deferred; /* of struct io_task: io_defer */
     bool stop;            /* io_stop: the engine's run loop ends after this turn */
+    bool dead;            /* a crashed host's: nothing is set, posted or run any more */
 };
 
 /* io.c has checked the caller (asserts) and prepared the struct before it calls:
