@@ -99,3 +99,13 @@ struct io_timer *wheel_pop(struct wheel *wheel)
     timer->armed = false;
     return timer;
 }
+
+void wheel_clear(struct wheel *wheel)
+{
+    for (int level = 0; level < WHEEL_LEVELS; level++) {
+        for (uint64_t used = wheel->used[level]; used; used &= used - 1)
+            list_splice(&wheel->due, &wheel->slots[level][__builtin_ctzll(used)]);
+        wheel->used[level] = 0;
+    }
+    while (wheel_pop(wheel)) continue;
+}

@@ -39,4 +39,7 @@ void wheel_advance(struct wheel *wheel, uint64_t now_ms);
 /* Takes out the first due timer, which is then not armed; NULL when there is none. */
 struct io_timer *wheel_pop(struct wheel *wheel);
 
+/* Takes out every timer; none of them is armed then. */
+void wheel_clear(struct wheel *wheel);
+
 #endif
