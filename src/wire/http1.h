@@ -161,8 +161,9 @@ struct http1_head {
     struct bytes target;    /* as it was sent */
     struct bytes scheme;    /* absolute form: "http" or "https" as sent; else "" */
     struct bytes authority; /* host[:port]: of the target when it has one, else Host; else "" */
-    struct bytes path;  /* begins with '/' (an absolute form's empty path is "/"), or is "*"; "" for
-                           CONNECT. As sent: escapes and dots are not touched */
+    struct bytes
+        path;           /* begins with '/' (an absolute form's empty path is "/"), or is "*"
+                           (OPTIONS); "" for      CONNECT. As sent: escapes and dots are not touched */
     struct bytes query; /* behind the '?', without it; data is NULL when there is no '?' */
 
     /* of a response */
@@ -181,6 +182,7 @@ struct http1_head {
     uint64_t length; /* Content-Length */
 
     uint8_t first[HTTP1_NAME_COUNT]; /* 1 + index of the first header with that name; 0: none */
+    size_t size;                     /* bytes of the whole head, once it is whole */
     size_t count;
     struct http1_header headers[HTTP1_HEADERS_MAX];
 };
