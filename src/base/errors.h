@@ -4,6 +4,7 @@
 #define DURE_BASE_ERRORS_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 
 enum { ERRORS_MAX = 50 };
@@ -31,5 +32,9 @@ static inline size_t errors_total(const struct errors *errors)
 
 /* Orders them for reading: files in the order in which they first appear here, then by place. */
 void errors_sort(struct errors *errors);
+
+/* Appends them as a person reads them: each as error_format writes it, a line of its own, and at
+ * the end how many were not kept. Nothing when there are none. */
+void errors_format(const struct errors *errors, struct buf *out);
 
 #endif
