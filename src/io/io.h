@@ -11,7 +11,8 @@
  *   - Try-first: a send is tried at once, a receive when its turn comes; the kernel is asked to
  *     watch only when it said "not now". Watching is edge-triggered and set up once per stream.
  *   - Close is final and asynchronous: whatever is in flight completes with ERR_CLOSED first, then
- *     `closed` runs, and only then may the owner free the memory.
+ *     `closed` runs, and only then may the owner free the memory. ERR_CLOSED comes from nothing
+ *     else, so it is never an occasion to close.
  *
  * Every struct here is owned by the caller and must not move while it is in use. Fields marked
  * private belong to the engine. Nothing here is thread-safe except what io_job says of itself.
@@ -37,7 +38,8 @@ struct io_options {
     int threads;         /* threads for jobs; 0: 2 */
 };
 
-/* A loop on this machine (epoll). NULL options: the defaults. */
+/* A loop on this machine (epoll). NULL options: the defaults. From the first loop on the process
+ * ignores SIGPIPE (unless it handles it): a broken pipe is ERR_RESET. */
 int io_new(const struct io_options *options, struct io **ret_io);
 
 /* Everything that used the loop must be closed. NULL is allowed. */
@@ -153,7 +155,8 @@ int io_stream_adopt(struct io *io, struct io_stream *stream, int fd);
 
 /* Receives what there is: done(stream, n > 0), 0 at the end of the stream, or an error. With
  * buf NULL the bytes come in the loop's scratch buffer: io_recv_data() inside `done`, and they are
- * gone when `done` returns. So a stream that waits holds no memory. */
+ * gone when `done` returns. So a stream that waits holds no memory. `size` is then a limit, 0 for
+ * as much as the scratch buffer holds. A stream gets one receive per turn of the loop. */
 void io_recv(struct io_stream *stream, char *buf, size_t size, io_stream_done *done);
 
 /* Where the bytes of the receive that is completing are. */
@@ -203,7 +206,9 @@ struct io_listen_options {
 
 /* Listens. `accepted` runs once for each connection and must take it with io_accept before it
  * returns; one that is not taken is closed. A stale Unix socket file is replaced, a live one is
- * ERR_IN_USE. options may be NULL. */
+ * ERR_IN_USE, a file that is no socket ERR_EXISTS. options may be NULL. When the process runs out
+ * of descriptors or memory, connections wait in the kernel's queue and are tried again after
+ * 100 ms. */
 int io_listen(struct io *io, struct io_listener *listener, const struct io_addr *addr,
               const struct io_listen_options *options,
               void (*accepted)(struct io_listener *listener));
@@ -305,17 +310,21 @@ struct io_fd_map {
 };
 
 struct io_spawn_options {
-    const char *const *argv; /* argv[0] is looked up in PATH of envp when it has no slash */
+    const char *const *argv; /* argv[0] is looked up in PATH of envp when it has no slash; with
+                              * one, and in relative elements of PATH, it is relative to `dir` */
     const char *const *envp;
     const char *dir;             /* working directory; NULL: as the parent */
-    struct io_stream *out, *err; /* where not NULL: become the ends of pipes from stdout, stderr */
+    struct io_stream *out, *err; /* where not NULL: become the ends of pipes from stdout, stderr;
+                                  * the same stream twice: of one pipe from both */
     const struct io_fd_map *fds; /* besides 0 (/dev/null), 1 and 2; all others are closed */
     size_t fd_count;
     int die_signal; /* sent to the child when this thread's process dies; 0: none */
 };
 
-/* Starts a process in a process group of its own. A program that cannot be executed is an error
- * here (not an exit later); `error` then says which program and why. */
+/* Starts a process in a process group of its own, with no signal blocked or ignored. Waits until it
+ * executes (about a millisecond). A program that cannot be executed is an error here (not an exit
+ * later); `error` then says which program and why, and `out` and `err` are not open. At most 64
+ * `fds`, with child numbers up to 4096. */
 int io_spawn(struct io *io, struct io_process *process, const struct io_spawn_options *options,
              void (*exited)(struct io_process *process, int status), struct error *error);
 
@@ -324,10 +333,13 @@ int io_spawn(struct io *io, struct io_process *process, const struct io_spawn_op
 int io_process_watch(struct io *io, struct io_process *process, int pid,
                      void (*exited)(struct io_process *process, int status));
 
-/* Signals the whole group. ERR_NOT_FOUND when it is gone. */
+/* Signals the whole group (of a watched process that leads none: the process). ERR_NOT_FOUND when
+ * it is gone. Of our own child the group may still be signalled inside `exited`, which is the
+ * moment to end what it left behind. */
 int io_kill(struct io_process *process, int signal);
 
-/* Stops watching; the process goes on. */
+/* Stops watching; the process goes on (a child of ours then stays a zombie after its end, until we
+ * end). Harmless when it has exited. */
 void io_process_release(struct io_process *process);
 
 /* A connected pair of Unix sockets: one to adopt as a stream, one for a child. */

@@ -63,10 +63,11 @@ int epoll_addr_from_sockaddr(const struct sockaddr_storage *from, socklen_t len,
 
 bool epoll_addr_is_loopback(const struct io_addr *addr)
 {
+    static const uint8_t loopback[16] = {[15] = 1};
     static const uint8_t mapped[13] = {[10] = 0xff, [11] = 0xff, [12] = 127};
     if (addr->family == IO_IPV4) return addr->ip[0] == 127;
     if (addr->family != IO_IPV6) return false;
-    return IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)addr->ip) ||
+    return memcmp(addr->ip, loopback, sizeof loopback) == 0 ||
            memcmp(addr->ip, mapped, sizeof mapped) == 0;
 }
 
