@@ -1,0 +1,116 @@
+#include "store/journal_impl.h"
+
+#define NEW_NAME "new.tmp"
+
+void writer_close(struct writer *writer)
+{
+    if (writer->open) io_file_close(&writer->file);
+    writer->open = false;
+}
+
+/* A complete, synced file with a header and allocated blocks, still under its temporary name. */
+static int make_file(struct writer *writer, struct io_file *file, const char *path,
+                     const struct segment_header *header)
+{
+    int r = io_file_open(writer->io, file, path, IO_READ | IO_WRITE | IO_CREATE | IO_TRUNCATE);
+    if (r < 0) return r;
+    char bytes[SEGMENT_HEADER];
+    segment_header_encode(header, bytes);
+    struct iovec iov = {bytes, sizeof bytes};
+    r = io_file_write(file, &iov, 1, 0);
+    if (r == 0) r = io_file_allocate(file, writer->allocate_bytes);
+    if (r == 0) r = io_file_sync(file);
+    if (r < 0) io_file_close(file);
+    return r;
+}
+
+/* A name of a segment appears only for a file whose header is durable, so a segment without a good
+ * header is damage, never a leftover of a crash. */
+int writer_roll(struct writer *writer, uint64_t first, uint64_t salt)
+{
+    char temporary[JOURNAL_PATH], path[JOURNAL_PATH], name[SEGMENT_NAME];
+    segment_name(first, name);
+    int r = journal_path(writer->dir, NEW_NAME, temporary);
+    if (r == 0) r = journal_path(writer->dir, name, path);
+    if (r < 0) return r;
+    if (writer->open) {
+        r = io_file_sync(&writer->file);
+        if (r < 0) return ERR_IO; /* even for lack of space: what was acknowledged is in doubt */
+        writer->synced_next = first;
+    }
+    struct io_file file;
+    const struct segment_header header = {salt, first};
+    r = make_file(writer, &file, temporary, &header);
+    if (r < 0) {
+        if (io_unlink(writer->io, temporary) < 0 && r != ERR_NO_SPACE) return ERR_IO;
+        return r == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_IO;
+    }
+    r = io_rename(writer->io, temporary, path);
+    if (r == 0) r = io_sync_dir(writer->io, writer->dir);
+    if (r < 0) {
+        io_file_close(&file);
+        return ERR_IO; /* nobody knows which name the disk has */
+    }
+    writer_close(writer);
+    writer->file = file;
+    writer->open = true;
+    writer->first = first;
+    writer->salt = salt;
+    writer->offset = SEGMENT_HEADER;
+    writer->allocated = writer->allocate_bytes;
+    return 0;
+}
+
+/* Blocks for the next `len` bytes: a good piece ahead, or just enough when the disk is nearly full.
+ */
+static int allocate(struct writer *writer, size_t len)
+{
+    uint64_t need = writer->offset + len;
+    if (need <= writer->allocated) return 0;
+    uint64_t ahead = writer->allocate_bytes;
+    uint64_t want = (need + ahead - 1) / ahead * ahead;
+    if (want > writer->segment_bytes) want = writer->segment_bytes;
+    if (want < need) want = need;
+    int r = io_file_allocate(&writer->file, want);
+    if (r == ERR_NO_SPACE && want > need) r = io_file_allocate(&writer->file, want = need);
+    if (r == 0) writer->allocated = want;
+    return r;
+}
+
+/* The disk was full in the middle of a write: makes sure that nothing of it can ever be read. */
+static int take_back(struct writer *writer)
+{
+    int r = io_file_truncate(&writer->file, writer->offset);
+    if (r == 0) r = io_file_sync(&writer->file);
+    if (r < 0) return ERR_IO;
+    writer->allocated = writer->offset;
+    return ERR_NO_SPACE;
+}
+
+int writer_write(struct writer *writer, char *data, size_t len, uint64_t first_seq, bool sync)
+{
+    uint64_t seq = first_seq;
+    for (size_t at = 0; at < len; seq++) {
+        struct segment_record record;
+        segment_record_peek(data + at, &record);
+        uint64_t unsynced = seq - writer->synced_next;
+        segment_record_seal(data + at, writer->salt,
+                            unsynced < UINT32_MAX ? (uint32_t)unsynced : UINT32_MAX);
+        at += record.size;
+    }
+    if (len > 0) {
+        int r = allocate(writer, len);
+        if (r == 0) {
+            struct iovec iov = {data, len};
+            r = io_file_write(&writer->file, &iov, 1, writer->offset);
+        }
+        if (r == ERR_NO_SPACE) return take_back(writer);
+        if (r < 0) return ERR_IO;
+        writer->offset += len;
+    }
+    if (sync) {
+        if (io_file_sync(&writer->file) < 0) return ERR_IO;
+        writer->synced_next = seq;
+    }
+    return 0;
+}
