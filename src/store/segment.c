@@ -70,6 +70,13 @@ bool segment_name_parse(const char *name, uint64_t *ret_first_seq)
     return bytes_to_u64(bytes_head(text, 20), UINT64_MAX, ret_first_seq) == 0;
 }
 
+/* Heads and payloads are hashed apart: otherwise a payload of 24 bytes, with its hash before it,
+ * would pass for a head. */
+static uint64_t hash_head(const char *at, uint64_t salt)
+{
+    return hash(at + 8, SEGMENT_RECORD_HEADER - 8, ~salt);
+}
+
 void segment_record_begin(char *at, uint64_t seq, uint32_t payload_len)
 {
     size_t used = SEGMENT_RECORD_HEADER + payload_len;
@@ -83,7 +90,7 @@ void segment_record_seal(char *at, uint64_t salt, uint32_t unsynced)
 {
     put32(at + 20, unsynced);
     put64(at + 24, hash(at + SEGMENT_RECORD_HEADER, get32(at + 16), salt));
-    put64(at, hash(at + 8, SEGMENT_RECORD_HEADER - 8, salt));
+    put64(at, hash_head(at, salt));
 }
 
 void segment_record_peek(const char *at, struct segment_record *ret_record)
@@ -102,7 +109,7 @@ int segment_record_head(const char *at, uint64_t salt, struct segment_record *re
     segment_record_peek(at, ret_record);
     /* Sequence 0 is never given out: a cheap way past zeros. */
     if (ret_record->seq == 0) return ERR_CORRUPT;
-    return get64(at) == hash(at + 8, SEGMENT_RECORD_HEADER - 8, salt) ? 0 : ERR_CORRUPT;
+    return get64(at) == hash_head(at, salt) ? 0 : ERR_CORRUPT;
 }
 
 int64_t segment_record_decode(struct bytes bytes, uint64_t salt, size_t payload_max,

@@ -5,8 +5,8 @@
  *     record        = head_hash:8  seq:8  length:4  unsynced:4  payload_hash:8  payload  0..7 zeros
  *
  * Numbers are little-endian, records start at multiples of 8. Hashes are XXH3-64, seeded with the
- * segment's random salt, so neither stale blocks of other files nor payloads made to look like
- * records pass for records of this segment.
+ * segment's random salt (heads: its complement), so neither stale blocks of other files nor
+ * payloads made to look like records pass for records of this segment.
  *
  * `unsynced` is what lets recovery tell a torn tail from damage: how many records right before this
  * one were not known to be on the disk when this one was written. So a record vouches that all

@@ -8,6 +8,22 @@ void writer_close(struct writer *writer)
     writer->open = false;
 }
 
+/* Reserves the blocks first, which tells a full disk before anything is written, then fills them
+ * with zeros: a block that was reserved but never written costs the file system's own journal a
+ * write at the next sync. */
+static int extend(struct io_file *file, uint64_t from, uint64_t to)
+{
+    static const char zeros[64 << 10];
+    int r = io_file_allocate(file, to);
+    while (r == 0 && from < to) {
+        size_t len = to - from < sizeof zeros ? (size_t)(to - from) : sizeof zeros;
+        struct iovec iov = {(char *)zeros, len};
+        r = io_file_write(file, &iov, 1, from);
+        from += len;
+    }
+    return r;
+}
+
 /* A complete, synced file with a header and allocated blocks, still under its temporary name. */
 static int make_file(struct writer *writer, struct io_file *file, const char *path,
                      const struct segment_header *header)
@@ -18,7 +34,7 @@ static int make_file(struct writer *writer, struct io_file *file, const char *pa
     segment_header_encode(header, bytes);
     struct iovec iov = {bytes, sizeof bytes};
     r = io_file_write(file, &iov, 1, 0);
-    if (r == 0) r = io_file_allocate(file, writer->allocate_bytes);
+    if (r == 0) r = extend(file, SEGMENT_HEADER, writer->allocate_bytes);
     if (r == 0) r = io_file_sync(file);
     if (r < 0) io_file_close(file);
     return r;
@@ -71,8 +87,11 @@ static int allocate(struct writer *writer, size_t len)
     uint64_t want = (need + ahead - 1) / ahead * ahead;
     if (want > writer->segment_bytes) want = writer->segment_bytes;
     if (want < need) want = need;
-    int r = io_file_allocate(&writer->file, want);
-    if (r == ERR_NO_SPACE && want > need) r = io_file_allocate(&writer->file, want = need);
+    int r = extend(&writer->file, writer->allocated, want);
+    if (r == ERR_NO_SPACE && want > need) {
+        want = need;
+        r = extend(&writer->file, writer->allocated, want);
+    }
     if (r == 0) writer->allocated = want;
     return r;
 }
