@@ -36,6 +36,10 @@ int bus_new(struct io *io, const struct bus_options *options, struct log *log,
  * done(context) (may be NULL). NULL is allowed, and is done at once. */
 void bus_close(struct bus *bus, void (*done)(void *context), void *context);
 
+/* Frees the bus without any I/O and without calling anybody: for a simulated host that has crashed
+ * (io/sim.h). NULL is allowed. */
+void bus_free(struct bus *bus);
+
 /* Listens; may be called for several addresses (TCP and Unix). Port 0 becomes a free port, found in
  * ret_addr (may be NULL). */
 int bus_listen(struct bus *bus, const struct io_addr *addr, struct io_addr *ret_addr);
@@ -150,7 +154,8 @@ struct bus_metrics {
 #undef GAUGE
 };
 
-const struct bus_metrics *bus_metrics(const struct bus *bus);
+/* As of now; good until the next call. */
+const struct bus_metrics *bus_metrics(struct bus *bus);
 
 extern const struct metric bus_metric_table[];
 extern const size_t bus_metric_count;

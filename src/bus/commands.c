@@ -1,0 +1,207 @@
+/* What a client may ask for, and what it is answered. The words and their order are those of the
+ * reference server: -ERR comes where it says so, +OK only to a verbose client, and before the
+ * messages that a PUB brings it. */
+#include "bus/session.h"
+#include "bus/subject.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void say_ok(struct session *session)
+{
+    if (session->verbose) session_say(session, BYTES("+OK\r\n"));
+}
+
+/* ---- CONNECT -------------------------------------------------------------------------------- */
+
+static void command_connect(struct session *session, const struct nats_frame *frame)
+{
+    struct nats_connect connect;
+    nats_connect_init(&connect);
+    connect.verbose = session->verbose;
+    connect.pedantic = session->pedantic;
+    connect.echo = session->echo;
+    connect.headers = session->headers;
+    connect.no_responders = session->no_responders;
+    connect.protocol = session->protocol;
+    if (nats_connect_parse(frame->text, &connect)) {
+        session->bus->metrics.protocol_errors++;
+        session_end(session, NULL);
+    } else if (connect.protocol < 0 || connect.protocol > 1) {
+        session_end(session, "invalid client protocol");
+    } else if (connect.no_responders && !connect.headers) {
+        session_end(session, "no responders requires headers support");
+    } else {
+        session->verbose = connect.verbose;
+        session->pedantic = connect.pedantic;
+        session->echo = connect.echo;
+        session->headers = connect.headers;
+        session->no_responders = connect.no_responders;
+        session->protocol = connect.protocol;
+        say_ok(session);
+    }
+}
+
+/* ---- SUB, UNSUB ------------------------------------------------------------------------------ */
+
+static struct client_subscription *client_of(struct subscription *subscription)
+{
+    return CONTAINER_OF(subscription, struct client_subscription, subscription);
+}
+
+/* The memory goes, so no route that is being walked may hold it. */
+static void forget(struct client_subscription *s)
+{
+    struct session *session = s->subscription.session;
+    map_remove(&session->subscriptions, s->subscription.sid);
+    router_remove(&session->bus->router, &s->subscription);
+    list_remove(&s->link);
+    free(s);
+}
+
+void sessions_reap(struct bus *bus)
+{
+    while (!list_empty(&bus->finished))
+        forget(CONTAINER_OF(bus->finished.next, struct client_subscription, link));
+}
+
+void session_forget_subscriptions(struct session *session)
+{
+    size_t cursor = 0;
+    struct client_subscription *s;
+    while ((s = map_next(&session->subscriptions, &cursor))) {
+        router_remove(&session->bus->router, &s->subscription);
+        list_remove(&s->link);
+        free(s);
+    }
+    map_release(&session->subscriptions);
+}
+
+void session_finish_subscription(struct subscription *subscription)
+{
+    struct client_subscription *s = client_of(subscription);
+    if (subscription->gone) return;
+    subscription->gone = true;
+    list_push(&subscription->session->bus->finished, &s->link);
+}
+
+static struct client_subscription *subscription_new(struct session *session,
+                                                    const struct nats_frame *frame)
+{
+    struct client_subscription *s = calloc(1, sizeof *s + frame->sid.len + frame->queue.len);
+    if (!s) return NULL;
+    list_init(&s->link);
+    memcpy(s->text, frame->sid.data, frame->sid.len);
+    if (frame->queue.len) memcpy(s->text + frame->sid.len, frame->queue.data, frame->queue.len);
+    s->subscription.session = session;
+    s->subscription.sid = bytes_make(s->text, frame->sid.len);
+    s->subscription.queue = bytes_make(s->text + frame->sid.len, frame->queue.len);
+    return s;
+}
+
+static void command_sub(struct session *session, const struct nats_frame *frame)
+{
+    struct bus *bus = session->bus;
+    sessions_reap(bus);
+    if (session->subscriptions.count >= bus->options.max_subscriptions) {
+        session_say_err(session, "maximum subscriptions exceeded");
+        return;
+    }
+    if (map_get(&session->subscriptions, frame->sid)) {
+        say_ok(session); /* the first one stays */
+        return;
+    }
+    if (!subject_is_pattern(frame->subject)) {
+        session_say_err(session, "Invalid Subject");
+        return;
+    }
+    struct client_subscription *s = subscription_new(session, frame);
+    int r = s ? router_add(&bus->router, &s->subscription, frame->subject) : ERR_NOMEM;
+    if (!r) r = map_put(&session->subscriptions, s->subscription.sid, s, NULL);
+    if (r) {
+        if (s) router_remove(&bus->router, &s->subscription);
+        free(s);
+        session_end(session, "maximum subscriptions exceeded");
+        return;
+    }
+    say_ok(session);
+}
+
+static void command_unsub(struct session *session, const struct nats_frame *frame)
+{
+    sessions_reap(session->bus);
+    struct client_subscription *s = map_get(&session->subscriptions, frame->sid);
+    if (s && frame->max > s->subscription.delivered)
+        s->subscription.max = frame->max;
+    else if (s)
+        forget(s);
+    say_ok(session);
+}
+
+/* ---- PUB, HPUB ------------------------------------------------------------------------------- */
+
+/* Tells a requester that nobody is there to answer, through a subscription of its own that would
+ * have had the reply. */
+static void no_responders(struct session *session, const struct nats_frame *frame)
+{
+    struct bus *bus = session->bus;
+    bus->metrics.no_responders++;
+    if (!session->no_responders) return;
+    const struct route *route = router_find(&bus->router, frame->reply);
+    for (uint32_t i = 0; route && i < route->target_count; i++) {
+        struct subscription *s = route->targets[i].subscription;
+        if (s->session != session || s->gone) continue;
+        struct buf headers, out;
+        buf_init(&headers, 2 * NATS_LINE_MAX);
+        buf_init(&out, OUTBOX_TEXT_MAX);
+        nats_headers_begin(&headers, 503, NULL);
+        nats_headers_add(&headers, BYTES("Nats-Subject"), frame->subject);
+        nats_headers_end(&headers);
+        nats_put_msg(&out, frame->reply, s->sid, (struct bytes){0}, buf_bytes(&headers),
+                     (struct bytes){0});
+        if (!headers.failed && !out.failed) session_say(session, buf_bytes(&out));
+        buf_release(&headers);
+        buf_release(&out);
+        return;
+    }
+}
+
+static void command_pub(struct session *session, const struct nats_frame *frame)
+{
+    struct bus *bus = session->bus;
+    if (frame->op == NATS_HPUB && !session->headers) {
+        bus->metrics.protocol_errors++;
+        session_end(session, NULL);
+        return;
+    }
+    if (session->pedantic && !subject_is_literal(frame->subject))
+        session_say_err(session, "Invalid Publish Subject");
+    say_ok(session);
+    struct message message =
+        message_borrow(frame->subject, frame->reply, frame->headers, frame->payload);
+    /* HPUB with an empty block goes out as MSG, which its tail does not fit. */
+    bool fits = frame->op == NATS_PUB || frame->headers.len;
+    bus->congested = false;
+    unsigned deliveries = deliver(bus, &message, fits ? frame->tail : (struct bytes){0}, session);
+    message_done(&message);
+    if (!deliveries && frame->reply.len) no_responders(session, frame);
+    if (bus->congested) session->stall = true;
+}
+
+void session_command(struct session *session, const struct nats_frame *frame)
+{
+    switch (frame->op) {
+    case NATS_PUB:
+    case NATS_HPUB: command_pub(session, frame); break;
+    case NATS_SUB: command_sub(session, frame); break;
+    case NATS_UNSUB: command_unsub(session, frame); break;
+    case NATS_CONNECT: command_connect(session, frame); break;
+    case NATS_PING: session_say(session, BYTES("PONG\r\n")); break;
+    case NATS_ERR: session_end(session, NULL); break;
+    case NATS_PONG: /* any sign of life is taken note of where it is received */
+    case NATS_OK:
+    case NATS_INFO: break;
+    case NATS_MSG:
+    case NATS_HMSG: break; /* a server's decoder refuses them */
+    }
+}

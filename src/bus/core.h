@@ -1,0 +1,108 @@
+/* core: the inside of a bus, shared by the files that make it up: bus.c (life, listeners),
+ * session.c (one client), deliver.c (a message to all who want it), local.c (this program's
+ * subscriptions and requests). Nobody else includes this. */
+#ifndef DURE_BUS_CORE_H
+#define DURE_BUS_CORE_H
+
+#include "base/log.h"
+#include "base/map.h"
+#include "bus/bus.h"
+#include "bus/outbox.h"
+#include "bus/router.h"
+
+struct bus_listener {
+    struct io_listener listener;
+    struct bus *bus;
+    struct list link;
+};
+
+struct bus {
+    struct io *io;
+    struct log *log;
+    struct bus_options options; /* every 0 replaced by its default */
+    char id[24];                /* INFO.server_id, and the middle of our inboxes */
+    char name[64];
+
+    struct router router;
+    struct outbox_pool pool;
+    struct buf tails[2]; /* what a publish writes for its subscribers; see deliver.c */
+    struct bus_capture *capture;
+    struct bus_observer *observer;
+    struct bus_metrics metrics;
+    bool delivering;      /* a route is being walked: no subscription may go */
+    bool congested;       /* what is published now goes to a client that reads too slowly */
+    struct list finished; /* subscriptions of clients that have had their last message */
+
+    struct list listeners, sessions;
+    unsigned session_count;
+    uint64_t next_client_id;
+    struct list dirty; /* sessions with something to send */
+    struct io_task flush;
+    struct list stalled; /* sessions that are not read from for a while */
+    struct io_timer resume;
+    bool lame_duck;
+
+    struct list local_subscriptions;
+    struct list local_queue; /* deliveries to this program */
+    size_t local_pending;    /* bytes in it */
+    struct io_task local_task;
+    struct map requests;
+    uint64_t next_request;
+    struct bus_subscription *inbox;
+
+    bool closing;
+    struct io_task close_task;
+    void (*closed)(void *context);
+    void *closed_context;
+};
+
+/* ---- deliver.c ---- */
+
+struct nats_frame;
+
+/* Routes one message. `from` NULL: of this program. `tail` as in nats_frame, or empty. Returns how
+ * many have taken it. */
+unsigned deliver(struct bus *bus, struct message *message, struct bytes tail, struct session *from);
+
+/* ---- session.c ---- */
+
+/* How a message is written to clients: behind the prefix of each, then the same for all. */
+struct wire_form {
+    struct bytes tail;    /* " reply 5\r\n", and the body when that is not sent by reference */
+    struct bytes body;    /* by reference: a view into `message`; else empty */
+    struct message *held; /* by reference: the counted message */
+    bool with_headers;    /* HMSG */
+};
+
+/* Whether a message may go there; false while it dies or when it is its own and has echo off. */
+bool session_takes(const struct session *session, const struct session *from);
+bool session_wants_headers(const struct session *session);
+
+/* Puts one message into the session's outbox. False when it could not be taken: out of memory. */
+bool session_put(struct session *session, const struct route_target *target,
+                 const struct wire_form *form);
+
+uint64_t session_id(const struct session *session);
+
+/* The client's subscription has had its last message. */
+void session_finish_subscription(struct subscription *subscription);
+
+/* ---- local.c ---- */
+
+int local_init(struct bus *bus);
+
+/* Queues a message for a subscription of this program. False: dropped. */
+bool local_put(struct subscription *subscription, struct message *message);
+
+/* Fails every request with ERR_CLOSED. */
+void local_close(struct bus *bus);
+
+/* Frees what is left. */
+void local_release(struct bus *bus);
+
+/* ---- bus.c ---- */
+
+/* A session has gone; when it was the last one of a closing bus, the bus goes too. */
+void bus_session_gone(struct bus *bus);
+
+#endif

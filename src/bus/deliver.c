@@ -1,0 +1,147 @@
+/* One message to all who want it. What a client gets is the route's prefix for it ("MSG subject
+ * sid") and then the same bytes for all: the tail. When the publisher was a client whose PUB was
+ * written canonically, that tail is the very end of its PUB. Bodies from BY_REFERENCE bytes on are
+ * copied once, into a counted message, and sent from there; smaller ones are cheaper copied. */
+#include "bus/core.h"
+#include "wire/nats.h"
+
+#include <assert.h>
+
+enum { BY_REFERENCE = 1024 };
+
+/* The forms a message has for clients with and without headers; made when first needed. */
+struct publication {
+    struct bus *bus;
+    struct message *message;
+    struct session *from;
+    struct bytes tail; /* the publisher's, or empty */
+    struct wire_form forms[2];
+    bool made[2];
+    unsigned deliveries;
+};
+
+static size_t message_size(const struct message *message)
+{
+    return message->headers.len + message->payload.len;
+}
+
+/* Writes " reply 12 17\r\n" into `out`, and the body behind it when that is copied. */
+static struct bytes write_tail(struct buf *out, const struct message *message, struct bytes headers,
+                               bool with_body)
+{
+    buf_clear(out);
+    if (message->reply.len) {
+        buf_append_char(out, ' ');
+        buf_append(out, message->reply);
+    }
+    buf_append_char(out, ' ');
+    if (headers.len) {
+        buf_append_u64(out, headers.len);
+        buf_append_char(out, ' ');
+    }
+    buf_append_u64(out, headers.len + message->payload.len);
+    buf_append(out, BYTES("\r\n"));
+    if (with_body) {
+        buf_append(out, headers);
+        buf_append(out, message->payload);
+        buf_append(out, BYTES("\r\n"));
+    }
+    return out->failed ? (struct bytes){0} : buf_bytes(out);
+}
+
+static bool make_form(struct publication *p, bool with_headers)
+{
+    struct wire_form *form = &p->forms[with_headers];
+    struct message *message = p->message;
+    struct bytes headers = with_headers ? message->headers : (struct bytes){0};
+    size_t body = headers.len + message->payload.len;
+    bool by_reference = body >= BY_REFERENCE;
+    form->with_headers = with_headers;
+    if (by_reference) {
+        if (!form->held) form->held = message_ref(message);
+        if (!form->held) return false;
+        form->body = bytes_skip(message_body(form->held), form->held->headers.len - headers.len);
+    }
+    if (p->tail.len && headers.len == message->headers.len)
+        form->tail = by_reference ? bytes_head(p->tail, p->tail.len - body - 2) : p->tail;
+    else
+        form->tail = write_tail(&p->bus->tails[with_headers], message, headers, !by_reference);
+    p->made[with_headers] = form->tail.len > 0;
+    return p->made[with_headers];
+}
+
+static bool to_session(struct publication *p, const struct route_target *target)
+{
+    struct session *session = target->subscription->session;
+    if (!session_takes(session, p->from)) return false;
+    bool with_headers = p->message->headers.len && session_wants_headers(session);
+    if ((!p->made[with_headers] && !make_form(p, with_headers)) ||
+        !session_put(session, target, &p->forms[with_headers])) {
+        p->bus->metrics.dropped++;
+        return false;
+    }
+    return true;
+}
+
+static bool to_target(struct publication *p, const struct route_target *target)
+{
+    struct subscription *s = target->subscription;
+    if (s->gone) return false;
+    if (s->session ? !to_session(p, target) : !local_put(s, p->message)) return false;
+    s->delivered++;
+    p->deliveries++;
+    if (s->max && s->delivered >= s->max) session_finish_subscription(s);
+    return true;
+}
+
+/* The next member in turn; when it cannot take the message, the one behind it. */
+static void to_group(struct publication *p, struct route_group *group)
+{
+    uint32_t turn = group->turn++;
+    for (uint32_t i = 0; i < group->count; i++)
+        if (to_target(p, &group->members[(turn + i) % group->count])) return;
+}
+
+static void observe(const struct publication *p)
+{
+    const struct message *m = p->message;
+    struct bus_event event = {.subject = m->subject,
+                              .reply = m->reply,
+                              .trace = message_trace(m),
+                              .bytes = message_size(m),
+                              .deliveries = p->deliveries,
+                              .connection = p->from ? session_id(p->from) : 0};
+    event.kind = bytes_starts(m->subject, BYTES("_INBOX.")) ? BUS_EVENT_REPLY
+                 : m->reply.len                             ? BUS_EVENT_REQUEST
+                                                            : BUS_EVENT_PUBLISH;
+    p->bus->observer->published(p->bus->observer, &event);
+}
+
+unsigned deliver(struct bus *bus, struct message *message, struct bytes tail, struct session *from)
+{
+    struct publication p = {.bus = bus, .message = message, .from = from, .tail = tail};
+    size_t size = message_size(message);
+    bus->metrics.messages_in++;
+    bus->metrics.bytes_in += size;
+    struct route *route = router_find(&bus->router, message->subject);
+    if (!route) {
+        bus->metrics.dropped++;
+        return 0;
+    }
+    assert(!bus->delivering);
+    bus->delivering = true;
+    for (uint32_t i = 0; i < route->target_count; i++) to_target(&p, &route->targets[i]);
+    for (uint32_t i = 0; i < route->group_count; i++) to_group(&p, &route->groups[i]);
+    bus->metrics.messages_out += p.deliveries;
+    bus->metrics.bytes_out += p.deliveries * size;
+    if (route->captured && bus->capture) {
+        bus->capture->append(bus->capture, message);
+        bus->metrics.captured++;
+        p.deliveries++;
+    }
+    if (bus->observer) observe(&p);
+    message_unref(p.forms[0].held);
+    message_unref(p.forms[1].held);
+    bus->delivering = false;
+    return p.deliveries;
+}

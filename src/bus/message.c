@@ -1,0 +1,71 @@
+/* A counted message is one block: the struct, then headers, payload and CRLF in the order of the
+ * wire, then the names. */
+#include "bus/message.h"
+
+#include "wire/nats.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+static struct bytes place(char **at, struct bytes bytes)
+{
+    char *start = *at;
+    if (bytes.len) memcpy(start, bytes.data, bytes.len);
+    *at += bytes.len;
+    return bytes_make(start, bytes.len);
+}
+
+static struct message *copy(const struct message *message)
+{
+    size_t size = sizeof *message + message->headers.len + message->payload.len + 2 +
+                  message->subject.len + message->reply.len;
+    struct message *m = malloc(size);
+    if (!m) return NULL;
+    char *at = (char *)(m + 1);
+    m->headers = place(&at, message->headers);
+    m->payload = place(&at, message->payload);
+    place(&at, BYTES("\r\n"));
+    m->subject = place(&at, message->subject);
+    m->reply = place(&at, message->reply);
+    m->refs = 1;
+    m->copy = NULL;
+    return m;
+}
+
+struct message *message_ref(struct message *message)
+{
+    if (!message->refs) {
+        if (!message->copy) message->copy = copy(message);
+        if (!message->copy) return NULL;
+        message = message->copy;
+    }
+    message->refs++;
+    return message;
+}
+
+void message_unref(struct message *message)
+{
+    if (!message) return;
+    assert(message->refs > 0);
+    if (--message->refs == 0) free(message);
+}
+
+void message_done(struct message *message)
+{
+    assert(message->refs == 0);
+    message_unref(message->copy);
+    message->copy = NULL;
+}
+
+struct bytes message_body(const struct message *message)
+{
+    assert(message->refs > 0);
+    return bytes_make(message->headers.data, message->headers.len + message->payload.len + 2);
+}
+
+struct bytes message_trace(const struct message *message)
+{
+    struct bytes value = {0};
+    if (nats_headers_get(message->headers, BYTES("traceparent"), &value)) return (struct bytes){0};
+    return value;
+}
