@@ -1,0 +1,278 @@
+#include "mesh/bridge.h"
+
+#include "bus/subject.h"
+#include "mesh/answers.h"
+#include "mesh/events.h"
+#include "mesh/publish.h"
+
+#include <stdlib.h>
+
+enum { KEEP_DAYS = 7 };
+
+/* One delivery that a manifest asks for: events or requests of one subject to one service. */
+struct link {
+    struct list link;
+    struct events *events; /* one of the two */
+    struct answers *answers;
+    bool wanted;
+    struct buf key;
+};
+
+struct bridge {
+    struct bridge_options options;
+    struct publish_context publish;
+    struct callers callers;
+    struct list links;
+    struct stream *stream;   /* NULL: no service has durable subjects yet */
+    struct stream_op update; /* of the stream's subjects */
+    bool updating;
+    size_t closing; /* deliveries whose end is awaited */
+    bool closed;
+    void (*done)(void *context);
+    void *context;
+};
+
+/* ---- the stream's subjects ---- */
+
+/* The smallest set of patterns that covers all that the manifest names: none of them lies within
+ * another. Returns how many; the strings belong to the manifest. */
+static size_t add_subject(const char **subjects, size_t count, struct bytes subject)
+{
+    for (size_t i = 0; i < count; i++)
+        if (subject_contains(bytes_str(subjects[i]), subject)) return count;
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!subject_contains(subject, bytes_str(subjects[i]))) subjects[kept++] = subjects[i];
+    if (kept < STREAM_SUBJECTS_MAX) subjects[kept++] = subject.data;
+    return kept;
+}
+
+static size_t gather_subjects(const struct manifest *manifest, const char **subjects)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < manifest->service_count; i++) {
+        const struct manifest_service *service = manifest->services[i];
+        for (size_t j = 0; j < service->publish_count; j++)
+            count = add_subject(subjects, count, service->publishes[j]);
+        for (size_t j = 0; j < service->subscribe_count; j++)
+            count = add_subject(subjects, count, service->subscribes[j].subject);
+    }
+    return count;
+}
+
+static bool same_subjects(const struct stream_config *config, const char *const *subjects,
+                          size_t count)
+{
+    if (config->subject_count != count) return false;
+    for (size_t i = 0; i < count; i++)
+        if (!bytes_eq(bytes_str(config->subjects[i]), bytes_str(subjects[i]))) return false;
+    return true;
+}
+
+static void updated(struct stream_op *op, int result)
+{
+    struct bridge *bridge = CONTAINER_OF(op, struct bridge, update);
+    bridge->updating = false;
+    if (result)
+        LOG(bridge->options.log, LOG_ERROR, "events_stream_not_updated", LOG_ERR(result),
+            LOG_S("reason", op->refusal.description));
+}
+
+static int configure_stream(struct bridge *bridge, const struct manifest *manifest,
+                            struct error *error)
+{
+    const char *subjects[STREAM_SUBJECTS_MAX + 1];
+    size_t count = gather_subjects(manifest, subjects);
+    bridge->stream = streams_find(bridge->options.streams, BYTES(BRIDGE_STREAM));
+    struct stream_config config = {
+        .name = BRIDGE_STREAM,
+        .subjects = subjects,
+        .subject_count = count,
+        .max_age_ns = (int64_t)KEEP_DAYS * 24 * 3600 * 1000000000,
+    };
+    if (!count) return 0; /* what the stream holds stays until it is wanted again */
+    if (!bridge->stream)
+        return streams_add(bridge->options.streams, &config, &bridge->stream, error);
+    if (same_subjects(stream_config(bridge->stream), subjects, count)) return 0;
+    if (bridge->updating)
+        return error_set(error, ERR_FULL,
+                         "the last change of the stream " BRIDGE_STREAM " is not on the disk yet");
+    bridge->updating = true;
+    stream_update(bridge->stream, &bridge->update, &config, updated);
+    return 0;
+}
+
+/* ---- deliveries ---- */
+
+static void finish_if_done(struct bridge *bridge)
+{
+    if (!bridge->closed || bridge->closing) return;
+    callers_release(&bridge->callers);
+    void (*done)(void *) = bridge->done;
+    void *context = bridge->context;
+    free(bridge);
+    if (done) done(context);
+}
+
+static void events_closed(void *context)
+{
+    struct bridge *bridge = context;
+    bridge->closing--;
+    finish_if_done(bridge);
+}
+
+static void link_close(struct bridge *bridge, struct link *link)
+{
+    list_remove(&link->link);
+    answers_close(link->answers);
+    if (link->events) {
+        bridge->closing++;
+        events_close(link->events, events_closed, bridge);
+    }
+    buf_release(&link->key);
+    free(link);
+}
+
+static struct link *link_find(struct bridge *bridge, struct bytes key)
+{
+    LIST_EACH(&bridge->links, struct link, link, link)
+        if (bytes_eq(buf_bytes(&link->key), key)) return link;
+    return NULL;
+}
+
+/* The link of this key, wanted from now on. *ret_new: it has no delivery yet. */
+static struct link *link_want(struct bridge *bridge, struct buf *key, bool *ret_new)
+{
+    struct link *link = key->failed ? NULL : link_find(bridge, buf_bytes(key));
+    *ret_new = !link;
+    if (link || key->failed) {
+        buf_release(key);
+    } else {
+        link = calloc(1, sizeof *link);
+        if (!link) {
+            buf_release(key);
+            return NULL;
+        }
+        link->key = *key;
+        list_push(&bridge->links, &link->link);
+    }
+    if (link) link->wanted = true;
+    return link;
+}
+
+static int want_events(struct bridge *bridge, const struct manifest *manifest,
+                       const struct manifest_service *service,
+                       const struct manifest_subscription *subscription, struct error *error)
+{
+    struct buf key;
+    bool is_new;
+    buf_init(&key, 4096);
+    buf_append_format(&key, "event %s %s", service->name.data, subscription->subject.data);
+    struct link *link = link_want(bridge, &key, &is_new);
+    if (!link) return error_set(error, ERR_NOMEM, "out of memory");
+    struct events_config config = {
+        .system = manifest->system->name,
+        .service = service->name,
+        .subject = subscription->subject,
+        .path = subscription->path,
+        .attempts = subscription->attempts,
+        .timeout_ms = subscription->timeout_ms,
+    };
+    if (!is_new) return events_update(link->events, &config);
+    int err = events_open(bridge->options.streams, bridge->stream, &bridge->callers,
+                          bridge->options.log, &config, &link->events, error);
+    if (err) link_close(bridge, link);
+    return err;
+}
+
+static int want_answers(struct bridge *bridge, const struct manifest_service *service,
+                        const struct manifest_answer *answer, struct error *error)
+{
+    struct buf key;
+    bool is_new;
+    buf_init(&key, 4096);
+    buf_append_format(&key, "answer %s %s", service->name.data, answer->subject.data);
+    struct link *link = link_want(bridge, &key, &is_new);
+    if (!link) return error_set(error, ERR_NOMEM, "out of memory");
+    struct answers_config config = {
+        .service = service->name,
+        .subject = answer->subject,
+        .path = answer->path,
+        .timeout_ms = answer->timeout_ms,
+    };
+    if (!is_new) return answers_update(link->answers, &config);
+    int err = answers_open(bridge->options.bus, &bridge->callers, bridge->options.log, &config,
+                           &link->answers);
+    if (err) {
+        link_close(bridge, link);
+        error_set(error, err, "cannot answer %s for %s: %s", answer->subject.data,
+                  service->name.data, err_text(err));
+    }
+    return err;
+}
+
+static int want_service(struct bridge *bridge, const struct manifest *manifest,
+                        const struct manifest_service *service, struct error *error)
+{
+    int first = 0;
+    for (size_t i = 0; i < service->subscribe_count; i++) {
+        int err =
+            want_events(bridge, manifest, service, &service->subscribes[i], first ? NULL : error);
+        if (err && !first) first = err;
+    }
+    for (size_t i = 0; i < service->answer_count; i++) {
+        int err = want_answers(bridge, service, &service->answers[i], first ? NULL : error);
+        if (err && !first) first = err;
+    }
+    return first;
+}
+
+int bridge_configure(struct bridge *bridge, const struct manifest *manifest, struct error *error)
+{
+    int first = configure_stream(bridge, manifest, error);
+    if (first) return first;
+    LIST_EACH(&bridge->links, struct link, link, link) link->wanted = false;
+    for (size_t i = 0; i < manifest->service_count; i++) {
+        int err = want_service(bridge, manifest, manifest->services[i], first ? NULL : error);
+        if (err && !first) first = err;
+    }
+    LIST_EACH(&bridge->links, struct link, link, link)
+        if (!link->wanted) link_close(bridge, link);
+    return first;
+}
+
+/* ---- life ---- */
+
+int bridge_new(const struct bridge_options *options, struct bridge **ret_bridge)
+{
+    struct bridge *bridge = calloc(1, sizeof *bridge);
+    if (!bridge) return ERR_NOMEM;
+    bridge->options = *options;
+    list_init(&bridge->links);
+    bridge->publish = (struct publish_context){options->bus, options->streams, options->max_payload,
+                                               options->log};
+    callers_init(&bridge->callers, options->http, &options->road);
+    int err = proxy_handle(options->proxy, BYTES(PUBLISH_PREFIX), publish_handle, &bridge->publish);
+    if (!err)
+        err = proxy_handle(options->proxy, BYTES(REQUEST_PREFIX), publish_handle_request,
+                           &bridge->publish);
+    if (err)
+        free(bridge);
+    else
+        *ret_bridge = bridge;
+    return err;
+}
+
+void bridge_close(struct bridge *bridge, void (*done)(void *context), void *context)
+{
+    if (!bridge) {
+        if (done) done(context);
+        return;
+    }
+    bridge->closed = true;
+    bridge->done = done;
+    bridge->context = context;
+    bridge->closing++; /* this call itself, so that nothing is finished inside the loop below */
+    LIST_EACH(&bridge->links, struct link, link, link) link_close(bridge, link);
+    events_closed(bridge);
+}

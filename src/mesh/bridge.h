@@ -1,0 +1,43 @@
+/* bridge: lets services without a bus client take part in the bus: durable events and requests come
+ * to them as POSTs (events.h, answers.h), and they send by POSTing to the internal road
+ * (publish.h).
+ *
+ * Configured with a manifest, again and again: the stream EVENTS captures every subject that a
+ * service publishes or subscribes to; deliveries that are no longer wanted end, new ones begin,
+ * others go on undisturbed. */
+#ifndef DURE_MESH_BRIDGE_H
+#define DURE_MESH_BRIDGE_H
+
+#include "base/log.h"
+#include "bus/streams.h"
+#include "http/http.h"
+#include "proxy/proxy.h"
+#include "wire/manifest.h"
+
+#define BRIDGE_STREAM "EVENTS"
+
+struct bridge;
+
+struct bridge_options {
+    struct io *io;
+    struct http *http;
+    struct bus *bus;
+    struct streams *streams;
+    struct proxy *proxy; /* whose internal road serves $DURE_BUS */
+    struct io_addr road; /* where that road listens */
+    size_t max_payload;
+    struct log *log;
+};
+
+/* Everything must outlive the bridge. ERR_NOMEM. */
+int bridge_new(const struct bridge_options *options, struct bridge **ret_bridge);
+
+/* Makes it what the manifest says. BLOCKS shortly when there are new consumers. On an error, which
+ * is told, what could be done is done. */
+int bridge_configure(struct bridge *bridge, const struct manifest *manifest, struct error *error);
+
+/* Ends deliveries; `done` (may be NULL) runs when their places are safe. The proxy must not take
+ * requests any more. NULL is allowed. */
+void bridge_close(struct bridge *bridge, void (*done)(void *context), void *context);
+
+#endif
