@@ -50,7 +50,7 @@ static bool add_block(struct arena *arena, size_t size)
 
 void *arena_alloc(struct arena *arena, size_t size)
 {
-    if (arena->failed || size > arena->max) return fail(arena);
+    if (arena->failed || size > arena->max || size > SIZE_MAX / 2) return fail(arena);
     size = (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
     if (!arena->at || (size_t)(arena->end - arena->at) < size)
         if (!add_block(arena, size)) return fail(arena);

@@ -39,22 +39,30 @@ static void slide_to_front(struct buf *buf)
     buf->start = 0;
 }
 
-char *buf_reserve(struct buf *buf, size_t len)
+/* `spare` is room behind the reserved bytes, beyond the limit: for the NUL that vsnprintf writes.
+ */
+static char *reserve(struct buf *buf, size_t len, size_t spare)
 {
     size_t live = buf_len(buf);
     if (buf->failed || len > buf->max || live > buf->max - len) return fail(buf);
-    if (buf->size - buf->end >= len && buf->data) return buf->data + buf->end;
+    if (len > SIZE_MAX / 2 - live - spare) return fail(buf);
+    if (buf->size - buf->end >= len + spare && buf->data) return buf->data + buf->end;
     slide_to_front(buf);
-    if (buf->size - buf->end < len || !buf->data) {
+    if (buf->size - buf->end < len + spare || !buf->data) {
         size_t size = buf->size ? buf->size : BUF_FIRST_SIZE;
-        while (size < live + len) size *= 2;
-        if (size > buf->max && buf->max >= live + len) size = buf->max ? buf->max : 1;
+        while (size < live + len + spare) size *= 2;
+        if (size > buf->max) size = buf->max + (spare ? spare : 1);
         char *data = realloc(buf->data, size);
         if (!data) return fail(buf);
         buf->data = data;
         buf->size = size;
     }
     return buf->data + buf->end;
+}
+
+char *buf_reserve(struct buf *buf, size_t len)
+{
+    return reserve(buf, len, 0);
 }
 
 void buf_commit(struct buf *buf, size_t len)
@@ -104,7 +112,7 @@ void buf_append_format(struct buf *buf, const char *format, ...)
     va_copy(again, arguments);
     int len = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
-    char *room = len >= 0 ? buf_reserve(buf, (size_t)len + 1) : fail(buf);
+    char *room = len >= 0 ? reserve(buf, (size_t)len, 1) : fail(buf);
     if (room) {
         vsnprintf(room, (size_t)len + 1, format, again);
         buf_commit(buf, (size_t)len);

@@ -27,10 +27,10 @@ static inline size_t buf_len(const struct buf *buf)
     return buf->end - buf->start;
 }
 
-/* The live bytes; valid until the next call that changes the buffer. */
+/* The live bytes, never NULL; valid until the next call that changes the buffer. */
 static inline struct bytes buf_bytes(const struct buf *buf)
 {
-    return bytes_make(buf->data + buf->start, buf->end - buf->start);
+    return bytes_make(buf->data ? buf->data + buf->start : "", buf->end - buf->start);
 }
 
 /* Room for `len` more bytes behind the live ones, to be filled by the caller and then counted with

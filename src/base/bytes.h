@@ -39,7 +39,7 @@ static inline bool bytes_eq(struct bytes a, struct bytes b)
 static inline struct bytes bytes_skip(struct bytes b, size_t from)
 {
     if (from > b.len) from = b.len;
-    return (struct bytes){b.data + from, b.len - from};
+    return (struct bytes){from ? b.data + from : b.data, b.len - from}; /* data may be NULL */
 }
 
 /* The first `len` bytes, or all when there are fewer. */

@@ -127,6 +127,7 @@ size_t error_format(const struct error *error, char *text, size_t size)
         snprintf(place, sizeof place, "%s:%d: ", error->file, error->line);
     else if (error->file[0])
         snprintf(place, sizeof place, "%s: ", error->file);
+    if (!size) return 0;
     int length = snprintf(text, size, "%s%s%s%s", place, error->message,
                           error->remedy[0] ? "\n  " : "", error->remedy);
     return length < (int)size ? (size_t)length : size - 1;

@@ -1,5 +1,5 @@
 /* histogram: counts of durations, in buckets that grow by an eighth of an octave, so a quantile is
- * exact to 12.5 %. Fixed size, no allocation; 1 us to 2^27 us (134 s), what is longer counts in the
+ * exact to 12.5 %. Fixed size, no allocation; 0 us to 2^28 us (268 s), what is longer counts in the
  * last bucket. */
 #ifndef DURE_BASE_HISTOGRAM_H
 #define DURE_BASE_HISTOGRAM_H
