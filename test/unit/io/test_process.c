@@ -307,8 +307,17 @@ static void test_process_may_start_again_in_exited(void **state)
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
+
 static void test_die_signal(void **state)
 {
+#ifdef __SANITIZE_THREAD__
+    skip(); /* it ends a process that makes threads after a fork */
+#endif
     struct error error;
     int fds[2];
     char byte;
