@@ -50,11 +50,11 @@ static int run_done_jobs(struct sim_io *io)
 static void turn(struct sim_event *event)
 {
     struct sim_io *io = CONTAINER_OF(event, struct sim_io, turn);
-    int ran = io_run_timers(&io->io), more = 1;
     io->in_turn = true;
+    int ran = io_run_timers(&io->io), more = 1;
+    if (!io->io.dead) ran += run_ready(io); /* once: a stream gets one receive per turn */
     for (int round = 0; more && round < QUIET_ROUNDS; round++) {
         more = 0;
-        if (!io->io.dead) more += run_ready(io);
         if (!io->io.dead) more += run_done_jobs(io);
         if (!io->io.dead) more += io_run_tasks(&io->io);
         ran += more;
@@ -290,9 +290,20 @@ static const struct io_ops sim_ops = {
     .free = loop_free,
     .turn = loop_turn,
     .random = loop_random,
+    .connect = sim_connect,
     .stream_adopt = no_stream_adopt,
+    .recv = sim_recv,
+    .recv_cancel = sim_recv_cancel,
+    .send = sim_send,
+    .shutdown = sim_shutdown,
+    .close = sim_close,
+    .stream_peer = sim_stream_peer,
+    .listen = sim_listen,
     .listener_adopt = no_listener_adopt,
     .listener_fd = no_listener_fd,
+    .accept = sim_accept,
+    .listener_pause = sim_listener_pause,
+    .listener_close = sim_listener_close,
     .job_submit = job_submit,
     .file_open = sim_file_open,
     .file_close = sim_file_close,

@@ -31,7 +31,8 @@ struct sim {
     size_t heap_count, heap_size;
     struct list hosts; /* of struct sim_host, in the order they were made */
     uint32_t host_count;
-    struct list connections; /* of struct sim_connection, in the order they were made */
+    struct list connections;  /* of struct sim_connection, in the order they were made */
+    uint64_t connection_made; /* their numbers */
     size_t connection_count;
     struct list dead;  /* of struct sim_io */
     struct list calls; /* of struct sim_call (sim_at) */

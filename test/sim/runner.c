@@ -18,10 +18,15 @@ struct settings {
 /* What is running now, for the message of whatever goes wrong. */
 static const char *program, *scenario_name;
 static uint64_t current_seed;
-static bool verbose;
+static bool verbose, finishing;
 
 static void print_how_to_repeat(void)
 {
+    if (finishing) {
+        fprintf(stderr, "%s: scenario %s: all seeds together have not shown this\n", program,
+                scenario_name);
+        return;
+    }
     fprintf(stderr,
             "%s: scenario %s failed with seed %" PRIu64 "; again: %s --seed %" PRIu64
             " --verbose %s\n",
@@ -134,12 +139,14 @@ static void run_scenario(const struct runner_scenario *scenario, const struct se
     uint64_t seeds = scenario->seeds ? scenario->seeds : 1000;
     if (settings->has_seeds) seeds = settings->seeds;
     for (uint64_t i = 0; i < seeds; i++) {
-        if (i % TWICE_EVERY == 0)
+        if (scenario->twice || i % TWICE_EVERY == 0)
             run_twice(scenario, settings->start + i);
         else
             run_once(scenario, settings->start + i);
     }
+    finishing = true;
     if (scenario->finish && seeds >= FINISH_FROM) scenario->finish();
+    finishing = false;
     double took = seconds() - began;
     printf("%-32s %7" PRIu64 " seeds, %zu permanent, %7.2f s, %.3f ms each\n", scenario->name,
            seeds, listed_count, took, took * 1e3 / (double)(seeds + listed_count + 1));

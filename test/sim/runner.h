@@ -34,6 +34,7 @@ struct runner_scenario {
      * run of at least 100 seeds; may be NULL. */
     void (*finish)(void);
     uint64_t seeds; /* 0: 1000 */
+    bool twice;     /* run every seed twice and compare, not only every 64th */
 };
 
 int runner_main(int argc, char **argv, const struct runner_scenario *scenarios, size_t count);
