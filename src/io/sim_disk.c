@@ -155,6 +155,7 @@ int sim_file_open(struct io_file *file, const char *path, int flags)
 {
     struct sim_io *io = sim_io_of(file->io);
     bool changes = flags & (IO_CREATE | IO_TRUNCATE);
+    if (!(flags & (IO_READ | IO_WRITE))) return ERR_INVALID;
     enum turn turn = begin(file->io, changes ? SIM_DISK_NAME : SIM_DISK_READ, 0);
     if (turn == TURN_DEAD) return ERR_IO;
     struct sim_disk *disk = io->host->disk;

@@ -313,7 +313,7 @@ static void close_step(struct sim_ready *ready)
     struct sim_end *end = CONTAINER_OF(ready, struct sim_end, close_ready);
     struct io_stream *stream = end->stream;
     struct io *io = &end->io->io;
-    io_stream_done *dones[] = {stream->connect_done, stream->recv_done, stream->send_done};
+    io_stream_done *dones[] = {stream->connect_done, stream->send_done, stream->recv_done};
     stream->connect_done = stream->recv_done = stream->send_done = NULL;
     for (int i = 0; i < 3; i++) {
         if (dones[i] && !io->dead) dones[i](stream, ERR_CLOSED);
