@@ -57,14 +57,16 @@ static int fail_system(struct loader *loader, const char *path, int err)
         return error_set(error, err, "this file is larger than %d bytes, the limit of a manifest",
                          YAML_SIZE_MAX);
     }
-    error_set(error, err, "the system's manifest cannot be read: %s", err_text(err));
-    if (err != ERR_NOT_FOUND)
-        error_remedy(error, "Check the permissions of the file.");
-    else if (is_dir(loader->io, loader->dir))
-        error_remedy(error, "Change to the folder that holds dure.yaml, or name it: dure up DIR.");
-    else
-        error_remedy(error, "There is no folder `%s`: check its name.", loader->dir);
-    return err;
+    if (err != ERR_NOT_FOUND) {
+        error_remedy(error, "Check that it is a file, and its permissions.");
+        return error_set(error, err, "the system's manifest cannot be read: %s", err_text(err));
+    }
+    if (!is_dir(loader->io, loader->dir)) {
+        error_remedy(error, "Check the folder's name.");
+        return error_set(error, err, "there is no folder `%s`", loader->dir);
+    }
+    error_remedy(error, "Change to the folder that holds dure.yaml, or name it: dure up DIR.");
+    return error_set(error, err, "this file does not exist, so there is no system here");
 }
 
 static int read_system(struct loader *loader)

@@ -188,12 +188,6 @@ static void check_routes(const struct manifest_system *system, struct errors *er
     }
 }
 
-static struct bytes plain_folder(struct bytes path)
-{
-    while (bytes_starts(path, BYTES("./"))) path = bytes_skip(path, 2);
-    return without_slash(path);
-}
-
 static void check_deployments(struct manifest_system *system, struct errors *errors)
 {
     for (size_t i = 0; i < system->deployment_count; i++) {
@@ -201,8 +195,7 @@ static void check_deployments(struct manifest_system *system, struct errors *err
         one->host = i;
         if (bytes_eq(one->in, BYTES("alone"))) one->in = bytes_str("");
         for (size_t j = 0; j < i && one->path.len; j++) {
-            if (!bytes_eq(plain_folder(one->path), plain_folder(system->deployments[j].path)))
-                continue;
+            if (!manifest_same_folder(one->path, system->deployments[j].path)) continue;
             struct error *error = yaml_error(system->source, &one->path, errors);
             error_set(error, ERR_INVALID, "the folder `%.*s` is listed twice",
                       BYTES_ARG(one->path));

@@ -68,7 +68,9 @@ static void check_name(struct checker *checker, size_t index)
         error_remedy(error, "Write `name: %.*s` here, or leave it out.", BYTES_ARG(service->name));
     }
     size_t first = manifest_find(checker->manifest, service->name);
-    if (first == index) return;
+    /* One folder listed twice has been reported as that. */
+    bool same = manifest_same_folder(deployment->path, deployment_at(checker, first)->path);
+    if (first == index || same) return;
     const struct manifest_service *other = service_at(checker, first);
     struct error *error = yaml_error(service->source, &service->name, checker->errors);
     error_set(error, ERR_EXISTS, "another service is called `%.*s` too: %s",

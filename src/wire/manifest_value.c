@@ -133,6 +133,15 @@ bool manifest_check_folder(struct bytes value, struct error *error)
     return refuse(error, "Write a path of at most 1024 bytes without control characters.");
 }
 
+bool manifest_same_folder(struct bytes a, struct bytes b)
+{
+    while (bytes_starts(a, BYTES("./"))) a = bytes_skip(a, 2);
+    while (bytes_starts(b, BYTES("./"))) b = bytes_skip(b, 2);
+    while (a.len > 1 && bytes_ends(a, BYTES("/"))) a.len--;
+    while (b.len > 1 && bytes_ends(b, BYTES("/"))) b.len--;
+    return bytes_eq(a, b);
+}
+
 bool manifest_check_file(struct bytes value, struct error *error)
 {
     if (!manifest_check_folder(value, error)) return false;
@@ -143,7 +152,8 @@ bool manifest_check_file(struct bytes value, struct error *error)
         valid = element.len && !bytes_eq(element, BYTES(".")) && !bytes_eq(element, BYTES(".."));
     }
     if (valid) return true;
-    error_set(error, ERR_INVALID, "`%.*s` is no file below the service's folder", SHOWN(value));
+    error_set(error, ERR_INVALID, "`%.*s` is no file within the service's data folder",
+              SHOWN(value));
     return refuse(error, "Write a relative path without `.` and `..`, such as `order.db`.");
 }
 
@@ -301,8 +311,9 @@ bool manifest_check_listen(struct bytes value, struct error *error)
     struct bytes port, host = cut_port(value, &port);
     if (is_host_address(host) && bytes_to_u64(port, UINT16_MAX, &number) == 0) return true;
     error_set(error, ERR_INVALID, "`%.*s` is no address to listen on: %s", SHOWN(value),
-              !is_host_address(host) ? "the part before the port is no IP address of this machine"
-                                     : "the port must be a number from 0 to 65535");
+              bytes_find(value, ':') == value.len ? "it has no `:` and port"
+              : is_host_address(host)             ? "the port must be a number from 0 to 65535"
+                                                  : "the part before the port is no IP address");
     if (bytes_to_u64(value, UINT16_MAX, &number) == 0)
         error_remedy(error, "Write `127.0.0.1:%.*s`, or `:%.*s` for all interfaces.", SHOWN(value),
                      SHOWN(value));

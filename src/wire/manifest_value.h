@@ -18,6 +18,9 @@ yaml_check manifest_check_listen;      /* what io_addr_parse takes */
 yaml_check manifest_check_subject;     /* a NATS pattern */
 yaml_check manifest_check_environment; /* POSIX, section 8.1; not what dure sets itself */
 
+/* Whether two valid paths are written for the same folder. */
+bool manifest_same_folder(struct bytes a, struct bytes b);
+
 /* The port of a valid listen address; -1: none (unix:). */
 int manifest_listen_port(struct bytes listen);
 

@@ -31,7 +31,7 @@ static int parse_dated(struct bytes text, struct manifest_version *ret_version)
     int err = parse_number(major, &version.major);
     if (!err) err = parse_number(date, &version.minor);
     if (!err) err = parse_number(rest, &version.fix);
-    if (!err && !is_date(version.minor)) err = ERR_SYNTAX;
+    if (!err && !is_date(version.minor)) err = ERR_INVALID;
     if (!err) *ret_version = version;
     return err;
 }
@@ -73,7 +73,13 @@ int manifest_version_parse(struct bytes text, struct manifest_version *ret_versi
                            struct error *error)
 {
     bool dated = text.len && text.data[0] == 'v';
-    if ((dated ? parse_dated(text, ret_version) : parse_semantic(text, ret_version)) == 0) return 0;
+    int err = dated ? parse_dated(text, ret_version) : parse_semantic(text, ret_version);
+    if (!err) return 0;
+    if (err == ERR_INVALID) {
+        error_remedy(error, "Write the day as YYYYMMDD, for example `v1_20261121-1`.");
+        return error_set(error, ERR_SYNTAX, "`%.*s` is no version: its date is no day that exists",
+                         BYTES_ARG(bytes_head(text, 64)));
+    }
     error_set(error, ERR_SYNTAX,
               "`%.*s` is no version: expected vMAJOR_DATE-FIX or MAJOR.MINOR.PATCH",
               BYTES_ARG(bytes_head(text, 64)));

@@ -88,11 +88,25 @@ static void fail_kind(struct binder *binder, const struct yaml_field *field,
     yaml_node_describe(node, found, sizeof found);
     struct error *error = error_at_node(binder, node);
     error_set(error, ERR_INVALID, "`%s` must be %s, not %s", field->key, wanted, found);
-    if (field->example) error_remedy(error, "Write, for example: `%s`.", field->example);
+    bool one = field->type == YAML_STRINGS && node->kind == YAML_KIND_SCALAR && !node->quoted;
+    if (one)
+        error_remedy(error, "Write `%s: [%.*s]`.", field->key,
+                     BYTES_ARG(bytes_head(node->text, 64)));
+    else if (field->example)
+        error_remedy(error, "Write, for example: `%s`.", field->example);
 }
 
-static void fail_unknown(struct binder *binder, const struct yaml_schema *schema,
-                         const struct yaml_node *key)
+static const struct yaml_field *find_field(const struct yaml_schema *schema, struct bytes key)
+{
+    for (const struct yaml_field *field = schema->fields; field->key; field++)
+        if (bytes_eq(key, bytes_str(field->key))) return field;
+    return NULL;
+}
+
+/* Returns the field that was meant, or NULL. */
+static const struct yaml_field *fail_unknown(struct binder *binder,
+                                             const struct yaml_schema *schema,
+                                             const struct yaml_node *key)
 {
     const char *names[FIELDS_MAX];
     size_t count = 0;
@@ -103,7 +117,7 @@ static void fail_unknown(struct binder *binder, const struct yaml_schema *schema
     const char *near = bytes_nearest(key->text, names, count);
     if (near) {
         error_remedy(error, "Did you mean `%s`?", near);
-        return;
+        return find_field(schema, bytes_str(near));
     }
     char known[sizeof error->remedy] = "";
     size_t used = 0;
@@ -111,41 +125,61 @@ static void fail_unknown(struct binder *binder, const struct yaml_schema *schema
         used +=
             (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", names[i]);
     error_remedy(error, "Known keys: %s.", known);
+    return NULL;
 }
 
-static void fail_missing(struct binder *binder, const struct yaml_schema *schema,
-                         const struct yaml_field *field, const struct yaml_node *node)
+/* What a mapping has for each field of its schema: the key's node. */
+struct keys {
+    const struct yaml_node *given[FIELDS_MAX];
+    const struct yaml_node *empty[FIELDS_MAX]; /* the key is there, and no value */
+    bool meant[FIELDS_MAX];                    /* by an unknown key, which was reported */
+};
+
+static void check_required(struct binder *binder, const struct yaml_schema *schema,
+                           const struct yaml_field *field, const struct yaml_node *node,
+                           const struct keys *keys)
 {
-    struct error *error = error_at_node(binder, node);
-    error_set(error, ERR_INVALID, "%s needs `%s`, which is not given", schema->name, field->key);
-    error_remedy(error, "Add it, for example: `%s`.", field->example);
+    size_t index = (size_t)(field - schema->fields);
+    if (keys->given[index] || keys->meant[index]) return;
+    const struct yaml_node *key = keys->empty[index];
+    struct error *error = error_at_node(binder, key ? key : node);
+    if (key)
+        error_set(error, ERR_INVALID, "`%s` has no value", field->key);
+    else
+        error_set(error, ERR_INVALID, "%s needs `%s`, which is not given", schema->name,
+                  field->key);
+    error_remedy(error, key ? "Write, for example: `%s`." : "Add it, for example: `%s`.",
+                 field->example);
 }
 
 /* Of the fields that share field->one_of, exactly one must be among `given`. Reports once, at the
  * group's first field. */
 static void check_one_of(struct binder *binder, const struct yaml_schema *schema,
                          const struct yaml_field *field, const struct yaml_node *node,
-                         struct yaml_node *const *given)
+                         const struct keys *keys)
 {
     const struct yaml_field *fields = schema->fields, *first = NULL, *second = NULL;
     char names[TEXT_MAX] = "", examples[TEXT_MAX] = "";
     size_t used = 0, written = 0;
+    bool meant = false;
     for (const struct yaml_field *f = fields; f->key; f++) {
         if (f->one_of != field->one_of) continue;
         if (f < field) return;
-        if (given[f - fields]) *(first ? &second : &first) = f;
+        if (keys->given[f - fields]) *(first ? &second : &first) = f;
+        meant |= keys->meant[f - fields];
         used +=
             (size_t)snprintf(names + used, sizeof names - used, "%s`%s`", used ? ", " : "", f->key);
         written += (size_t)snprintf(examples + written, sizeof examples - written, "%s`%s`",
                                     written ? " or " : "", f->example);
         assert(used < sizeof names && written < sizeof examples);
     }
-    if (!first) {
+    if (!first && !meant) {
         struct error *error = error_at_node(binder, node);
         error_set(error, ERR_INVALID, "%s needs one of %s, and has none", schema->name, names);
         error_remedy(error, "Add %s.", examples);
     } else if (second) {
-        const struct yaml_node *one = given[first - fields], *two = given[second - fields];
+        const struct yaml_node *one = keys->given[first - fields],
+                               *two = keys->given[second - fields];
         bool swapped =
             two->line < one->line || (two->line == one->line && two->column < one->column);
         struct error *error = error_at_node(binder, swapped ? one : two);
@@ -287,13 +321,6 @@ static void bind_field(struct binder *binder, const struct yaml_field *field,
     }
 }
 
-static const struct yaml_field *find_field(const struct yaml_schema *schema, struct bytes key)
-{
-    for (const struct yaml_field *field = schema->fields; field->key; field++)
-        if (bytes_eq(key, bytes_str(field->key))) return field;
-    return NULL;
-}
-
 static void bind_struct(struct binder *binder, const struct yaml_schema *schema,
                         const struct yaml_node *node, void *value)
 {
@@ -307,21 +334,22 @@ static void bind_struct(struct binder *binder, const struct yaml_schema *schema,
         error_remedy(error, "Write, for example: `%s`.", schema->fields[0].example);
         return;
     }
-    struct yaml_node *given[FIELDS_MAX] = {NULL};
+    struct keys keys = {0};
     for (size_t i = 0; i < node->count; i += 2) {
         const struct yaml_field *field = find_field(schema, node->items[i]->text);
         if (!field) {
-            fail_unknown(binder, schema, node->items[i]);
-            continue;
+            field = fail_unknown(binder, schema, node->items[i]);
+            if (field) keys.meant[field - schema->fields] = true;
+        } else if (yaml_node_is_null(node->items[i + 1])) {
+            keys.empty[field - schema->fields] = node->items[i];
+        } else {
+            keys.given[field - schema->fields] = node->items[i];
+            bind_field(binder, field, node->items[i + 1], value);
         }
-        if (yaml_node_is_null(node->items[i + 1])) continue;
-        given[field - schema->fields] = node->items[i];
-        bind_field(binder, field, node->items[i + 1], value);
     }
     for (const struct yaml_field *field = schema->fields; field->key; field++) {
-        if (field->required && !given[field - schema->fields])
-            fail_missing(binder, schema, field, node);
-        if (field->one_of) check_one_of(binder, schema, field, node, given);
+        if (field->required) check_required(binder, schema, field, node, &keys);
+        if (field->one_of) check_one_of(binder, schema, field, node, &keys);
     }
 }
 

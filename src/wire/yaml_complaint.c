@@ -97,7 +97,13 @@ void yaml_complain(const struct yaml_complaint *complaint, const char *name, str
     for (size_t i = 0; i < sizeof rules / sizeof rules[0] && !rule; i++)
         if (bytes_starts(problem, bytes_str(rules[i].problem))) rule = &rules[i];
     bool began = rule && rule->place == BEGAN && complaint->context_line;
-    error_set(error, ERR_SYNTAX, "%s", rule ? rule->message : problem.data);
+    struct bytes line = line_of(complaint->text, complaint->line);
+    size_t at = (size_t)complaint->column - 1;
+    bool odd_start = bytes_starts(problem, BYTES("found character that cannot start"));
+    if (odd_start && at < line.len && line.data[at] > ' ')
+        error_set(error, ERR_SYNTAX, "no value can start with `%c`", line.data[at]);
+    else
+        error_set(error, ERR_SYNTAX, "%s", rule ? rule->message : problem.data);
     error_remedy(error, "%s", rule ? rule->remedy : "Check the indentation and the quotes here.");
     error_at(error, name, began ? complaint->context_line : complaint->line,
              began ? complaint->context_column : complaint->column);

@@ -60,8 +60,8 @@ static uint64_t field_max(const struct yaml_field *field)
 
 static void format_duration(uint64_t ms, char *text, size_t size)
 {
-    const struct unit *unit = &durations[3];
-    while (unit > durations && (ms == 0 || ms % unit->factor)) unit--;
+    const struct unit *unit = &durations[ms ? 3 : 1];
+    while (unit > durations && ms % unit->factor) unit--;
     snprintf(text, size, "%" PRIu64 "%s", ms / unit->factor, unit->name);
 }
 

@@ -9,6 +9,7 @@ enum { ANCHORS_MAX = 256, ITEMS_FIRST = 8 };
 struct anchor {
     struct bytes name;
     struct yaml_node *node;
+    bool open; /* its value is not whole yet, so nothing can stand for it */
 };
 
 struct tree {
@@ -85,16 +86,15 @@ static struct yaml_node *new_node(struct tree *tree, enum yaml_kind kind)
     return node;
 }
 
-static int add_anchor(struct tree *tree, const yaml_char_t *name, yaml_mark_t mark,
-                      struct yaml_node *node)
+static int add_anchor(struct tree *tree, const yaml_char_t *name, struct yaml_node *node)
 {
     if (!name) return 0;
     if (tree->anchor_count == ANCHORS_MAX)
-        return fail(tree, mark, ERR_TOO_BIG, "this file has more than 256 anchors (&name)",
-                    "Write the values out.");
+        return fail(tree, tree->event.start_mark, ERR_TOO_BIG,
+                    "this file has more than 256 anchors (&name)", "Write the values out.");
     struct bytes copy = arena_bytes(tree->arena, bytes_str((const char *)name));
     if (copy.len == 0) return fail_nomem(tree);
-    tree->anchors[tree->anchor_count++] = (struct anchor){copy, node};
+    tree->anchors[tree->anchor_count++] = (struct anchor){copy, node, false};
     return 0;
 }
 
@@ -123,6 +123,10 @@ static int read_alias(struct tree *tree, int depth, struct yaml_node **ret_node)
     struct bytes name = bytes_str((const char *)tree->event.data.alias.anchor);
     for (size_t i = tree->anchor_count; i-- > 0;) { /* the latest of a name is meant */
         if (!bytes_eq(tree->anchors[i].name, name)) continue;
+        if (tree->anchors[i].open)
+            return fail(tree, tree->event.start_mark, ERR_INVALID,
+                        "this alias is inside the value that it stands for",
+                        "Write out what is meant here.");
         *ret_node = tree->anchors[i].node;
         if (depth + (*ret_node)->height > YAML_DEPTH_MAX)
             return fail(tree, tree->event.start_mark, ERR_TOO_BIG,
@@ -146,7 +150,7 @@ static int read_scalar(struct tree *tree, struct yaml_node **ret_node)
     node->text = arena_bytes(tree->arena, node->text);
     node->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
     *ret_node = node;
-    return add_anchor(tree, event->data.scalar.anchor, event->start_mark, node);
+    return add_anchor(tree, event->data.scalar.anchor, node);
 }
 
 static int add_item(struct tree *tree, struct yaml_node *node, size_t *size, struct yaml_node *item)
@@ -221,16 +225,18 @@ static int read_collection(struct tree *tree, int depth, struct yaml_node **ret_
                     "A manifest needs 5 at most: check the brackets and the indentation.");
     struct yaml_node *node = new_node(tree, is_list ? YAML_KIND_LIST : YAML_KIND_MAPPING);
     if (!node) return fail_nomem(tree);
-    /* The name must outlive its event; as an anchor it counts only when the node is whole, so that
-     * nothing can contain itself. */
-    const yaml_char_t *anchor =
-        is_list ? tree->event.data.sequence_start.anchor : tree->event.data.mapping_start.anchor;
-    char *name = anchor ? arena_copy(tree->arena, bytes_str((const char *)anchor)) : NULL;
-    if (anchor && !name) return fail_nomem(tree);
-    int err = read_items(tree, depth + 1, node,
+    size_t anchor = tree->anchor_count;
+    int err = add_anchor(tree,
+                         is_list ? tree->event.data.sequence_start.anchor
+                                 : tree->event.data.mapping_start.anchor,
+                         node);
+    bool anchored = tree->anchor_count > anchor;
+    if (anchored) tree->anchors[anchor].open = true;
+    if (!err)
+        err = read_items(tree, depth + 1, node,
                          is_list ? YAML_SEQUENCE_END_EVENT : YAML_MAPPING_END_EVENT);
     if (!err && !is_list) err = drop_repeated(tree, node);
-    if (!err) err = add_anchor(tree, (const yaml_char_t *)name, mark, node);
+    if (anchored) tree->anchors[anchor].open = false;
     *ret_node = node;
     return err;
 }
