@@ -255,7 +255,10 @@ static void bind_pair(struct binder *binder, const struct yaml_field *field,
                   BYTES_ARG(bytes_head(key->text, 64)), field->key, found);
         error_remedy(&wrong, "Write a text; \"\" is the empty one.");
     } else if (key->text.len == 0 || (field->check && !field->check(key->text, &wrong))) {
-        if (key->text.len == 0) error_set(&wrong, ERR_INVALID, "`%s` has an empty key", field->key);
+        if (key->text.len == 0) {
+            error_set(&wrong, ERR_INVALID, "`%s` has an empty key", field->key);
+            error_remedy(&wrong, "Write the name before the `:`.");
+        }
         node = key;
     } else {
         *pair = (struct yaml_pair){key->text, node->text};
