@@ -135,20 +135,20 @@ DURE_EXPORT int dure_error_status(int err);
 /* Each can be changed by an environment variable of the process: the name behind it. When a limit
  * is reached, the answer is the one that stands here; it is never to wait without end. */
 enum {
-    DURE_DEFAULT_TIMEOUT_MS =
-        15000,                     /* DURE_TIMEOUT_MS: a handler's time when its caller says none */
-    DURE_MAX_BODY = 1 << 20,       /* DURE_MAX_BODY: bytes of a request body; 413 */
-    DURE_MAX_ANSWER = 8 << 20,     /* DURE_MAX_ANSWER: bytes of a reply taken or given; TOOBIG */
+    DURE_DEFAULT_TIMEOUT_MS = 15000, /* DURE_TIMEOUT_MS: of a handler whose caller says none */
+    DURE_MAX_BODY = 1 << 20,         /* DURE_MAX_BODY: bytes of a request body; 413 */
+    DURE_MAX_ANSWER = 8 << 20,       /* DURE_MAX_ANSWER: bytes of a reply taken or given; TOOBIG */
     DURE_MAX_FIBERS = 1024,        /* DURE_MAX_FIBERS: handlers at once; 503 on HTTP and bus, nak */
     DURE_MAX_CONNECTIONS = 4096,   /* DURE_MAX_CONNECTIONS: HTTP clients of all modules; closed */
     DURE_MAX_SUBSCRIPTIONS = 1024, /* of all modules; dure_on returns FULL */
     DURE_MAX_ROUTES = 256,         /* of one module; dure_route returns FULL */
     DURE_MAX_PENDING = 65536,      /* asks, tells and calls in flight; FULL */
     DURE_MAX_PENDING_EACH = 256,   /* the same, of one handler; FULL */
-    DURE_MAX_MEMORY =
-        16 << 20, /* DURE_MAX_MEMORY: what one handler may take from dure_alloc; NULL */
-    DURE_MAX_HEADER_BYTES = 16384, /* the head of an HTTP request; 431 */
-    DURE_MAX_HEADERS = 64,         /* fields of a request, reply or message; 431, FULL */
+    DURE_MAX_MEMORY = 16 << 20,    /* DURE_MAX_MEMORY: dure_alloc and answers of one handler; NULL,
+                                    * and NULL ever after: return DURE_ENOMEM */
+    DURE_MAX_HEADER_BYTES = 65536, /* the head of an HTTP request; 431 */
+    DURE_MAX_HEADERS = 100,        /* fields of a request, reply or message; 431, FULL */
+    DURE_MAX_DEPTH = 32,           /* calls within calls inside this process; FULL */
     DURE_MAX_BUS_BUFFER = 8 << 20, /* bytes kept for the bus while it cannot take them; FULL */
     DURE_MAX_MODULES = 64,         /* in one process */
     DURE_STACK_BYTES = 256 << 10,  /* of a fiber; a guard page is below: overflow is a SIGSEGV */
@@ -410,7 +410,7 @@ DURE_EXPORT int dure_wait(struct dure_ctx *ctx, struct dure_pending *pending,
 DURE_EXPORT int dure_all(struct dure_ctx *ctx, struct dure_pending *const *pendings, size_t count);
 
 /* [waits] Until one succeeded; the others are cancelled. Its index; or, when all failed, the error
- * of the last to fail. With count 0: DURE_EINVALID. */
+ * of the last in the array. With count 0: DURE_EINVALID. */
 DURE_EXPORT int dure_race(struct dure_ctx *ctx, struct dure_pending *const *pendings, size_t count);
 
 /* Its result becomes DURE_ECANCELLED, unless it has one. */
