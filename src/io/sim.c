@@ -107,7 +107,7 @@ static uint64_t wall_ns(const struct sim_host *host)
     return (uint64_t)((int64_t)SIM_EPOCH_S * 1000000000 + host->wall_offset_ns) + host->sim->now_ns;
 }
 
-static void move_time(struct sim *sim, uint64_t now_ns)
+void sim_move_time(struct sim *sim, uint64_t now_ns)
 {
     sim->now_ns = now_ns;
     LIST_EACH(&sim->hosts, struct sim_host, link, host)
@@ -129,7 +129,7 @@ bool sim_step(struct sim *sim)
     if (!sim->heap_count) return false;
     struct sim_event *event = sim->heap[0];
     sim_event_cancel(sim, event);
-    move_time(sim, event->at_ns);
+    sim_move_time(sim, event->at_ns);
     sim->event_count++;
     sim_note(sim, event->at_ns);
     event->run(event);
@@ -146,7 +146,7 @@ void sim_run_ms(struct sim *sim, uint64_t ms)
 {
     uint64_t end_ns = sim->now_ns + ms * NS_PER_MS;
     while (sim_step_before(sim, end_ns)) continue;
-    move_time(sim, end_ns);
+    sim_move_time(sim, end_ns);
 }
 
 bool sim_run_until(struct sim *sim, uint64_t ms, bool (*done)(void *context), void *context)

@@ -152,10 +152,17 @@ static size_t segment_size(struct sim_end *end)
 
 /* ---- and arriving ------------------------------------------------------------------------ */
 
+static void trace_arrival(const struct sim_end *end, const char *what, size_t len)
+{
+    sim_trace(sim_of(end), "%s -> %s connection %llu: %s %zu", end->host->name,
+              end->peer->host->name, (unsigned long long)end->connection->number, what, len);
+}
+
 static void deliver(struct sim_end *end, size_t len)
 {
     struct sim_end *peer = end->peer;
     struct sim *sim = sim_of(end);
+    trace_arrival(end, "bytes", len);
     buf_append(&peer->arrived, bytes_head(buf_bytes(&end->sent), len));
     assert(!peer->arrived.failed);
     buf_consume(&end->sent, len);
@@ -169,6 +176,7 @@ static void deliver(struct sim_end *end, size_t len)
 
 static void deliver_fin(struct sim_end *end)
 {
+    trace_arrival(end, "end after", (size_t)end->accepted);
     end->fin_arrived = true;
     end->peer->arrived_fin = true;
     if (end->peer->stream && end->peer->stream->recv_done) wake(end->peer, &end->peer->recv_ready);

@@ -83,7 +83,8 @@ void sim_io_arm(struct sim_io *io)
     sim_event_set(sim, &io->turn, due_ns + late_ns);
 }
 
-/* The world's next event, or nothing when it comes too late. */
+/* Runs the world until this loop has had a turn or the time is over. Who waits for ever while
+ * nothing is left that could happen gets ERR_CANCELLED. */
 static int loop_turn(struct io *base, int max_wait_ms)
 {
     struct sim_io *io = sim_io_of(base);
@@ -93,8 +94,12 @@ static int loop_turn(struct io *base, int max_wait_ms)
     uint64_t wait_ns =
         max_wait_ms > 0 ? (uint64_t)max_wait_ms * NS_PER_MS : sim->options.turn_us * NS_PER_US + 1;
     uint64_t end_ns = max_wait_ms < 0 ? UINT64_MAX : sim->now_ns + wait_ns, ran = io->ran;
-    while (io->ran == ran && !base->dead && !base->stop)
-        if (!sim_step_before(sim, end_ns)) return max_wait_ms < 0 ? ERR_CANCELLED : 0;
+    while (io->ran == ran && !base->dead && !base->stop) {
+        if (sim_step_before(sim, end_ns)) continue;
+        if (max_wait_ms < 0) return ERR_CANCELLED;
+        sim_move_time(sim, end_ns);
+        return 0;
+    }
     return base->dead ? ERR_CLOSED : (int)(io->ran - ran);
 }
 
@@ -244,12 +249,22 @@ static void dead_job_submit(struct io *io, struct io_job *job)
 {
 }
 
+/* File operations ask for themselves whether the host lives. */
+#define SHARED_OPS                                                                               \
+    .random = loop_random, .stream_adopt = no_stream_adopt, .listener_adopt = no_listener_adopt, \
+    .listener_fd = no_listener_fd, .file_open = sim_file_open, .file_close = sim_file_close,     \
+    .file_size = sim_file_size, .file_read = sim_file_read, .file_write = sim_file_write,        \
+    .file_sync = sim_file_sync, .file_truncate = sim_file_truncate,                              \
+    .file_allocate = sim_file_allocate, .rename = sim_rename, .unlink = sim_unlink,              \
+    .mkdir = sim_mkdir, .sync_dir = sim_sync_dir, .list_dir = sim_list_dir, .stat = sim_stat,    \
+    .disk_free = sim_disk_free_bytes, .spawn = no_spawn, .process_watch = no_process_watch,      \
+    .kill = no_kill, .process_release = no_process_release, .signal_watch = no_signal_watch,     \
+    .signal_release = no_signal_release
+
 static const struct io_ops dead_ops = {
     .free = dead_free,
     .turn = dead_turn,
-    .random = loop_random,
     .connect = dead_connect,
-    .stream_adopt = no_stream_adopt,
     .recv = dead_stream,
     .recv_cancel = dead_stream,
     .send = dead_stream,
@@ -257,41 +272,17 @@ static const struct io_ops dead_ops = {
     .close = dead_stream,
     .stream_peer = dead_stream_peer,
     .listen = dead_listen,
-    .listener_adopt = no_listener_adopt,
-    .listener_fd = no_listener_fd,
     .accept = dead_accept,
     .listener_pause = dead_listener_pause,
     .listener_close = dead_listener_close,
     .job_submit = dead_job_submit,
-    .file_open = sim_file_open,
-    .file_close = sim_file_close,
-    .file_size = sim_file_size,
-    .file_read = sim_file_read,
-    .file_write = sim_file_write,
-    .file_sync = sim_file_sync,
-    .file_truncate = sim_file_truncate,
-    .file_allocate = sim_file_allocate,
-    .rename = sim_rename,
-    .unlink = sim_unlink,
-    .mkdir = sim_mkdir,
-    .sync_dir = sim_sync_dir,
-    .list_dir = sim_list_dir,
-    .stat = sim_stat,
-    .disk_free = sim_disk_free_bytes,
-    .spawn = no_spawn,
-    .process_watch = no_process_watch,
-    .kill = no_kill,
-    .process_release = no_process_release,
-    .signal_watch = no_signal_watch,
-    .signal_release = no_signal_release,
+    SHARED_OPS,
 };
 
 static const struct io_ops sim_ops = {
     .free = loop_free,
     .turn = loop_turn,
-    .random = loop_random,
     .connect = sim_connect,
-    .stream_adopt = no_stream_adopt,
     .recv = sim_recv,
     .recv_cancel = sim_recv_cancel,
     .send = sim_send,
@@ -299,33 +290,11 @@ static const struct io_ops sim_ops = {
     .close = sim_close,
     .stream_peer = sim_stream_peer,
     .listen = sim_listen,
-    .listener_adopt = no_listener_adopt,
-    .listener_fd = no_listener_fd,
     .accept = sim_accept,
     .listener_pause = sim_listener_pause,
     .listener_close = sim_listener_close,
     .job_submit = job_submit,
-    .file_open = sim_file_open,
-    .file_close = sim_file_close,
-    .file_size = sim_file_size,
-    .file_read = sim_file_read,
-    .file_write = sim_file_write,
-    .file_sync = sim_file_sync,
-    .file_truncate = sim_file_truncate,
-    .file_allocate = sim_file_allocate,
-    .rename = sim_rename,
-    .unlink = sim_unlink,
-    .mkdir = sim_mkdir,
-    .sync_dir = sim_sync_dir,
-    .list_dir = sim_list_dir,
-    .stat = sim_stat,
-    .disk_free = sim_disk_free_bytes,
-    .spawn = no_spawn,
-    .process_watch = no_process_watch,
-    .kill = no_kill,
-    .process_release = no_process_release,
-    .signal_watch = no_signal_watch,
-    .signal_release = no_signal_release,
+    SHARED_OPS,
 };
 
 /* ---- life and death ---------------------------------------------------------------------- */

@@ -234,6 +234,8 @@ static void syn_retry(struct sim_end *end)
 static void syn_accept(struct sim_end *end, struct sim_listener *listener)
 {
     struct sim_end *other = end->peer;
+    sim_trace(end->connection->sim, "%s -> %s connection %llu: opens", end->host->name,
+              listener->io->host->name, (unsigned long long)end->connection->number);
     sim_end_begin(other, listener->io, END_QUEUED);
     other->peer_addr = source_addr(end->host, &end->target);
     list_push(&listener->backlog, &other->backlog);

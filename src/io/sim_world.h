@@ -113,6 +113,9 @@ void sim_trace(struct sim *sim, const char *format, ...) __attribute__((format(p
 /* sim_step, unless nothing happens until then. */
 bool sim_step_before(struct sim *sim, uint64_t end_ns);
 
+/* Nothing happens until then; every living loop's clock is set. */
+void sim_move_time(struct sim *sim, uint64_t now_ns);
+
 /* ---- the loop (sim_loop.c) --------------------------------------------------------------- */
 
 struct sim_io *sim_io_new(struct sim_host *host);

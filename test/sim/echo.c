@@ -10,6 +10,11 @@ struct echo_connection {
     char buf[4000];
 };
 
+static void touch_disk(struct io *io, bool wanted)
+{
+    if (wanted) io_mkdir(io, "/touched");
+}
+
 /* ---- the server -------------------------------------------------------------------------- */
 
 static void serve_received(struct io_stream *stream, int result);
@@ -17,6 +22,7 @@ static void serve_received(struct io_stream *stream, int result);
 static void serve_closed(struct io_stream *stream)
 {
     struct echo_connection *connection = CONTAINER_OF(stream, struct echo_connection, stream);
+    touch_disk(connection->server->io, connection->server->touches_disk);
     list_remove(&connection->link);
     free(connection);
 }
@@ -33,6 +39,7 @@ static void serve_end(struct echo_connection *connection, int error)
 static void serve_sent(struct io_stream *stream, int result)
 {
     struct echo_connection *connection = CONTAINER_OF(stream, struct echo_connection, stream);
+    touch_disk(connection->server->io, connection->server->touches_disk);
     if (result < 0)
         serve_end(connection, result);
     else
@@ -42,6 +49,7 @@ static void serve_sent(struct io_stream *stream, int result)
 static void serve_received(struct io_stream *stream, int result)
 {
     struct echo_connection *connection = CONTAINER_OF(stream, struct echo_connection, stream);
+    touch_disk(connection->server->io, connection->server->touches_disk);
     if (result <= 0) {
         serve_end(connection, result);
         return;
@@ -55,6 +63,7 @@ static void serve_accepted(struct io_listener *listener)
     struct echo_server *server = CONTAINER_OF(listener, struct echo_server, listener);
     struct echo_connection *connection = calloc(1, sizeof *connection);
     if (!connection) abort();
+    touch_disk(server->io, server->touches_disk);
     connection->server = server;
     list_push(&server->connections, &connection->link);
     server->accepted++;
@@ -90,6 +99,7 @@ static char pattern(const struct echo_client *client, uint64_t place)
 static void client_closed(struct io_stream *stream)
 {
     struct echo_client *client = CONTAINER_OF(stream, struct echo_client, stream);
+    touch_disk(client->io, client->touches_disk);
     client->done = true;
 }
 
@@ -106,6 +116,7 @@ static void client_send(struct echo_client *client);
 static void client_sent(struct io_stream *stream, int result)
 {
     struct echo_client *client = CONTAINER_OF(stream, struct echo_client, stream);
+    touch_disk(client->io, client->touches_disk);
     client->sends = false;
     if (result < 0) {
         client_end(client, result);
@@ -135,6 +146,7 @@ static void client_send(struct echo_client *client)
 static void client_received(struct io_stream *stream, int result)
 {
     struct echo_client *client = CONTAINER_OF(stream, struct echo_client, stream);
+    touch_disk(client->io, client->touches_disk);
     client->receives = false;
     if (result <= 0) {
         client->ended = result == 0;
@@ -154,6 +166,7 @@ static void client_received(struct io_stream *stream, int result)
 static void client_connected(struct io_stream *stream, int result)
 {
     struct echo_client *client = CONTAINER_OF(stream, struct echo_client, stream);
+    touch_disk(client->io, client->touches_disk);
     if (result < 0) {
         client_end(client, result);
         return;

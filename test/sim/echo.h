@@ -13,6 +13,7 @@ struct echo_server {
     struct io_listener listener;
     struct list connections; /* of struct echo_connection */
     int accepted, errors, last_error;
+    bool touches_disk; /* makes a file operation in every completion */
 };
 
 int echo_server_start(struct echo_server *server, struct io *io, const struct io_addr *addr);
@@ -31,7 +32,8 @@ struct echo_client {
     uint64_t total, sent, received; /* bytes */
     uint8_t salt;                   /* makes the pattern its own */
     bool sends, receives, shut, closing;
-    bool idle; /* does not start to send before echo_client_go */
+    bool touches_disk; /* makes a file operation in every completion */
+    bool idle;         /* does not start to send before echo_client_go */
     bool connected, mismatch, ended, done;
     int error; /* the first one */
 };

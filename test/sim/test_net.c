@@ -243,6 +243,27 @@ static void killed_process_is_noticed(struct sim *sim, uint64_t seed)
     CHECK(sim_connections(sim) == 0);
 }
 
+/* The power fails inside a completion, which goes on as if nothing had happened; then the program's
+ * memory is gone. Nothing may look at it again. */
+static void crash_inside_completions(struct sim *sim, uint64_t seed)
+{
+    struct world world;
+    world_init(&world, sim);
+    world.server.touches_disk = true;
+    for (int i = 0; i < 3; i++) add_client(&world, some_bytes(sim), false)->touches_disk = true;
+    sim_host_crash_after(seed % 2 ? world.b : world.a, sim_random_below(sim, 30));
+    while (!sim_host_crashed(world.a) && !sim_host_crashed(world.b) && sim_step(sim)) continue;
+    if (sim_host_crashed(world.b)) echo_server_free(&world.server);
+    if (sim_host_crashed(world.a)) memset(world.clients, 0xee, sizeof world.clients);
+    sim_run_ms(sim, 10 * 1000);
+    if (sim_host_crashed(world.b)) {
+        sim_host_restart(world.b);
+        sim_run_ms(sim, 1000 * 1000);
+        all_done(&world);
+    }
+    world_kill(&world);
+}
+
 /* ---- connecting -------------------------------------------------------------------------- */
 
 static int connect_error(struct world *world, struct sim_host *from, const struct io_addr *addr)
@@ -331,6 +352,7 @@ RUNNER_MAIN({"echo_is_intact", echo_is_intact, .seeds = 2000, .twice = true},
             {"partition_heals", partition_heals, .seeds = 300},
             {"partition_times_out", partition_times_out, .seeds = 300},
             {"half_open_is_silent", half_open_is_silent, .seeds = 300},
+            {"crash_inside_completions", crash_inside_completions, .seeds = 1000},
             {"killed_process_is_noticed", killed_process_is_noticed, .seeds = 300},
             {"addresses_mean_what_they_say", addresses_mean_what_they_say, .seeds = 300},
             {"window_presses_back", window_presses_back, .seeds = 100})
