@@ -215,8 +215,8 @@ static const struct yaml_field service_fields[] = {
      .max = 64,
      .example = "stores: [order.db]",
      .check = manifest_check_file,
-     .doc = "The database files that it owns, in its data folder `$DURE_DATA`. A store has one "
-            "owner in the whole system."},
+     .doc = "The database files that it owns, in its data folder `$DURE_DATA`; "
+            "`$DATABASE_URL` names the first. A store has one owner in the whole system."},
     {.key = "share_stores",
      .type = YAML_BOOL,
      AT(manifest_service, share_stores),
@@ -316,7 +316,7 @@ static const struct yaml_field route_fields[] = {
      .example = "path: /orders",
      .doc =
          "Matches this path and all below it: `/orders` matches `/orders/7`, not `/orders2`. The "
-         "longest match wins."},
+         "most specific host wins, then the longest path, a method, more headers."},
     {.key = "to",
      .type = YAML_STRING,
      AT(manifest_route, to),
@@ -340,6 +340,7 @@ static const struct yaml_field route_fields[] = {
     {.key = "headers",
      .type = YAML_MAP,
      LIST_AT(manifest_route, headers, header_count),
+     .max = 16,
      .check = manifest_check_header,
      .example = "headers: {X-Canary: \"1\"}",
      .doc = "Only requests that have all of these header fields with these values."},

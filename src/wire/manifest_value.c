@@ -1,5 +1,7 @@
 #include "wire/manifest_value.h"
 
+#include <arpa/inet.h>
+
 #include "wire/manifest.h"
 
 enum { NAME_MAX_LEN = 63, SUBJECT_MAX_LEN = 255, SHOWN_MAX = 80, PATH_MAX_LEN = 1024 };
@@ -248,37 +250,21 @@ bool manifest_check_header(struct bytes value, struct error *error)
 
 /* ---- addresses ---- */
 
-static bool is_ipv4(struct bytes host)
+static bool is_ip(int family, struct bytes host)
 {
-    int numbers = 0;
-    for (; host.data; numbers++) {
-        struct bytes number = bytes_cut(&host, '.');
-        uint64_t value;
-        bool padded = number.len > 1 && number.data[0] == '0';
-        if (padded || bytes_to_u64(number, 255, &value)) return false;
-    }
-    return numbers == 4;
-}
-
-/* Only what no IPv6 address can have is refused here; whoever listens sees the rest. */
-static bool is_ipv6(struct bytes host)
-{
-    int colons = 0;
-    for (size_t i = 0; i < host.len; i++) {
-        if (host.data[i] == ':')
-            colons++;
-        else if (!is_hex(host.data[i]) && host.data[i] != '.')
-            return false;
-    }
-    return colons >= 2 && colons <= 7 && host.len <= 45;
+    char copy[INET6_ADDRSTRLEN] = "";
+    unsigned char address[sizeof(struct in6_addr)];
+    if (host.len >= sizeof copy) return false;
+    memcpy(copy, host.data, host.len);
+    return inet_pton(family, copy, address) == 1;
 }
 
 static bool is_host_address(struct bytes host)
 {
     if (host.len == 0 || bytes_eq(host, BYTES("localhost"))) return true;
-    if (host.data[0] != '[') return is_ipv4(host);
-    if (host.data[host.len - 1] != ']') return false;
-    return is_ipv6(bytes_make(host.data + 1, host.len - 2));
+    if (host.data[0] != '[') return is_ip(AF_INET, host);
+    if (host.len < 2 || host.data[host.len - 1] != ']') return false;
+    return is_ip(AF_INET6, bytes_make(host.data + 1, host.len - 2));
 }
 
 /* Cuts at the last colon. */

@@ -209,18 +209,20 @@ static void bind_scalar(struct binder *binder, const struct yaml_field *field,
     error_remedy(error, "%s", wrong.remedy);
 }
 
-/* Whether the list is one and within the field's limit. */
-static bool check_list(struct binder *binder, const struct yaml_field *field,
-                       const struct yaml_node *node)
+/* Whether it is a list or mapping, as the field wants, and within the field's limit. */
+static bool check_collection(struct binder *binder, const struct yaml_field *field,
+                             const struct yaml_node *node)
 {
-    if (node->kind != YAML_KIND_LIST) {
+    bool map = field->type == YAML_MAP;
+    if (node->kind != (map ? YAML_KIND_MAPPING : YAML_KIND_LIST)) {
         fail_kind(binder, field, node);
         return false;
     }
-    if (!field->max || node->count <= field->max) return true;
+    size_t count = map ? node->count / 2 : node->count;
+    if (!field->max || count <= field->max) return true;
     struct error *error = error_at_node(binder, node);
     error_set(error, ERR_TOO_BIG, "`%s` has %zu elements; it can have %zu at most", field->key,
-              node->count, (size_t)field->max);
+              count, (size_t)field->max);
     error_remedy(error, "Split the system, or ask less of it.");
     return false;
 }
@@ -228,7 +230,7 @@ static bool check_list(struct binder *binder, const struct yaml_field *field,
 static void bind_strings(struct binder *binder, const struct yaml_field *field,
                          const struct yaml_node *node, char *value)
 {
-    if (!check_list(binder, field, node)) return;
+    if (!check_collection(binder, field, node)) return;
     struct bytes *items = arena_array(binder->arena, node->count, sizeof *items);
     if (!items) return;
     struct yaml_field element = *field;
@@ -273,10 +275,7 @@ static void bind_pair(struct binder *binder, const struct yaml_field *field,
 static void bind_map(struct binder *binder, const struct yaml_field *field,
                      const struct yaml_node *node, char *value)
 {
-    if (node->kind != YAML_KIND_MAPPING) {
-        fail_kind(binder, field, node);
-        return;
-    }
+    if (!check_collection(binder, field, node)) return;
     struct yaml_pair *pairs = arena_array(binder->arena, node->count / 2, sizeof *pairs);
     if (!pairs) return;
     size_t count = 0;
@@ -292,7 +291,7 @@ static void bind_map(struct binder *binder, const struct yaml_field *field,
 static void bind_structs(struct binder *binder, const struct yaml_field *field,
                          const struct yaml_node *node, char *value)
 {
-    if (!check_list(binder, field, node)) return;
+    if (!check_collection(binder, field, node)) return;
     char *items = arena_array(binder->arena, node->count, field->schema->size);
     if (!items) return;
     for (size_t i = 0; i < node->count; i++)

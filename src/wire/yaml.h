@@ -64,9 +64,11 @@ struct yaml_field {
     bool required;
     /* Of the fields of one struct with the same number, not 0, exactly one must be given. */
     int one_of;
-    const char *fallback;     /* the default as one would write it; scalars only; NULL: none */
-    uint64_t min, max;        /* YAML_INT, YAML_DURATION, YAML_BYTES; max 0: the type's */
-    const char *const *names; /* YAML_ENUM: ended by NULL */
+    const char *fallback; /* the default as one would write it; scalars only; NULL: none */
+    /* YAML_INT, YAML_DURATION, YAML_BYTES: the range, max 0: the type's. Lists and maps: at most
+     * `max` elements; 0: any number. */
+    uint64_t min, max;
+    const char *const *names;         /* YAML_ENUM: ended by NULL */
     const struct yaml_schema *schema; /* YAML_STRUCT, YAML_STRUCTS */
     yaml_check *check;
     const char *example; /* how one would write it, for remedies and the manual */

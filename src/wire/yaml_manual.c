@@ -11,24 +11,36 @@ struct outline {
     size_t count;
 };
 
-static void put_default(const struct yaml_field *field, struct buf *out)
+static void put_group(const struct yaml_schema *schema, int one_of, struct buf *out)
+{
+    const char *before = "one of ";
+    for (const struct yaml_field *field = schema->fields; field->key; field++) {
+        if (field->one_of != one_of) continue;
+        buf_append_format(out, "%s`%s`", before, field->key);
+        before = ", ";
+    }
+}
+
+static void put_default(const struct yaml_schema *schema, const struct yaml_field *field,
+                        struct buf *out)
 {
     if (field->required)
         buf_append_str(out, "required");
     else if (field->one_of)
-        buf_append_str(out, "one of them");
+        put_group(schema, field->one_of, out);
     else if (field->fallback)
         buf_append_format(out, "`%s`", field->fallback);
     else
         buf_append_str(out, "-");
 }
 
-static void put_field(const struct yaml_field *field, struct buf *out)
+static void put_field(const struct yaml_schema *schema, const struct yaml_field *field,
+                      struct buf *out)
 {
     char type[TEXT_MAX];
     yaml_type_describe(field, type, sizeof type);
     buf_append_format(out, "| `%s` | %s | ", field->key, type);
-    put_default(field, out);
+    put_default(schema, field, out);
     buf_append_format(out, " | %s", field->doc);
     if (field->example) buf_append_format(out, " Example: `%s`", field->example);
     buf_append_str(out, " |\n");
@@ -36,12 +48,11 @@ static void put_field(const struct yaml_field *field, struct buf *out)
 
 static void put_schema(const struct yaml_schema *schema, const char *key, struct buf *out)
 {
-    buf_append_str(out, "\n### ");
-    if (key) buf_append_format(out, "`%s`: ", key);
-    buf_append_format(out, "%s\n\n| key | type | default | meaning |\n|---|---|---|---|\n",
-                      schema->name);
+    buf_append_format(out, "\n### The keys of %s", schema->name);
+    if (key && !strchr(schema->name, '`')) buf_append_format(out, " (`%s`)", key);
+    buf_append_str(out, "\n\n| key | type | default | meaning |\n|---|---|---|---|\n");
     for (const struct yaml_field *field = schema->fields; field->key; field++)
-        put_field(field, out);
+        put_field(schema, field, out);
 }
 
 static void collect(const struct yaml_schema *schema, const char *key, struct outline *outline)

@@ -141,9 +141,32 @@ static void test_without_memory(void **state)
     assert_int_equal(succeeded, 3);
 }
 
+/* What the manifest takes as an address, io takes too. */
+static void test_addresses(void **state)
+{
+    static const char *const texts[] = {
+        "127.0.0.1:80", ":80",     "localhost:0", "[::1]:65535",       "[::]:80", "unix:/a",
+        "127.0.1:80",   "[::g]:1", "a:80",        "[1:2:3:4:5:6:7]:1", "[]:80",   "127.0.0.1:65536",
+        "127.0.0.1",    "unix:",   "1.2.3.04:80", "[::1:80",           "[]:0",    "[:1"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct fixture f = {0};
+        struct io_addr addr;
+        char text[256];
+        snprintf(text, sizeof text, "system: s\nservices: []\ngateway: {listen: \"%s\"}\n",
+                 texts[i]);
+        arena_init(&f.arena, 1 << 20);
+        errors_init(&f.errors, &f.arena);
+        int err =
+            manifest_system_parse(bytes_str(text), "f", &f.arena, &f.errors, &f.manifest.system);
+        assert_int_equal(err == 0, io_addr_parse(bytes_str(texts[i]), &addr) == 0);
+        arena_release(&f.arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_addresses),
         cmocka_unit_test_setup_teardown(test_load, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_too_big, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_folder, set_up, tear_down),
