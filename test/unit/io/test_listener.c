@@ -38,11 +38,11 @@ static void refuse(struct io_listener *from)
     accepted++;
 }
 
-static void take_and_close(struct io_listener *from)
+static void take_and_free(struct io_listener *from)
 {
     io_accept(from, &servers[accepted++]);
     io_listener_close(from);
-    memset(from, 0xee, sizeof *from);
+    free(from); /* ASan sees who still touches it */
 }
 
 static void start(const char *text, void (*taker)(struct io_listener *from))
@@ -149,8 +149,13 @@ static void test_connection_that_is_not_taken_is_closed(void **state)
 
 static void test_close_inside_accepted(void **state)
 {
-    start("127.0.0.1:0", take_and_close);
-    struct io_addr addr = listener.addr;
+    struct io_listener *dying = malloc(sizeof *dying);
+    struct io_addr addr;
+    assert_non_null(dying);
+    connected = accepted = 0;
+    parse_addr("127.0.0.1:0", &addr);
+    assert_int_equal(io_listen(io, dying, &addr, NULL, take_and_free), 0);
+    addr = dying->addr;
     io_connect(io, &clients[0], &addr, connect_ended);
     io_connect(io, &clients[1], &addr, connect_ended);
     TURN_UNTIL(connected == 2);

@@ -145,6 +145,21 @@ static void test_timers_fire_in_order_and_never_early(void **state)
     assert_int_equal(io_turn(io, 20), 0);
 }
 
+/* Whatever part of a tick has passed when it is set. */
+static void test_shortest_delay_is_never_early(void **state)
+{
+    struct step a;
+    step_init(&a, 'a');
+    for (int i = 0; i < 50; i++) {
+        start_order();
+        io_turn(io, 0);
+        uint64_t start_ns = io_now_ns(io);
+        io_timer_set(io, &a.timer, 1);
+        while (!order_len) io_turn(io, -1);
+        assert_true(io_now_ns(io) - start_ns >= 1000000);
+    }
+}
+
 static void test_timer_of_no_delay_runs_in_the_next_turn(void **state)
 {
     struct step a;
@@ -251,6 +266,7 @@ int main(void)
         WITH_LOOP(test_task_may_cancel_the_next),
         WITH_LOOP(test_endless_task_lets_others_in),
         WITH_LOOP(test_timers_fire_in_order_and_never_early),
+        WITH_LOOP(test_shortest_delay_is_never_early),
         WITH_LOOP(test_timer_of_no_delay_runs_in_the_next_turn),
         WITH_LOOP(test_timer_that_rearms_itself_runs_once_per_turn),
         WITH_LOOP(test_longest_delay_is_held),

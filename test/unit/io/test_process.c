@@ -11,6 +11,7 @@ static const char *const env[] = {"PATH=/nonexistent:/usr/bin:/bin", "COLOR=red"
 struct watched {
     struct io_process process;
     int status, exits, kill_inside;
+    bool pid_was_ours; /* nobody else could have got the pid when `exited` ran */
 };
 
 static struct watched watched;
@@ -20,6 +21,7 @@ static void exited(struct io_process *process, int status)
     struct watched *of = CONTAINER_OF(process, struct watched, process);
     of->status = status;
     of->exits++;
+    of->pid_was_ours = kill(process->pid, 0) == 0;
     of->kill_inside = io_kill(process, SIGKILL);
 }
 
@@ -133,33 +135,50 @@ static void test_surroundings_of_the_child(void **state)
     assert_string_equal(err_out.text, "");
 }
 
-static void test_descriptors_are_handed_over(void **state)
+/* Spawns bash (dash's redirections know one digit) with these descriptors and reads its output. */
+static void run_with_fds(const char *command, const struct io_fd_map *maps, size_t count)
 {
-    int a[2], b[2];
-    assert_int_equal(pipe2(a, O_CLOEXEC), 0);
-    assert_int_equal(pipe2(b, O_CLOEXEC), 0);
-    dprintf(a[1], "from a\n");
-    dprintf(b[1], "from b\n");
-    close(a[1]);
-    close(b[1]);
-    assert_int_equal(dup2(a[0], 98), 98);
-    assert_int_equal(dup2(b[0], 99), 99);
-    close(a[0]);
-    close(b[0]);
-    /* Crossed over, so that a naive dup2 would lose one of the two. */
-    struct io_fd_map maps[] = {{98, 99}, {99, 98}, {98, 60}};
-    const char *command = "cat <&98; cat <&99; cat <&60; ls /proc/self/fd | tr '\\n' ' '";
-    const char *const argv[] = {"bash", "-c", command, NULL}; /* dash knows one digit */
+    const char *const argv[] = {"bash", "-c", command, NULL};
     struct io_spawn_options options = {
-        .argv = argv, .envp = env, .out = &out.stream, .fds = maps, .fd_count = 3};
+        .argv = argv, .envp = env, .out = &out.stream, .fds = maps, .fd_count = count};
     watched = (struct watched){0};
     assert_int_equal(io_spawn(io, &watched.process, &options, exited, NULL), 0);
     read_all(&out);
     TURN_UNTIL(watched.exits && out.ended);
     io_close(&out.stream, NULL);
+}
+
+/* Puts a pipe that holds `text` at descriptor `fd`, which exec would not close. */
+static void put_text(const char *text, int fd)
+{
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(write(fds[1], text, strlen(text)), strlen(text));
+    close(fds[1]);
+    assert_int_equal(dup2(fds[0], fd), fd);
+    close(fds[0]);
+}
+
+static void test_descriptors_are_handed_over(void **state)
+{
+    put_text("must not be seen", 97);
+    put_text("from a\n", 98);
+    put_text("from b\n", 99);
+    /* Crossed over, so that a naive dup2 would lose one of the two. */
+    struct io_fd_map crossed[] = {{98, 99}, {99, 98}, {98, 60}};
+    run_with_fds("cat <&98; cat <&99; cat <&60; ls /proc/self/fd | tr '\\n' ' '", crossed, 3);
     assert_string_equal(out.text, "from b\nfrom a\n0 1 2 3 60 98 99 ");
-    close(98);
-    close(99);
+    put_text("from a\n", 98);
+    put_text("from b\n", 99);
+    /* At the first free numbers, which are the ones that copies on the way there would take. */
+    int first = dup(0);
+    close(first);
+    struct io_fd_map low[] = {{98, first + 1}, {99, first}, {99, first + 2}, {98, first + 3}};
+    char command[64];
+    snprintf(command, sizeof command, "cat <&%d; cat <&%d", first, first + 1);
+    run_with_fds(command, low, 4);
+    assert_string_equal(out.text, "from b\nfrom a\n");
+    for (int fd = 97; fd <= 99; fd++) close(fd);
 }
 
 static void test_bad_descriptors(void **state)
@@ -280,6 +299,7 @@ static void test_rest_of_the_group_can_be_killed_in_exited(void **state)
     assert_int_equal(io_spawn(io, &watched.process, &options, exited, NULL), 0);
     read_all(&out);
     TURN_UNTIL(watched.exits && out.ended);
+    assert_true(watched.pid_was_ours);
     assert_int_equal(watched.kill_inside, 0);
     assert_int_equal(WEXITSTATUS(watched.status), 3);
     io_close(&out.stream, NULL);

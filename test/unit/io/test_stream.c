@@ -329,6 +329,19 @@ static void test_close_completes_what_is_in_flight(void **state)
     free(big.iov_base);
 }
 
+/* A send that the kernel took, but whose owner has not been told yet, is still in flight. */
+static void test_close_behind_a_send_that_succeeded(void **state)
+{
+    open_pair(UNIX);
+    settle();
+    io_send(&left.stream, hello, 3, send_done);
+    io_close(&left.stream, closed);
+    TURN_UNTIL(left.closed);
+    assert_int_equal(left.send_count, 1);
+    assert_int_equal(left.send_result, ERR_CLOSED);
+    close_pair();
+}
+
 static void test_close_while_connecting(void **state)
 {
     struct io_addr addr;
@@ -505,6 +518,7 @@ int main(void)
         WITH_LOOP(test_reset),
         WITH_LOOP(test_send_to_nobody),
         WITH_LOOP(test_close_completes_what_is_in_flight),
+        WITH_LOOP(test_close_behind_a_send_that_succeeded),
         WITH_LOOP(test_close_while_connecting),
         WITH_LOOP(test_event_for_a_closed_stream_is_not_delivered),
         WITH_LOOP(test_cancelled_receive_does_not_complete),
