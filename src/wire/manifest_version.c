@@ -1,5 +1,7 @@
 #include "wire/manifest.h"
 
+#include <stdio.h>
+
 enum { NUMBER_MAX = 999999999 };
 
 static int parse_number(struct bytes text, uint32_t *ret_number)
@@ -56,11 +58,9 @@ static void suggest(struct bytes text, struct error *error)
     struct manifest_version version;
     char longer[64];
     for (int missing = 1; missing <= 2 && text.len < 32; missing++) {
-        size_t len = text.len;
-        memcpy(longer, text.data, len);
-        for (int i = 0; i < missing; i++, len += 2) memcpy(longer + len, ".0", 2);
-        if (parse_semantic(bytes_make(longer, len), &version)) continue;
-        error_remedy(error, "Write `%.*s`.", (int)len, longer);
+        snprintf(longer, sizeof longer, "%.*s%s", BYTES_ARG(text), missing == 1 ? ".0" : ".0.0");
+        if (parse_semantic(bytes_str(longer), &version)) continue;
+        error_remedy(error, "Write `%s`.", longer);
         return;
     }
     if (text.len > 1 && text.data[0] == 'v' && parse_semantic(bytes_skip(text, 1), &version) == 0)
