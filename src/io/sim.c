@@ -1,10 +1,8 @@
 /* The world: virtual time, the queue of events, hosts that live and die. */
 #include "io/sim.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "io/sim_world.h"
 
@@ -17,13 +15,6 @@ struct sim_call {
     void (*run)(void *context);
     void *context;
 };
-
-void *sim_alloc(size_t count, size_t size)
-{
-    void *memory = calloc(count ? count : 1, size);
-    if (!memory) abort();
-    return memory;
-}
 
 void sim_trace(struct sim *sim, const char *format, ...)
 {
@@ -91,8 +82,7 @@ void sim_event_set(struct sim *sim, struct sim_event *event, uint64_t at_ns)
     sim_event_cancel(sim, event);
     if (sim->heap_count == sim->heap_size) {
         sim->heap_size = sim->heap_size ? sim->heap_size * 2 : 64;
-        sim->heap = realloc(sim->heap, sim->heap_size * sizeof(struct sim_event *));
-        if (!sim->heap) abort();
+        sim->heap = sim_realloc(sim->heap, sim->heap_size, sizeof(struct sim_event *));
     }
     event->at_ns = at_ns > sim->now_ns ? at_ns : sim->now_ns;
     event->order = sim->order++;
@@ -257,22 +247,22 @@ struct sim *sim_new(uint64_t seed, const struct sim_options *options)
     return sim;
 }
 
+static void host_free(struct sim_host *host)
+{
+    sim_disk_close_all(host->io);
+    if (!host->io->io.dead) sim_io_free(host->io);
+    sim_disk_free(host->disk);
+    free(host->scratch);
+    free(host);
+}
+
 void sim_free(struct sim *sim)
 {
     if (!sim) return;
     sim_net_free(sim);
-    for (struct list *link; (link = list_pop(&sim->hosts));) {
-        struct sim_host *host = CONTAINER_OF(link, struct sim_host, link);
-        sim_disk_close_all(host->io);
-        if (!host->io->io.dead) sim_io_free(host->io);
-        sim_disk_free(host->disk);
-        free(host->scratch);
-        free(host);
-    }
-    for (struct list *link; (link = list_pop(&sim->dead));)
-        sim_io_free(CONTAINER_OF(link, struct sim_io, link));
-    for (struct list *link; (link = list_pop(&sim->calls));)
-        free(CONTAINER_OF(link, struct sim_call, link));
+    LIST_EACH(&sim->hosts, struct sim_host, link, host) host_free(host);
+    LIST_EACH(&sim->dead, struct sim_io, link, io) sim_io_free(io);
+    LIST_EACH(&sim->calls, struct sim_call, link, call) free(call);
     free(sim->heap);
     free(sim);
 }

@@ -1,19 +1,11 @@
 #include "io/sim_content.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include "io/sim_memory.h"
 
 enum { SECTORS = SIM_PAGE / SIM_SECTOR };
 
 /* What becomes of a dirty sector when a sync or the power fails. */
 enum fate { FATE_DURABLE, FATE_LOST, FATE_GHOST, FATE_COUNT };
-
-static uint8_t *page_new(void)
-{
-    uint8_t *page = calloc(1, SIM_PAGE);
-    if (!page) abort();
-    return page;
-}
 
 void sim_content_init(struct sim_content *content)
 {
@@ -35,8 +27,7 @@ static struct sim_page *page_at(struct sim_content *content, size_t number)
     if (number >= content->page_count) {
         size_t count = content->page_count ? content->page_count * 2 : 4;
         if (count <= number) count = number + 1;
-        content->pages = realloc(content->pages, count * sizeof(struct sim_page));
-        if (!content->pages) abort();
+        content->pages = sim_realloc(content->pages, count, sizeof(struct sim_page));
         memset(content->pages + content->page_count, 0,
                (count - content->page_count) * sizeof(struct sim_page));
         content->page_count = count;
@@ -48,7 +39,7 @@ static struct sim_page *page_at(struct sim_content *content, size_t number)
 static uint8_t *page_cache(struct sim_page *page)
 {
     if (!page->cached) {
-        page->cached = page_new();
+        page->cached = sim_alloc(1, SIM_PAGE);
         if (page->durable) memcpy(page->cached, page->durable, SIM_PAGE);
     }
     return page->cached;
@@ -56,7 +47,7 @@ static uint8_t *page_cache(struct sim_page *page)
 
 static void sector_persist(struct sim_page *page, int sector)
 {
-    if (!page->durable) page->durable = page_new();
+    if (!page->durable) page->durable = sim_alloc(1, SIM_PAGE);
     memcpy(page->durable + sector * SIM_SECTOR, page->cached + sector * SIM_SECTOR, SIM_SECTOR);
 }
 
@@ -261,7 +252,7 @@ bool sim_content_flip(struct sim_content *content, uint64_t offset, uint8_t mask
 {
     if (offset >= content->cached_size) return false;
     struct sim_page *page = page_at(content, (size_t)(offset / SIM_PAGE));
-    if (!page->cached && !page->durable) page->durable = page_new();
+    if (!page->cached && !page->durable) page->durable = sim_alloc(1, SIM_PAGE);
     if (page->cached) page->cached[offset % SIM_PAGE] ^= mask;
     if (page->durable) page->durable[offset % SIM_PAGE] ^= mask;
     return true;

@@ -1,9 +1,7 @@
 #include "io/sim_dir.h"
 
-#include <assert.h>
-#include <stdlib.h>
-
 #include "base/err.h"
+#include "io/sim_memory.h"
 
 /* In this directory the name now means this node (NULL: nothing). */
 struct edit {
@@ -18,12 +16,6 @@ struct change {
     int count;
     bool chosen; /* by the sync or the crash that is going on, to become durable */
 };
-
-static void *must(void *memory)
-{
-    if (!memory) abort();
-    return memory;
-}
 
 /* ---- nodes and names --------------------------------------------------------------------- */
 
@@ -55,7 +47,7 @@ void sim_node_unref(struct sim_node *node)
 
 static struct sim_node *node_new(struct sim_tree *tree, bool is_dir)
 {
-    struct sim_node *node = must(calloc(1, sizeof *node));
+    struct sim_node *node = sim_alloc(1, sizeof *node);
     node->is_dir = is_dir;
     sim_content_init(&node->content);
     list_push(&tree->nodes, &node->link);
@@ -99,11 +91,11 @@ static void names_set(struct sim_names *names, const char *text, struct sim_node
     } else if (node) {
         if (names->count == names->size) {
             names->size = names->size ? names->size * 2 : 8;
-            names->items = must(realloc(names->items, names->size * sizeof(struct sim_name)));
+            names->items = sim_realloc(names->items, names->size, sizeof(struct sim_name));
         }
         memmove(names->items + at + 1, names->items + at,
                 (names->count++ - at) * sizeof(struct sim_name));
-        names->items[at] = (struct sim_name){must(strdup(text)), node};
+        names->items[at] = (struct sim_name){sim_strdup(text), node};
     }
     sim_node_unref(old);
 }
@@ -123,7 +115,7 @@ static void change_free(struct change *change)
 
 static struct change *change_new(struct sim_tree *tree)
 {
-    struct change *change = must(calloc(1, sizeof *change));
+    struct change *change = sim_alloc(1, sizeof *change);
     list_push(&tree->changes, &change->link);
     return change;
 }
@@ -134,7 +126,7 @@ static void change_add(struct change *change, struct sim_node *dir, const char *
 {
     sim_node_ref(dir);
     sim_node_ref(node);
-    change->edits[change->count++] = (struct edit){dir, node, must(strdup(name))};
+    change->edits[change->count++] = (struct edit){dir, node, sim_strdup(name)};
     names_set(&dir->cached, name, node);
 }
 
@@ -284,8 +276,7 @@ static void crash_names(struct sim_tree *tree, struct sim_prng *prng)
         change->chosen = survives(tree, change, prng, pattern);
         if (change->chosen) change_persist(change);
     }
-    for (struct list *link; (link = list_pop(&tree->changes));)
-        change_free(CONTAINER_OF(link, struct change, link));
+    LIST_EACH(&tree->changes, struct change, link, change) change_free(change);
 }
 
 static void names_copy(struct sim_names *to, const struct sim_names *from)

@@ -3,9 +3,6 @@
  * or a part, in the cache; what of that is on the disk then is decided as at every crash. */
 #include "io/sim_world.h"
 
-#include <assert.h>
-#include <stdlib.h>
-
 #include "base/map.h"
 #include "io/sim_dir.h"
 
@@ -371,8 +368,7 @@ int sim_list_dir(struct io *io, const char *path, int (*each)(void *context, con
     if (result < 0) return result;
     size_t count = dir->cached.count;
     char **names = sim_alloc(count, sizeof *names);
-    for (size_t i = 0; i < count; i++)
-        if (!(names[i] = strdup(dir->cached.items[i].text))) abort();
+    for (size_t i = 0; i < count; i++) names[i] = sim_strdup(dir->cached.items[i].text);
     for (size_t i = 0; i < count; i++) {
         if (result == 0) result = each(context, names[i]);
         free(names[i]);

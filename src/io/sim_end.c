@@ -1,8 +1,5 @@
 #include "io/sim_end.h"
 
-#include <assert.h>
-#include <stdlib.h>
-
 #include "base/map.h"
 
 enum {
@@ -276,23 +273,24 @@ static void recv_step(struct sim_ready *ready)
     if (!stream || !stream->recv_done) return;
     io_stream_done *done = stream->recv_done;
     size_t len = buf_len(&end->arrived);
-    char *scratch = stream->recv_buf ? NULL : end->host->scratch;
     if (!len) {
         if (!end->error && !end->arrived_fin) return;
         stream->recv_done = NULL;
         done(stream, end->error);
         return;
     }
+    char *scratch = end->host->scratch, *to = stream->recv_buf ? stream->recv_buf : scratch;
+    assert(to);
     size_t size = stream->recv_size ? stream->recv_size : SIM_SCRATCH_SIZE;
-    if (scratch && size > SIM_SCRATCH_SIZE) size = SIM_SCRATCH_SIZE;
+    if (to == scratch && size > SIM_SCRATCH_SIZE) size = SIM_SCRATCH_SIZE;
     if (len > size) len = size;
     if (sim_prng_next(prng_of(end)) % 8 == 0) len = sim_prng_between(prng_of(end), 1, len);
-    stream->recv_data = scratch ? scratch : stream->recv_buf;
-    memcpy(stream->recv_data, buf_bytes(&end->arrived).data, len);
+    stream->recv_data = to;
+    memcpy(to, buf_bytes(&end->arrived).data, len);
     consume(end, len);
     stream->recv_done = NULL;
     done(stream, (int)len);
-    if (scratch) memset(scratch, 0xdb, len); /* who looks later sees nonsense */
+    if (to == scratch) memset(scratch, 0xdb, len); /* who looks later sees nonsense */
 }
 
 /* A send or a connect has come to its end. */

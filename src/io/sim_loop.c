@@ -1,9 +1,6 @@
 /* A host's loop: turns, the pool's threads, and the table that io.c calls through. */
 #include "io/sim_world.h"
 
-#include <assert.h>
-#include <stdlib.h>
-
 enum { QUIET_ROUNDS = 8 /* as often does a turn look for more before its deferred tasks */ };
 
 /* ---- turns ------------------------------------------------------------------------------- */

@@ -1,7 +1,4 @@
 /* Listeners, connecting, and the faults of the network. */
-#include <assert.h>
-#include <stdlib.h>
-
 #include "io/sim_end.h"
 
 enum { FIRST_RETRY_MS = 1000 /* of a SYN; doubles */, PORT_MIN = 32768, PORT_MAX = 60999 };

@@ -11,6 +11,7 @@
 
 #include "io/ops.h"
 #include "io/sim.h"
+#include "io/sim_memory.h"
 #include "io/sim_prng.h"
 
 enum { NS_PER_US = 1000, NS_PER_MS = 1000000, SIM_HOSTS_MAX = 64, SIM_THREADS = 2 };
@@ -87,9 +88,6 @@ struct sim_host {
 };
 
 enum { SIM_SCRATCH_SIZE = 64 * 1024 };
-
-/* Memory or the end of the program. */
-void *sim_alloc(size_t count, size_t size);
 
 void sim_event_init(struct sim_event *event, void (*run)(struct sim_event *event));
 
