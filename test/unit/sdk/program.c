@@ -22,6 +22,7 @@ static void become(const struct dure_module *module, const char *const *paths,
     char *argv[PROGRAM_TENANTS_MAX + 2] = {name};
     int argc = 1;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    close_range(3, ~0u, 0);
     setenv("PORT", "0", 1);
     unsetenv("NATS_URL");
     unsetenv("DURE_HTTP");
