@@ -21,6 +21,7 @@
 
 #include "http/head.h"
 #include "http/http.h"
+#include "wire/http1_chunked.h"
 
 struct http_exchange;
 struct http_conn;
@@ -49,22 +50,38 @@ struct http_exchange {
     uint64_t body_max;   /* of the body that comes in; may be changed before the first read */
     uint64_t received;   /* bytes of body handed out */
     uint64_t sent;       /* bytes of body taken by http_write */
+    uint64_t started_ns; /* io_now_ns: first byte of the request here (server); begin (client) */
     bool received_any;   /* client: at least one byte of the response has come */
     bool received_all;   /* the incoming message is whole: a read would give an empty HTTP_LAST */
-    bool last_given;     /* HTTP_LAST has been handed out */
+    bool last_given;     /* HTTP_LAST, or an error, has been handed out */
     bool head_sent;      /* http_send_head has been called */
     bool sent_last;      /* the outgoing message is whole */
     bool close;          /* may be set: the connection ends with this exchange */
-    uint64_t started_ns; /* io_now_ns: first byte of the request here (server); begin (client) */
 
     /* private from here on */
     struct http_conn *conn;
-    struct http1_parser parser;
-    struct buf text; /* the received head */
-    struct list link;
+    void (*response)(struct http_exchange *x);
     http_read_done *read_done;
     http_write_done *write_done;
+    struct list link;
+
+    struct http1_parser parser;
+    struct buf text; /* the received head */
     enum http1_method request_method;
+    enum http1_body in_kind;
+    uint64_t in_left;
+    struct http1_chunked chunked;
+    bool continued, draining;
+
+    enum http1_body out_kind;
+    uint64_t out_left;
+    bool head_given;  /* the head is with the stream */
+    bool last_due;    /* the send under way is the message's last */
+    struct buf spill; /* what the kernel did not take at once */
+    bool spilled;     /* the spill waits for the send under way */
+    int iov_count;
+    struct iovec iov[4];
+    char chunk_head[HTTP1_CHUNK_HEAD_MAX];
 };
 
 #define HTTP_LENGTH_UNKNOWN UINT64_MAX
