@@ -133,8 +133,8 @@ int manifest_command_parse(struct bytes text, struct arena *arena,
     }
     if (strchr(splitter.argv[0], '=')) {
         error_remedy(error, "Set variables under `env:`.");
-        return error_set(error, ERR_SYNTAX, "the command's first word `%s` sets a variable",
-                         splitter.argv[0]);
+        return error_set(error, ERR_SYNTAX, "the command's first word `%.*s` sets a variable",
+                         BYTES_ARG(yaml_shown(bytes_str(splitter.argv[0]))));
     }
     ret_command->text = text;
     ret_command->argv = splitter.argv;

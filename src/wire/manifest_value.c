@@ -4,9 +4,9 @@
 
 #include "wire/manifest.h"
 
-enum { NAME_MAX_LEN = 63, SUBJECT_MAX_LEN = 255, SHOWN_MAX = 80, PATH_MAX_LEN = 1024 };
+enum { NAME_MAX_LEN = 63, SUBJECT_MAX_LEN = 255, PATH_MAX_LEN = 1024 };
 
-#define SHOWN(value) BYTES_ARG(bytes_head(value, SHOWN_MAX))
+#define SHOWN(value) BYTES_ARG(yaml_shown(value))
 
 static bool is_lower(char c)
 {
@@ -129,7 +129,8 @@ bool manifest_check_environment(struct bytes value, struct error *error)
 bool manifest_check_folder(struct bytes value, struct error *error)
 {
     bool valid = value.len <= PATH_MAX_LEN;
-    for (size_t i = 0; i < value.len; i++) valid = valid && (unsigned char)value.data[i] >= ' ';
+    for (size_t i = 0; i < value.len; i++)
+        valid = valid && (unsigned char)value.data[i] >= ' ' && value.data[i] != 0x7f;
     if (valid) return true;
     error_set(error, ERR_INVALID, "`%.*s` is no path of a folder", SHOWN(value));
     return refuse(error, "Write a path of at most 1024 bytes without control characters.");
@@ -315,7 +316,8 @@ static const char *subject_mistake(struct bytes value)
 {
     if (value.len > SUBJECT_MAX_LEN) return "it is longer than 255 bytes";
     for (size_t i = 0; i < value.len; i++)
-        if ((unsigned char)value.data[i] <= ' ') return "it has white space";
+        if ((unsigned char)value.data[i] <= ' ' || value.data[i] == 0x7f)
+            return "it has white space or a control character";
     if (value.data[0] == '$') return "names that start with `$` belong to the bus itself";
     if (bytes_starts(value, BYTES("_INBOX."))) return "`_INBOX` holds the replies to requests";
     struct bytes rest = value;

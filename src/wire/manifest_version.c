@@ -78,11 +78,11 @@ int manifest_version_parse(struct bytes text, struct manifest_version *ret_versi
     if (err == ERR_INVALID) {
         error_remedy(error, "Write the day as YYYYMMDD, for example `v1_20261121-1`.");
         return error_set(error, ERR_SYNTAX, "`%.*s` is no version: its date is no day that exists",
-                         BYTES_ARG(bytes_head(text, 64)));
+                         BYTES_ARG(yaml_shown(text)));
     }
     error_set(error, ERR_SYNTAX,
               "`%.*s` is no version: expected vMAJOR_DATE-FIX or MAJOR.MINOR.PATCH",
-              BYTES_ARG(bytes_head(text, 64)));
+              BYTES_ARG(yaml_shown(text)));
     suggest(text, error);
     return ERR_SYNTAX;
 }

@@ -90,8 +90,7 @@ static void fail_kind(struct binder *binder, const struct yaml_field *field,
     error_set(error, ERR_INVALID, "`%s` must be %s, not %s", field->key, wanted, found);
     bool one = field->type == YAML_STRINGS && node->kind == YAML_KIND_SCALAR && !node->quoted;
     if (one)
-        error_remedy(error, "Write `%s: [%.*s]`.", field->key,
-                     BYTES_ARG(bytes_head(node->text, 64)));
+        error_remedy(error, "Write `%s: [%.*s]`.", field->key, BYTES_ARG(yaml_shown(node->text)));
     else if (field->example)
         error_remedy(error, "Write, for example: `%s`.", field->example);
 }
@@ -113,7 +112,7 @@ static const struct yaml_field *fail_unknown(struct binder *binder,
     for (; schema->fields[count].key; count++) names[count] = schema->fields[count].key;
     struct error *error = error_at_node(binder, key);
     error_set(error, ERR_INVALID, "%s has no key `%.*s`", schema->name,
-              BYTES_ARG(bytes_head(key->text, 64)));
+              BYTES_ARG(yaml_shown(key->text)));
     const char *near = bytes_nearest(key->text, names, count);
     if (near) {
         error_remedy(error, "Did you mean `%s`?", near);
@@ -254,7 +253,7 @@ static void bind_pair(struct binder *binder, const struct yaml_field *field,
     if (node->kind != YAML_KIND_SCALAR || yaml_node_is_null(node)) {
         yaml_node_describe(node, found, sizeof found);
         error_set(&wrong, ERR_INVALID, "`%.*s` in `%s` must be a text, not %s",
-                  BYTES_ARG(bytes_head(key->text, 64)), field->key, found);
+                  BYTES_ARG(yaml_shown(key->text)), field->key, found);
         error_remedy(&wrong, "Write a text; \"\" is the empty one.");
     } else if (key->text.len == 0 || (field->check && !field->check(key->text, &wrong))) {
         if (key->text.len == 0) {

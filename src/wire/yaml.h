@@ -107,6 +107,11 @@ const char *yaml_source_name(const struct yaml_source *source);
 struct error *yaml_error(const struct yaml_source *source, const void *member,
                          struct errors *errors);
 
+/* The beginning of a text that a stranger wrote, fit for a message: at most 64 bytes, cut between
+ * characters and before the first control character (what would end the line or steer a terminal).
+ */
+struct bytes yaml_shown(struct bytes text);
+
 /* The scalars alone, for the command line: "15s" to milliseconds, "1MiB" to bytes. ERR_SYNTAX,
  * ERR_TOO_BIG. */
 int yaml_duration_parse(struct bytes text, uint32_t *ret_ms);

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { TEXT_MAX = 160 };
+enum { TEXT_MAX = 160, SHOWN_MAX = 64 };
 
 struct unit {
     const char *name;
@@ -50,6 +50,14 @@ int yaml_duration_parse(struct bytes text, uint32_t *ret_ms)
 int yaml_bytes_parse(struct bytes text, uint64_t *ret_bytes)
 {
     return parse_units(text, sizes, INT64_MAX, ret_bytes);
+}
+
+struct bytes yaml_shown(struct bytes text)
+{
+    size_t len = 0, max = text.len < SHOWN_MAX ? text.len : SHOWN_MAX;
+    while (len < max && (unsigned char)text.data[len] >= ' ' && text.data[len] != 0x7f) len++;
+    while (len && len < text.len && ((unsigned char)text.data[len] & 0xc0) == 0x80) len--;
+    return bytes_head(text, len);
 }
 
 static uint64_t field_max(const struct yaml_field *field)
@@ -126,12 +134,7 @@ void yaml_node_describe(const struct yaml_node *node, char *text, size_t size)
     else if (node->kind == YAML_KIND_MAPPING)
         snprintf(text, size, "a mapping");
     else {
-        struct bytes line = bytes_head(node->text, bytes_find(node->text, '\n'));
-        struct bytes head = bytes_head(line, 60);
-        /* cut between characters, not inside one */
-        while (head.len < line.len && head.len &&
-               ((unsigned char)line.data[head.len] & 0xc0) == 0x80)
-            head.len--;
+        struct bytes head = yaml_shown(node->text);
         snprintf(text, size, node->quoted ? "the text \"%.*s%s\"" : "`%.*s%s`", BYTES_ARG(head),
                  head.len < node->text.len ? "..." : "");
     }

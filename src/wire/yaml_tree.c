@@ -202,7 +202,7 @@ static int drop_repeated(struct tree *tree, struct yaml_node *mapping)
         if (first) {
             struct error *error = errors_add(tree->errors);
             error_set(error, ERR_INVALID, "the key `%.*s` is there twice: it was given in line %d",
-                      BYTES_ARG(bytes_head(key->text, 64)), first->line);
+                      BYTES_ARG(yaml_shown(key->text)), first->line);
             error_at(error, tree->name, key->line, key->column);
             error_remedy(error, "Keep one of the two.");
             continue;

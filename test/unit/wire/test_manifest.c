@@ -139,6 +139,12 @@ static void test_command_bounds(void **state)
     assert_int_equal(manifest_command_parse(bytes_make(text, sizeof text), &arena, &command, NULL),
                      ERR_TOO_BIG);
     arena_release(&arena);
+    static char longest[16 * 1024 + 1];
+    memset(longest, 'a', sizeof longest);
+    struct bytes longer = bytes_make(longest, sizeof longest);
+    assert_int_equal(manifest_command_parse(longer, &arena, &command, NULL), ERR_TOO_BIG);
+    assert_int_equal(manifest_command_parse(BYTES("a\0b"), &arena, &command, NULL), ERR_SYNTAX);
+    arena_release(&arena);
     arena_init(&arena, 100);
     assert_int_equal(manifest_command_parse(BYTES("a b"), &arena, &command, NULL), ERR_NOMEM);
     arena_release(&arena);
@@ -201,6 +207,8 @@ static void test_values(void **state)
     assert_check(manifest_check_environment, true, VALUES("A", "_a1", "DATABASE_URL", "PORTAL"));
     assert_check(manifest_check_environment, false,
                  VALUES("1A", "A-B", "A=B", "PORT", "DURE_HTTP"));
+    assert_check(manifest_check_folder, true, VALUES("a", "../b c/안", "/srv/a"));
+    assert_check(manifest_check_folder, false, VALUES("a\nb", "\x1b[2J", "a\x7f"));
     assert_check(manifest_check_file, true, VALUES("a.db", "a/b.db", "..a"));
     assert_check(manifest_check_file, false, VALUES("/a", "a/", "../a", "a/../b", "./a", "a//b"));
     assert_check(manifest_check_module, true, VALUES("a.so", "../build/a.so"));
@@ -352,6 +360,41 @@ static void test_fingerprint(void **state)
     assert_true(c != fingerprint(2, SYSTEM, command));
 }
 
+/* Pairs of routes, and whether they match the same requests so that one is a mistake. */
+static void test_routes(void **state)
+{
+    static const struct {
+        const char *one, *two;
+        bool same;
+    } cases[] = {
+        {"path: /a", "path: /b", false},
+        {"path: /a", "path: /a/", true},
+        {"path: /", "path: /a", false},
+        {"path: /a, host: x.org", "path: /a", false},
+        {"path: /a, host: x.org", "path: /a, host: X.org", true},
+        {"path: /a, method: [GET]", "path: /a", false},
+        {"path: /a, method: [GET]", "path: /a, method: [POST]", false},
+        {"path: /a, method: [GET, PUT]", "path: /a, method: [POST, PUT]", true},
+        {"path: /a, headers: {X: '1'}", "path: /a", false},
+        {"path: /a, headers: {X: '1'}", "path: /a, headers: {X: '2'}", false},
+        {"path: /a, headers: {X: '1', Y: '2'}", "path: /a, headers: {y: '2', x: '1'}", true},
+        {"path: /a, headers: {X: '1'}", "path: /a, headers: {Y: '1'}", false},
+        {"path: /a, rewrite: /x", "path: /a, timeout: 1s", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[512];
+        struct system s;
+        snprintf(text, sizeof text,
+                 "system: s\nservices: [{path: a}]\n"
+                 "gateway: {routes: [{%s, to: a}, {%s, to: a}]}\n",
+                 cases[i].one, cases[i].two);
+        int err = parse(&s, 1 << 22, text, VALUES(SERVICE_A));
+        if ((err != 0) != cases[i].same) fail_msg("%s | %s", cases[i].one, cases[i].two);
+        assert_int_equal(s.errors.count, cases[i].same);
+        arena_release(&s.arena);
+    }
+}
+
 /* One unreadable service silences what may be about it, and nothing else. */
 static void test_one_unreadable(void **state)
 {
@@ -398,8 +441,8 @@ int main(void)
         cmocka_unit_test(test_command_bounds), cmocka_unit_test(test_values),
         cmocka_unit_test(test_helpers),        cmocka_unit_test(test_system),
         cmocka_unit_test(test_environment),    cmocka_unit_test(test_fingerprint),
-        cmocka_unit_test(test_one_unreadable), cmocka_unit_test(test_without_memory),
-        cmocka_unit_test(test_manual),
+        cmocka_unit_test(test_one_unreadable), cmocka_unit_test(test_routes),
+        cmocka_unit_test(test_without_memory), cmocka_unit_test(test_manual),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -273,6 +273,21 @@ static void test_mistakes(void **state)
     }
 }
 
+static void test_shown(void **state)
+{
+    assert_text(yaml_shown(BYTES("order")), "order");
+    assert_int_equal(yaml_shown(BYTES("a\x1b[31m")).len, 1);
+    assert_int_equal(yaml_shown(BYTES("two\nlines")).len, 3);
+    assert_int_equal(yaml_shown(BYTES("a\x7f")).len, 1);
+    assert_int_equal(yaml_shown(BYTES("")).len, 0);
+    char text[70];
+    memset(text, 'x', sizeof text);
+    assert_int_equal(yaml_shown(bytes_make(text, 64)).len, 64);
+    assert_int_equal(yaml_shown(bytes_make(text, 65)).len, 64);
+    memcpy(text + 62, "안", 3);
+    assert_int_equal(yaml_shown(bytes_make(text, sizeof text)).len, 62);
+}
+
 static void test_all_at_once(void **state)
 {
     struct reading r;
@@ -306,6 +321,23 @@ static void test_bounds(void **state)
     assert_int_equal(r.err, ERR_TOO_BIG);
     done(&r);
     free(text);
+    /* Anchors, and depth that only aliases make. */
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    buf_append_str(&out, "words: [");
+    for (int i = 0; i < 257; i++) buf_append_format(&out, "&a%d x,", i);
+    buf_append_str(&out, "]");
+    read_max(&r, buf_bytes(&out), 16 << 20);
+    assert_int_equal(r.err, ERR_TOO_BIG);
+    done(&r);
+    buf_clear(&out);
+    buf_append_str(&out, "a0: &a0 [x]\n");
+    for (int i = 1; i < 40; i++) buf_append_format(&out, "a%d: &a%d [*a%d]\n", i, i, i - 1);
+    read_max(&r, buf_bytes(&out), 16 << 20);
+    assert_int_equal(r.err, ERR_TOO_BIG);
+    assert_int_equal(r.errors.items[0].line, YAML_DEPTH_MAX);
+    done(&r);
+    buf_release(&out);
 }
 
 /* At every limit of memory: the value, or ERR_NOMEM with one error that says so. */
@@ -377,9 +409,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),       cmocka_unit_test(test_values),
         cmocka_unit_test(test_places),         cmocka_unit_test(test_mistakes),
-        cmocka_unit_test(test_all_at_once),    cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_without_memory), cmocka_unit_test(test_cut_everywhere),
-        cmocka_unit_test(test_scalars),
+        cmocka_unit_test(test_all_at_once),    cmocka_unit_test(test_shown),
+        cmocka_unit_test(test_bounds),         cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_cut_everywhere), cmocka_unit_test(test_scalars),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
