@@ -320,6 +320,33 @@ static void addresses_mean_what_they_say(struct sim *sim, uint64_t seed)
     CHECK(sim_connections(sim) == 0);
 }
 
+/* Who closes with bytes that it has not read says RST, not FIN (RFC 1122 section 4.2.2.13). */
+static struct io_stream rude;
+
+static void rude_accepted(struct io_listener *listener)
+{
+    io_accept(listener, &rude);
+}
+
+static void closing_on_unread_bytes_resets(struct sim *sim, uint64_t seed)
+{
+    struct world world;
+    world_init(&world, sim);
+    struct io_listener listener;
+    struct io_addr addr = {.family = IO_IPV4, .port = PORT + 1};
+    CHECK(io_listen(sim_host_io(world.b), &listener, &addr, NULL, rude_accepted) == 0);
+    addr = sim_host_addr(world.b, PORT + 1);
+    uint64_t bytes = sim_random_below(sim, 3);
+    struct echo_client *client = &world.clients[0];
+    echo_client_start(client, sim_host_io(world.a), &addr, 100, !bytes);
+    sim_run_ms(sim, 1000);
+    io_close(&rude, NULL);
+    sim_run_ms(sim, 1000);
+    CHECK(client->done && client->error == (bytes ? ERR_RESET : 0), "%s", err_name(client->error));
+    io_listener_close(&listener);
+    world_end(&world);
+}
+
 /* Back pressure: who does not read stops the sender at the window. */
 static void deaf_accepted(struct io_listener *listener)
 {
@@ -340,9 +367,13 @@ static void window_presses_back(struct sim *sim, uint64_t seed)
     sim_run_ms(sim, 10 * 1000);
     CHECK(client->sends && client->sent <= sim_options_of(sim)->window_max, "%llu",
           (unsigned long long)client->sent);
-    sim_host_kill(world.a);
-    sim_host_kill(world.b);
+    /* It asks from time to time whether there is room: so it learns that the other has restarted.
+     */
+    sim_host_crash(world.b);
+    echo_server_free(&world.server);
+    sim_host_restart(world.b);
     sim_run_ms(sim, 10 * 1000);
+    CHECK(client->done && client->error == ERR_RESET, "%s", err_name(client->error));
     CHECK(sim_connections(sim) == 0);
 }
 
@@ -355,4 +386,5 @@ RUNNER_MAIN({"echo_is_intact", echo_is_intact, .seeds = 2000, .twice = true},
             {"crash_inside_completions", crash_inside_completions, .seeds = 1000},
             {"killed_process_is_noticed", killed_process_is_noticed, .seeds = 300},
             {"addresses_mean_what_they_say", addresses_mean_what_they_say, .seeds = 300},
+            {"closing_on_unread_bytes_resets", closing_on_unread_bytes_resets, .seeds = 100},
             {"window_presses_back", window_presses_back, .seeds = 100})

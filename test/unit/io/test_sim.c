@@ -298,8 +298,12 @@ static void the_dead_do_nothing(void **state)
         struct sim_host *host = sim_host_new(sim, "a");
         sim_options_of(sim)->turn_us = sim_options_of(sim)->disk_op_us = 0;
         struct program *program = program_new(host);
+        bool from_outside = seed % 2;
+        if (from_outside) sim_host_crash(host);
         while (!sim_host_crashed(host)) assert_true(sim_step(sim));
-        assert_int_equal(program->ran, 1);
+        assert_int_equal(program->ran, !from_outside);
+        assert_false(list_linked(&program->second_task.link) || program->timer.armed);
+        assert_false(list_linked(&program->late_task.link) || program->late_timer.armed);
         struct io *io = program->io;
         char byte = 0;
         struct iovec iov = {&byte, 1};
@@ -397,6 +401,38 @@ static void content_crashes_by_sectors(void **state)
     assert_true(mixed > ROUNDS);
 }
 
+/* Of sectors written once: none, all, a first part, or any. */
+static void content_crashes_in_patterns(void **state)
+{
+    enum { SECTORS = 40, ROUNDS = 500 };
+    struct sim_prng prng;
+    int none = 0, all = 0, prefix = 0, holes = 0;
+    sim_prng_init(&prng, 8);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct sim_content content;
+        uint8_t data[SECTORS * SIM_SECTOR] = {0};
+        sim_content_init(&content);
+        sim_content_write(&content, &prng, data, sizeof data, 0);
+        sim_content_sync(&content);
+        memset(data, 1, sizeof data);
+        sim_content_write(&content, &prng, data, sizeof data, 0);
+        sim_content_crash(&content, &prng);
+        sim_content_read(&content, data, sizeof data, 0);
+        int kept = 0, first = 0;
+        for (int i = 0; i < SECTORS; i++) {
+            kept += data[i * SIM_SECTOR];
+            first += data[i * SIM_SECTOR] && first == i;
+        }
+        none += !kept;
+        all += kept == SECTORS;
+        prefix += kept && kept < SECTORS && first == kept;
+        holes += first < kept;
+        sim_content_release(&content);
+    }
+    assert_true(none > ROUNDS / 10 && all > ROUNDS / 10 && prefix > ROUNDS / 10);
+    assert_true(holes > ROUNDS / 4);
+}
+
 /* ---- a disk from outside ----------------------------------------------------------------- */
 
 static void bit_rot_is_seen_by_all(void **state)
@@ -423,6 +459,36 @@ static void bit_rot_is_seen_by_all(void **state)
     sim_free(sim);
 }
 
+static bool has(struct sim_host *host, const char *path)
+{
+    char byte;
+    return sim_disk_peek(host, path, &byte, 1, 0) >= 0;
+}
+
+/* A rename between two directories is durable with either of them, and with it what came before. */
+static void rename_between_directories_is_one_change(void **state)
+{
+    int lost = 0, kept = 0;
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        struct sim *sim = sim_new(seed, NULL);
+        struct sim_host *host = sim_host_new(sim, "a");
+        struct io *io = sim_host_io(host);
+        struct io_file file;
+        assert_int_equal(io_mkdir(io, "from") + io_mkdir(io, "to") + io_sync_dir(io, "/"), 0);
+        assert_int_equal(io_file_open(io, &file, "from/x", IO_WRITE | IO_CREATE), 0);
+        assert_int_equal(io_rename(io, "from/x", "to/x"), 0);
+        assert_int_equal(io_sync_dir(io, seed % 2 ? "from" : "to"), 0);
+        assert_int_equal(io_rename(io, "to/x", "to/y"), 0);
+        sim_host_crash(host);
+        assert_false(has(host, "from/x"));
+        assert_true(has(host, "to/x") != has(host, "to/y"));
+        lost += has(host, "to/x");
+        kept += has(host, "to/y");
+        sim_free(sim);
+    }
+    assert_true(lost > 20 && kept > 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -436,6 +502,8 @@ int main(void)
         cmocka_unit_test(the_dead_do_nothing),
         cmocka_unit_test(content_reads_as_written),
         cmocka_unit_test(content_crashes_by_sectors),
+        cmocka_unit_test(content_crashes_in_patterns),
+        cmocka_unit_test(rename_between_directories_is_one_change),
         cmocka_unit_test(bit_rot_is_seen_by_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
