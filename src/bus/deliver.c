@@ -57,6 +57,7 @@ static bool make_form(struct publication *p, bool with_headers)
     size_t body = headers.len + message->payload.len;
     bool by_reference = body >= BY_REFERENCE;
     form->with_headers = with_headers;
+    form->body = (struct bytes){0};
     if (by_reference) {
         if (!form->held) form->held = message_ref(message);
         if (!form->held) return false;
@@ -117,10 +118,25 @@ static void observe(const struct publication *p)
     p->bus->observer->published(p->bus->observer, &event);
 }
 
+/* The forms are left as they are until they are made: most publications need one, and this is the
+ * hottest path there is. */
+static void begin(struct publication *p, struct bus *bus, struct message *message,
+                  struct bytes tail, struct session *from)
+{
+    p->bus = bus;
+    p->message = message;
+    p->from = from;
+    p->tail = tail;
+    p->forms[0].held = p->forms[1].held = NULL;
+    p->made[0] = p->made[1] = false;
+    p->deliveries = 0;
+}
+
 unsigned deliver(struct bus *bus, struct message *message, struct bytes tail, struct session *from)
 {
-    struct publication p = {.bus = bus, .message = message, .from = from, .tail = tail};
+    struct publication p;
     size_t size = message_size(message);
+    begin(&p, bus, message, tail, from);
     bus->metrics.messages_in++;
     bus->metrics.bytes_in += size;
     struct route *route = router_find(&bus->router, message->subject);

@@ -227,6 +227,22 @@ static const struct verb *find_verb(enum nats_side side, struct bytes in, bool *
     return NULL;
 }
 
+/* Member by member: as one assignment it becomes `rep stos`, which alone was a tenth of the time
+ * that a small message takes in a server. */
+static void clear(struct nats_frame *frame)
+{
+    frame->op = NATS_PUB;
+    frame->subject = (struct bytes){0};
+    frame->reply = (struct bytes){0};
+    frame->queue = (struct bytes){0};
+    frame->sid = (struct bytes){0};
+    frame->headers = (struct bytes){0};
+    frame->payload = (struct bytes){0};
+    frame->text = (struct bytes){0};
+    frame->tail = (struct bytes){0};
+    frame->max = 0;
+}
+
 void nats_decoder_init(struct nats_decoder *decoder, enum nats_side side)
 {
     *decoder = (struct nats_decoder){
@@ -236,7 +252,7 @@ void nats_decoder_init(struct nats_decoder *decoder, enum nats_side side)
 
 int64_t nats_decode(struct nats_decoder *decoder, struct bytes in, struct nats_frame *ret_frame)
 {
-    *ret_frame = (struct nats_frame){.op = NATS_PUB};
+    clear(ret_frame);
     decoder->need = in.len + 1;
     if (!in.len) return 0;
     if (decoder->side == NATS_SERVER && in.len > 4 && memcmp(in.data, "PUB ", 4) == 0)
