@@ -359,7 +359,8 @@ static bool wants_bytes(const struct http_conn *conn)
     switch ((enum conn_phase)conn->phase) {
     case CONN_CONNECTING: return false;
     case CONN_BODY: return conn->x->read_done || conn->x->draining;
-    case CONN_WHOLE: return buf_len(&conn->held) == 0 && !conn->eof; /* is the peer still there? */
+    case CONN_WHOLE: /* is the peer still there? */
+        return buf_len(&conn->held) == 0 && (!conn->eof || conn->eof_ends);
     default: return true;
     }
 }

@@ -70,6 +70,7 @@ struct http_conn {
     uint64_t read_deadline_ms, write_deadline_ms; /* 0: none */
     int aborted;                                  /* ends with this error at the next chance */
     uint8_t phase, waits;                         /* enum conn_phase; the phase of read_deadline */
+    bool eof_ends; /* server: a client that ends its direction has left */
     bool running, receiving, sending, send_broken, ending, eof;
 };
 

@@ -232,6 +232,7 @@ static void accepted(struct io_listener *listener)
     if (!it) return; /* not taken: closed */
     it->server = server;
     conn_init(&it->conn, server->http, &server_side, &server->limits, CONN_IDLE);
+    it->conn.eof_ends = server->options.eof_ends;
     list_init(&it->link);
     list_push(&server->conns, &it->link);
     io_accept(listener, &it->conn.stream);

@@ -18,6 +18,11 @@ struct http_server_options {
     uint64_t body_max;        /* 0: 1 GiB; more is answered 413 */
     uint32_t connections_max; /* 0: 10,000; more wait in the kernel's queue */
 
+    /* A client that ends its direction while it waits for an answer has left: the exchange is
+     * broken off. Otherwise it may have done so because it has nothing more to say, and is
+     * answered. */
+    bool eof_ends;
+
     /* milliseconds; 0: the default */
     uint32_t head_timeout_ms;  /* from a request's first byte to the end of its head; 10 s -> 408 */
     uint32_t body_timeout_ms;  /* between two pieces of a body that is being waited for; 30 s */
