@@ -90,8 +90,11 @@ size_t proxy_in_flight(const struct proxy *proxy, const struct io_addr *addr);
 /* Embedded in its owner. */
 struct proxy_drain {
     void (*done)(struct proxy_drain *drain);
-    struct list link;    /* private */
-    struct io_task task; /* private */
+
+    /* private */
+    struct upstream *upstream;
+    struct list link;
+    struct io_task task;
 };
 
 /* Calls `done` from the loop as soon as nothing is in flight to this endpoint: what to wait for,

@@ -61,8 +61,9 @@ struct cluster_version {
 /* In every field 0 means: the default (named here). */
 struct cluster_policy {
     uint32_t connect_timeout_ms; /* 5,000 */
-    uint32_t request_timeout_ms; /* 15,000: from the request's head to the response's, retries and
-                                    waiting included */
+    uint32_t request_timeout_ms; /* 15,000: from the request to the response's head, retries and
+                                    waiting included, but not the time that the request's body takes
+                                    to come */
     uint32_t idle_timeout_ms;    /* 300,000: without a byte in either direction */
     uint32_t retries;            /* POLICY_NONE: none; default 2 */
     uint32_t connections_max;    /* to each endpoint: 1,024 */

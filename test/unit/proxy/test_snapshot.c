@@ -222,26 +222,31 @@ static const struct route *scan(const struct snapshot *snapshot, const struct ro
     return best;
 }
 
+static unsigned draw(unsigned *seed, unsigned below)
+{
+    *seed = *seed * 1103515245 + 12345;
+    return (*seed >> 16) % below;
+}
+
 static void test_agrees_with_a_scan(void **state)
 {
     static const char *const hosts[] = {"", "a.x", "b.x", "*.x", "*.a.x", "c.a.x"};
     static const char *const parts[] = {"/a", "/b", "/aa", "/"};
     static const struct bytes methods[] = {BYTES("GET"), BYTES("POST")};
     unsigned seed = 12345;
-#define DRAW(n) ((seed = seed * 1103515245 + 12345) >> 16) % (n)
     for (int round = 0; round < 30; round++) {
         struct snapshot_builder *builder = builder_new();
         for (int i = 0; i < 200; i++) {
             char path[64] = "";
             size_t len = 0;
-            for (unsigned n = 1 + DRAW(4); n > 0; n--)
-                len += (size_t)snprintf(path + len, sizeof path - len, "%s", parts[DRAW(4)]);
-            struct route_spec spec = {.host = bytes_str(hosts[DRAW(6)]),
+            for (unsigned n = 1 + draw(&seed, 4); n > 0; n--)
+                len += (size_t)snprintf(path + len, sizeof path - len, "%s", parts[draw(&seed, 4)]);
+            struct route_spec spec = {.host = bytes_str(hosts[draw(&seed, 6)]),
                                       .path = bytes_str(path),
                                       .cluster = BYTES("shop"),
-                                      .match = DRAW(2) ? PATH_EXACT : PATH_PREFIX,
+                                      .match = draw(&seed, 2) ? PATH_EXACT : PATH_PREFIX,
                                       .methods = methods,
-                                      .method_count = DRAW(3)};
+                                      .method_count = draw(&seed, 3)};
             char name[16];
             snprintf(name, sizeof name, "r%d", i);
             spec.name = bytes_str(name);
@@ -257,16 +262,15 @@ static void test_agrees_with_a_scan(void **state)
         for (int i = 0; i < 2000; i++) {
             char path[64] = "";
             size_t len = 0;
-            for (unsigned n = 1 + DRAW(5); n > 0; n--)
-                len += (size_t)snprintf(path + len, sizeof path - len, "%s", parts[DRAW(4)]);
-            struct route_query query = {.host = bytes_str(hosts[DRAW(6)]),
+            for (unsigned n = 1 + draw(&seed, 5); n > 0; n--)
+                len += (size_t)snprintf(path + len, sizeof path - len, "%s", parts[draw(&seed, 4)]);
+            struct route_query query = {.host = bytes_str(hosts[draw(&seed, 6)]),
                                         .path = bytes_str(path),
-                                        .method = methods[DRAW(2)]};
+                                        .method = methods[draw(&seed, 2)]};
             assert_ptr_equal(snapshot_route(snapshot, &query), scan(snapshot, &query));
         }
         snapshot_unref(snapshot);
     }
-#undef DRAW
 }
 
 static void test_many_routes(void **state)

@@ -1,0 +1,86 @@
+/* The proxy's metrics as text, and by name. */
+#include "proxy/proxy_impl.h"
+
+#include <stdlib.h>
+
+#define COUNTER(field, metric_name, metric_help) \
+    {PREFIX metric_name, metric_help, METRIC_COUNTER, offsetof(struct traffic_metrics, field)},
+#define GAUGE(field, metric_name, metric_help) \
+    {PREFIX metric_name, metric_help, METRIC_GAUGE, offsetof(struct traffic_metrics, field)},
+#define HISTOGRAM(field, metric_name, metric_help) \
+    {PREFIX metric_name, metric_help, METRIC_HISTOGRAM, offsetof(struct traffic_metrics, field)},
+
+#define PREFIX "dure_service_"
+static const struct metric service_table[] = {
+#include "proxy/metrics.def"
+};
+#undef PREFIX
+#define PREFIX "dure_route_"
+static const struct metric route_table[] = {
+#include "proxy/metrics.def"
+};
+#undef PREFIX
+#undef COUNTER
+#undef GAUGE
+#undef HISTOGRAM
+
+#define COUNTER(field, metric_name, metric_help) \
+    {metric_name, metric_help, METRIC_COUNTER, offsetof(struct proxy_metrics, field)},
+#define GAUGE(field, metric_name, metric_help) \
+    {metric_name, metric_help, METRIC_GAUGE, offsetof(struct proxy_metrics, field)},
+static const struct metric proxy_table[] = {
+#include "proxy/proxy_metrics.def"
+};
+#undef COUNTER
+#undef GAUGE
+
+static const size_t traffic_count_of = sizeof service_table / sizeof *service_table;
+
+static int by_labels(const void *left, const void *right)
+{
+    const struct metric_set *a = left, *b = right;
+    return strcmp(a->labels, b->labels);
+}
+
+/* In order of the names: two scrapes can be compared. */
+static void expose_all(const struct map *map, const struct metric *table, struct buf *out)
+{
+    if (!map->count) return;
+    struct metric_set *sets = calloc(map->count, sizeof *sets);
+    if (!sets) {
+        out->failed = true;
+        return;
+    }
+    size_t cursor = 0, count = 0;
+    const struct traffic *traffic;
+    while ((traffic = map_next(map, &cursor)))
+        sets[count++] = (struct metric_set){traffic->labels, &traffic->metrics};
+    qsort(sets, count, sizeof *sets, by_labels);
+    metric_expose(out, table, traffic_count_of, sets, count);
+    free(sets);
+}
+
+void proxy_expose(const struct proxy *proxy, struct buf *out)
+{
+    struct metric_set whole = {"", &proxy->metrics}, http = {"", &proxy->http.metrics};
+    metric_expose(out, proxy_table, sizeof proxy_table / sizeof *proxy_table, &whole, 1);
+    metric_expose(out, http_metric_table, http_metric_count, &http, 1);
+    expose_all(&proxy->services, service_table, out);
+    expose_all(&proxy->routes, route_table, out);
+}
+
+static const struct traffic_metrics *find(const struct map *map, struct bytes name)
+{
+    const struct traffic *traffic = map_get(map, name);
+    return traffic ? &traffic->metrics : NULL;
+}
+
+const struct traffic_metrics *proxy_service_metrics(const struct proxy *proxy, struct bytes name)
+{
+    return find(&proxy->services, name);
+}
+
+const struct traffic_metrics *proxy_route_metrics(const struct proxy *proxy, struct bytes name)
+{
+    return find(&proxy->routes, name);
+}
