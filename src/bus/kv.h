@@ -60,7 +60,9 @@ struct kv_op {
     void (*done)(struct kv_op *op, int result);
     uint64_t revision; /* of the change, when the result is 0 */
 
-    struct stream_op op; /* private */
+    /* private */
+    struct stream_op op;
+    bool creates;
 };
 
 typedef void kv_done(struct kv_op *op, int result);

@@ -79,7 +79,8 @@ struct stream_op {
     /* private */
     struct stream *stream;
     struct list link;
-    uint64_t journal_seq;
+    uint64_t ticket; /* complete when so many of the stream's records have been told of */
+    enum { STREAM_OP_NONE, STREAM_OP_RECORD, STREAM_OP_DUPLICATE } waits_for;
     int result;
 };
 
@@ -89,17 +90,18 @@ struct stream_expect {
     uint64_t last_subject_seq;
 };
 
-/* Stores a message. expect may be NULL. Honours the headers Nats-Msg-Id, Nats-Expected-Stream,
- * Nats-Expected-Last-Sequence, Nats-Expected-Last-Subject-Sequence, Nats-Expected-Last-Msg-Id and
- * Nats-Rollup. done's result: 0; ERR_CONFLICT (an expectation failed), ERR_TOO_BIG, ERR_FULL
- * (limits of the stream, or too much waits for the disk), ERR_INVALID, ERR_NO_SPACE, ERR_IO,
- * ERR_CLOSED; `refusal` has the words. The subject need not be one of the stream's (the caller
- * decides). */
+/* Stores a message. op may be NULL (then done too): nobody waits. expect may be NULL. Honours the
+ * headers Nats-Msg-Id, Nats-Expected-Stream, Nats-Expected-Last-Sequence,
+ * Nats-Expected-Last-Subject-Sequence, Nats-Expected-Last-Msg-Id and Nats-Rollup. done's result: 0;
+ * ERR_CONFLICT (an expectation failed), ERR_TOO_BIG, ERR_FULL (limits of the stream, or too much
+ * waits for the disk), ERR_INVALID, ERR_NO_SPACE, ERR_IO, ERR_CLOSED; `refusal` has the words. The
+ * subject need not be one of the stream's (the caller decides). */
 void stream_publish(struct stream *stream, struct stream_op *op, struct message *message,
                     const struct stream_expect *expect,
                     void (*done)(struct stream_op *op, int result));
 
-/* Removes one message. ERR_NOT_FOUND, ERR_DENIED (deny_delete). */
+/* Removes one message. op may be NULL in this and the following. ERR_NOT_FOUND, ERR_DENIED
+ * (deny_delete). */
 void stream_delete(struct stream *stream, struct stream_op *op, uint64_t seq,
                    void (*done)(struct stream_op *op, int result));
 
@@ -119,11 +121,13 @@ void stream_update(struct stream *stream, struct stream_op *op, const struct str
 /* One read at a time, embedded in its owner. `message` is NULL on an error. */
 struct stream_get {
     void (*done)(struct stream_get *get, int result, const struct stream_message *message);
+    size_t ahead_bytes; /* may be set after init: reads so much more, for the gets that follow */
 
     /* private */
     struct stream *stream;
     struct journal_read read;
-    uint64_t seq;
+    struct journal_record record;
+    uint64_t seq, place;
     int result;
     struct list link;
 };
@@ -134,6 +138,11 @@ void stream_get_release(struct stream_get *get); /* not while it is under way */
 /* ERR_NOT_FOUND comes through `done` as every other result. */
 void stream_get(struct stream *stream, struct stream_get *get, uint64_t seq,
                 void (*done)(struct stream_get *, int, const struct stream_message *));
+
+/* Calls `each` for every message, in order; an error that it returns ends the walk. BLOCKS
+ * (start-up); the stream must not be changed from inside. */
+int stream_each(struct stream *stream,
+                int (*each)(void *context, const struct stream_message *message), void *context);
 
 /* The sequence of the last message with this subject, 0: none. */
 uint64_t stream_last_seq(const struct stream *stream, struct bytes subject);

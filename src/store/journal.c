@@ -232,7 +232,8 @@ static void commit_done(struct io_job *job)
     journal_settle(journal);
 }
 
-static void commit_start(struct journal *journal, bool sync)
+/* Makes the batch that waits the one that is written. */
+static void commit_begin(struct journal *journal, bool sync)
 {
     struct list *link = list_pop(&journal->batches);
     journal->current = link ? CONTAINER_OF(link, struct batch, link) : NULL;
@@ -240,6 +241,11 @@ static void commit_start(struct journal *journal, bool sync)
     journal->commit_sync = sync;
     journal->commit_salt = io_random_u64(journal->io);
     journal->commit_started_ns = io_now_ns(journal->io);
+}
+
+static void commit_start(struct journal *journal, bool sync)
+{
+    commit_begin(journal, sync);
     io_job_submit(journal->io, &journal->commit_job);
 }
 
@@ -303,6 +309,19 @@ int journal_append(struct journal *journal, const struct iovec *parts, int count
     journal->metrics->pending_bytes += size;
     if (!journal->committing) io_defer(journal->io, &journal->commit_task);
     return 0;
+}
+
+int journal_flush(struct journal *journal)
+{
+    if (journal->committing) return ERR_FULL;
+    while (!list_empty(&journal->batches)) {
+        commit_begin(journal, true);
+        commit_run(&journal->commit_job);
+        int r = journal->commit_result;
+        commit_done(&journal->commit_job);
+        if (r < 0) return r;
+    }
+    return journal->status;
 }
 
 uint64_t journal_first(const struct journal *journal)

@@ -45,6 +45,7 @@ enum journal_sync {
 
 struct journal_options {
     const char *dir; /* made if it is missing (its parent must exist); used by one journal only */
+    bool must_exist; /* ERR_NOT_FOUND, and nothing is made, when there is no journal in dir */
     enum journal_sync sync;
     uint32_t sync_interval_ms;     /* 0: 1000 */
     uint64_t segment_bytes;        /* 0: 64 MiB; at least 4 KiB, at most 1 GiB */
@@ -84,6 +85,11 @@ void journal_free(struct journal *journal);
 int journal_append(struct journal *journal, const struct iovec *parts, int count,
                    uint64_t *ret_seq);
 
+/* Writes and syncs what waits and runs `appended` for it; BLOCKS (start-up, and for what must be
+ * durable before the call returns). ERR_FULL while a commit is under way on its own; the error that
+ * made the appends fail. */
+int journal_flush(struct journal *journal);
+
 /* The first record that is kept (first - 1 == last: there is none), the last durable one, and the
  * next to be given out. */
 uint64_t journal_first(const struct journal *journal);
@@ -121,6 +127,10 @@ void journal_read_release(struct journal_read *read);
  * ERR_IO, and ERR_NOT_FOUND when it was trimmed meanwhile. */
 int journal_read_start(struct journal *journal, struct journal_read *read, uint64_t seq,
                        size_t max_bytes);
+
+/* The same, at once: 0 instead of `done`. BLOCKS (start-up). */
+int journal_read_now(struct journal *journal, struct journal_read *read, uint64_t seq,
+                     size_t max_bytes);
 
 /* The next record read; false at the end. */
 bool journal_read_next(struct journal_read *read, struct journal_record *ret_record);

@@ -262,11 +262,12 @@ static int open_files(struct journal *journal, struct error *error)
         .record = open_record,
         .last = open_last,
     };
-    int r = make_dir(journal->io, journal->dir);
+    bool make = !journal->options.must_exist;
+    int r = make ? make_dir(journal->io, journal->dir) : 0;
     if (r == 0) r = remove_temporary(journal->io, journal->dir);
     if (r == 0) r = io_list_dir(journal->io, journal->dir, note_name, &names);
     if (r == 0 && names.count == 0) {
-        r = make_first(journal);
+        r = make ? make_first(journal) : ERR_NOT_FOUND;
     } else if (r == 0) {
         r = walk_run(&walk, &names);
         if (r == 0) r = settle_end(&opening);

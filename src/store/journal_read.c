@@ -141,8 +141,8 @@ static uint64_t point_before(const struct segment *segment, uint64_t index)
     return segment->points[low].offset;
 }
 
-int journal_read_start(struct journal *journal, struct journal_read *read, uint64_t seq,
-                       size_t max_bytes)
+static int prepare(struct journal *journal, struct journal_read *read, uint64_t seq,
+                   size_t max_bytes)
 {
     assert(!read->busy);
     if (journal->closing) return ERR_CLOSED;
@@ -157,14 +157,31 @@ int journal_read_start(struct journal *journal, struct journal_read *read, uint6
     read->offset = point_before(segment, seq - segment->first);
     read->limit = max_bytes;
     read->at = 0;
-    read->busy = true;
     buf_clear(&read->data);
     read->job.run = read_run;
     read->job.done = read_done;
-    journal->reads++;
     journal->metrics->reads++;
+    return 0;
+}
+
+int journal_read_start(struct journal *journal, struct journal_read *read, uint64_t seq,
+                       size_t max_bytes)
+{
+    int r = prepare(journal, read, seq, max_bytes);
+    if (r < 0) return r;
+    read->busy = true;
+    journal->reads++;
     io_job_submit(journal->io, &read->job);
     return 0;
+}
+
+int journal_read_now(struct journal *journal, struct journal_read *read, uint64_t seq,
+                     size_t max_bytes)
+{
+    int r = prepare(journal, read, seq, max_bytes);
+    if (r < 0) return r;
+    read_run(&read->job);
+    return read->result;
 }
 
 bool journal_read_next(struct journal_read *read, struct journal_record *ret_record)

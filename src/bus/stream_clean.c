@@ -1,0 +1,168 @@
+/* Giving disk space back. A journal can only be cut at its start, and only segment by segment, so a
+ * message that stays for long (a key that never changes) would hold everything behind it. When the
+ * journal is more than twice as large as what it holds, the messages of its oldest segment are
+ * copied forward (STREAM_RECORD_MOVE); then the segment can go.
+ *
+ * Before segments go, a snapshot keeps what only they knew: the configuration and the last
+ * sequence.
+ *
+ * A message may be removed while its copy is on the way to the disk. A recovery that no longer has
+ * the original would then bring it back, so the copy is followed by a delete, and nothing is cut
+ * before that is durable too.
+ *
+ * All messages that were copied precede, in the order of sequences, all that were not; and those
+ * stand in the journal in that order. So the oldest record that is needed is found among the copied
+ * ones and the first other. */
+#include "bus/stream_impl.h"
+
+enum {
+    READ_AHEAD = 64 << 10,
+    RECORD_OVERHEAD = 72,  /* bytes that a message costs in the journal besides its own */
+    DELETE_BY_CLEANER = 1, /* `origin` of such a delete */
+};
+
+static const struct stream_entry *oldest(const struct stream *stream)
+{
+    const struct stream_entry *found = NULL;
+    const struct stream_entry *entry = stream_index_first(&stream->index);
+    for (; entry; entry = stream_index_after(&stream->index, entry)) {
+        if (!found || entry->place < found->place) found = entry;
+        if (!entry->moved) break;
+    }
+    return found;
+}
+
+/* The next message, from cleaner.next on, that stands in the oldest segment. */
+static const struct stream_entry *next_to_copy(const struct stream *stream)
+{
+    uint64_t second = journal_second_segment(stream->journal);
+    const struct stream_entry *entry = stream_index_from(&stream->index, stream->cleaner.next);
+    for (; entry; entry = stream_index_after(&stream->index, entry)) {
+        if (entry->place < second) return entry;
+        if (!entry->moved) break;
+    }
+    return NULL;
+}
+
+static void got(struct stream_get *get, int result, const struct stream_message *message)
+{
+    struct stream *stream = CONTAINER_OF(get, struct stream, cleaner.get);
+    struct stream_cleaner *cleaner = &stream->cleaner;
+    const struct stream_entry *entry = stream_index_find(&stream->index, get->seq);
+    cleaner->getting = false;
+    if (result == 0 && entry && entry->place == get->place && !stream->closing) {
+        const struct stream_record record = {
+            .kind = STREAM_RECORD_MOVE,
+            .seq = message->seq,
+            .time_ns = message->time_ns,
+            .origin = entry->place,
+            .subject = message->message.subject,
+            .headers = message->message.headers,
+            .payload = message->message.payload,
+        };
+        result = stream_submit(stream, &record);
+        if (result == 0) {
+            cleaner->records++;
+            stream->host->metrics->moved++;
+        }
+    }
+    if (result < 0 && entry) {
+        cleaner->copying = false; /* begun again when something has been written */
+        return;
+    }
+    cleaner->next = get->seq + 1;
+    io_post(stream->host->io, &cleaner->task);
+}
+
+static void copy_next(struct io_task *task)
+{
+    struct stream *stream = CONTAINER_OF(task, struct stream, cleaner.task);
+    struct stream_cleaner *cleaner = &stream->cleaner;
+    if (stream->closing || !cleaner->copying) return;
+    const struct stream_entry *entry = next_to_copy(stream);
+    if (!entry) {
+        cleaner->copying = false;
+        stream_clean(stream);
+        return;
+    }
+    cleaner->getting = true;
+    stream_get(stream, &cleaner->get, entry->seq, got);
+}
+
+void stream_cleaner_init(struct stream *stream)
+{
+    stream_get_init(&stream->cleaner.get);
+    stream->cleaner.get.ahead_bytes = READ_AHEAD;
+    io_task_init(&stream->cleaner.task, copy_next);
+}
+
+void stream_cleaner_told(struct stream *stream, const struct stream_record *record, int result,
+                         bool alive)
+{
+    struct stream_cleaner *cleaner = &stream->cleaner;
+    if (record->kind == STREAM_RECORD_DELETE && record->origin == DELETE_BY_CLEANER) {
+        cleaner->records--;
+        if (result < 0) cleaner->stuck = true;
+    }
+    if (record->kind != STREAM_RECORD_MOVE) return;
+    cleaner->records--;
+    if (result < 0) {
+        cleaner->copying = false;
+    } else if (!alive) {
+        const struct stream_record removal = {
+            .kind = STREAM_RECORD_DELETE, .seq = record->seq, .origin = DELETE_BY_CLEANER};
+        if (stream_submit(stream, &removal) == 0) {
+            cleaner->records++;
+        } else {
+            cleaner->stuck = true;
+        }
+    }
+    if (cleaner->stuck) {
+        LOG(stream->host->log, LOG_WARN, "stream_cleaner_stuck",
+            LOG_S("stream", stream->config->name));
+    }
+}
+
+static void snapshot_done(void *context, uint64_t covers, int result)
+{
+    struct stream *stream = context;
+    stream->cleaner.snapshot = false;
+    if (result < 0 || stream->closing) return;
+    journal_trim(stream->journal, stream->cleaner.trim_to);
+    stream->cleaner.blocker = 0;
+}
+
+static void start_trim(struct stream *stream, uint64_t first_keep)
+{
+    struct buf data;
+    buf_init(&data, SIZE_MAX);
+    stream_snapshot_encode(stream, &data);
+    int r = data.failed ? ERR_NOMEM
+                        : journal_snapshot_write(stream->journal, buf_bytes(&data),
+                                                 stream->applied_place, snapshot_done);
+    buf_release(&data);
+    if (r < 0) return;
+    stream->cleaner.snapshot = true;
+    stream->cleaner.trim_to = first_keep;
+}
+
+void stream_clean(struct stream *stream)
+{
+    struct stream_cleaner *cleaner = &stream->cleaner;
+    uint64_t second = journal_second_segment(stream->journal);
+    if (!second || stream->closing || cleaner->stuck || !stream->config) return;
+    if (cleaner->copying || cleaner->getting || cleaner->snapshot || cleaner->records) return;
+    const struct stream_entry *entry = stream_index_find(&stream->index, cleaner->blocker);
+    if (!entry || entry->place >= second) entry = oldest(stream);
+    cleaner->blocker = entry ? entry->seq : 0;
+    uint64_t first_keep = entry ? entry->place : stream->applied_place + 1;
+    if (first_keep >= second) {
+        start_trim(stream, first_keep);
+        return;
+    }
+    uint64_t needed = stream->index.bytes + stream->index.count * RECORD_OVERHEAD;
+    if (journal_bytes(stream->journal) <= 2 * needed + 2 * stream->host->segment_bytes) return;
+    cleaner->copying = true;
+    cleaner->next = 0;
+    io_post(stream->host->io, &cleaner->task);
+}

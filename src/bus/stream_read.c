@@ -1,0 +1,189 @@
+#include "bus/stream_impl.h"
+#include "bus/subject.h"
+
+enum { EACH_AHEAD = 256 << 10 };
+
+uint64_t stream_last_seq(const struct stream *stream, struct bytes subject)
+{
+    const struct stream_subject *found = stream_index_subject(&stream->index, subject);
+    return found ? found->last : 0;
+}
+
+static bool matches(struct bytes pattern, const struct stream_entry *entry)
+{
+    return pattern.len == 0 || subject_matches(pattern, entry->subject->name);
+}
+
+uint64_t stream_next(const struct stream *stream, uint64_t seq, struct bytes pattern, size_t budget,
+                     uint64_t *ret_resume)
+{
+    *ret_resume = 0;
+    const struct stream_entry *entry = stream_index_from(&stream->index, seq);
+    for (; entry; entry = stream_index_after(&stream->index, entry)) {
+        if (matches(pattern, entry)) return entry->seq;
+        if (budget-- == 0) {
+            *ret_resume = entry->seq;
+            return 0;
+        }
+    }
+    return 0;
+}
+
+uint64_t stream_count(const struct stream *stream, uint64_t seq, struct bytes pattern)
+{
+    uint64_t count = 0;
+    const struct stream_entry *first = stream_index_first(&stream->index);
+    if (pattern.len == 0 && (!first || seq <= first->seq)) return stream->index.count;
+    const struct stream_entry *entry = stream_index_from(&stream->index, seq);
+    for (; entry; entry = stream_index_after(&stream->index, entry)) {
+        if (matches(pattern, entry)) count++;
+    }
+    return count;
+}
+
+/* ---- getting content ---- */
+
+void stream_get_init(struct stream_get *get)
+{
+    *get = (struct stream_get){0};
+    list_init(&get->link);
+    journal_read_init(&get->read);
+}
+
+void stream_get_release(struct stream_get *get)
+{
+    list_remove(&get->link);
+    journal_read_release(&get->read);
+}
+
+static struct stream_message as_message(const struct stream_record *record)
+{
+    return (struct stream_message){
+        .seq = record->seq,
+        .time_ns = record->time_ns,
+        .message = message_borrow(record->subject, BYTES(""), record->headers, record->payload),
+    };
+}
+
+void stream_get_tell(struct stream_get *get)
+{
+    struct stream_record record = {0};
+    int r = get->result;
+    if (r == 0) r = stream_record_decode(get->record.payload, &record);
+    if (r == 0 && record.seq != get->seq) r = ERR_CORRUPT;
+    if (r < 0) {
+        get->done(get, r, NULL);
+        return;
+    }
+    struct stream_message message = as_message(&record);
+    get->done(get, 0, &message);
+    message_done(&message.message);
+}
+
+static void finish_later(struct stream_get *get, int result)
+{
+    get->result = result;
+    list_push(&get->stream->gets, &get->link);
+    stream_post_ready(get->stream);
+}
+
+static void start_read(struct stream_get *get);
+
+static void read_done(struct journal_read *read, int result)
+{
+    struct stream_get *get = CONTAINER_OF(read, struct stream_get, read);
+    const struct stream_entry *entry = stream_index_find(&get->stream->index, get->seq);
+    get->record = (struct journal_record){0};
+    if (result == ERR_NOT_FOUND && entry && entry->place != get->place) {
+        start_read(get); /* copied forward in the meantime, and its old segment is gone */
+        return;
+    }
+    if (result == 0 && !journal_read_next(read, &get->record)) result = ERR_CORRUPT;
+    get->result = result;
+    stream_get_tell(get);
+}
+
+static void start_read(struct stream_get *get)
+{
+    const struct stream_entry *entry = stream_index_find(&get->stream->index, get->seq);
+    if (!entry) {
+        finish_later(get, ERR_NOT_FOUND);
+        return;
+    }
+    get->place = entry->place;
+    /* Reads go forward: what was read ahead for the get before may hold this one. */
+    while (get->record.seq && get->record.seq < get->place) {
+        if (!journal_read_next(&get->read, &get->record)) get->record.seq = 0;
+    }
+    if (get->record.seq == get->place) {
+        finish_later(get, 0);
+        return;
+    }
+    get->record.seq = 0;
+    get->read.done = read_done;
+    int r = journal_read_start(get->stream->journal, &get->read, get->place, get->ahead_bytes);
+    if (r < 0) finish_later(get, r);
+}
+
+void stream_get(struct stream *stream, struct stream_get *get, uint64_t seq,
+                void (*done)(struct stream_get *, int, const struct stream_message *))
+{
+    get->stream = stream;
+    get->seq = seq;
+    get->done = done;
+    if (stream->closing) {
+        finish_later(get, ERR_CLOSED);
+        return;
+    }
+    start_read(get);
+}
+
+static int each_one(struct stream_get *get,
+                    int (*each)(void *context, const struct stream_message *message), void *context)
+{
+    while (get->record.seq && get->record.seq < get->place) {
+        if (!journal_read_next(&get->read, &get->record)) get->record.seq = 0;
+    }
+    int r = 0;
+    if (get->record.seq != get->place) {
+        r = journal_read_now(get->stream->journal, &get->read, get->place, get->ahead_bytes);
+        if (r == 0 && !journal_read_next(&get->read, &get->record)) r = ERR_CORRUPT;
+    }
+    struct stream_record record;
+    if (r == 0) r = stream_record_decode(get->record.payload, &record);
+    if (r < 0) return r;
+    struct stream_message message = as_message(&record);
+    r = each(context, &message);
+    message_done(&message.message);
+    return r;
+}
+
+int stream_each(struct stream *stream,
+                int (*each)(void *context, const struct stream_message *message), void *context)
+{
+    int r = 0;
+    struct stream_get get;
+    stream_get_init(&get);
+    get.stream = stream;
+    get.ahead_bytes = EACH_AHEAD;
+    const struct stream_entry *entry = stream_index_first(&stream->index);
+    for (; r == 0 && entry; entry = stream_index_after(&stream->index, entry)) {
+        get.place = entry->place;
+        r = each_one(&get, each, context);
+    }
+    stream_get_release(&get);
+    return r;
+}
+
+/* ---- following ---- */
+
+void stream_observe(struct stream *stream, struct stream_observer *observer)
+{
+    list_init(&observer->link);
+    list_push(&stream->observers, &observer->link);
+}
+
+void stream_unobserve(struct stream_observer *observer)
+{
+    list_remove(&observer->link);
+}
