@@ -150,11 +150,6 @@ static const struct conn_side client_side = {
 
 /* ---- what the owner asks ------------------------------------------------------------------- */
 
-static uint32_t or_default(uint32_t value, uint32_t otherwise)
-{
-    return value ? value : otherwise;
-}
-
 int http_client_new(struct http *http, const struct http_client_options *options, void *context,
                     struct http_client **ret_client)
 {
@@ -163,11 +158,12 @@ int http_client_new(struct http *http, const struct http_client_options *options
     conn_init(&client->conn, http, &client_side, &client->limits, CONN_CONNECTING);
     client->context = context;
     client->body_max = options->body_max ? options->body_max : UINT64_MAX;
+    /* No idle_ms: how long to keep it is the pool's choice. */
     client->limits = (struct conn_limits){
-        .idle_ms = or_default(options->connect_timeout_ms, 5 * 1000),
-        .write_ms = or_default(options->write_timeout_ms, 30 * 1000),
-        .head_ms = or_default(options->response_timeout_ms, 60 * 1000),
-        .body_ms = or_default(options->body_timeout_ms, 60 * 1000),
+        .connect_ms = limit_or_default(options->connect_timeout_ms, 5 * 1000),
+        .write_ms = limit_or_default(options->write_timeout_ms, 30 * 1000),
+        .head_ms = limit_or_default(options->response_timeout_ms, 60 * 1000),
+        .body_ms = limit_or_default(options->body_timeout_ms, 60 * 1000),
     };
     *ret_client = client;
     return 0;
@@ -179,7 +175,6 @@ static void connect_done(struct io_stream *stream, int result)
     if (client->conn.ending) return;
     void (*connected)(struct http_client * client, int result) = client->connected;
     client->connected = NULL;
-    client->limits.idle_ms = 0; /* how long to keep it is the pool's choice */
     if (result < 0) {
         client->conn.http->metrics.client_connect_failures++;
         conn_end(&client->conn, result);

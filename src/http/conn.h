@@ -52,8 +52,13 @@ struct conn_side {
 };
 
 struct conn_limits {
-    uint32_t head_ms, body_ms, write_ms, idle_ms, linger_ms; /* 0: no limit */
+    uint32_t connect_ms, head_ms, body_ms, write_ms, idle_ms, linger_ms; /* 0: no limit */
 };
+
+static inline uint32_t limit_or_default(uint32_t limit_ms, uint32_t default_ms)
+{
+    return limit_ms ? limit_ms : default_ms;
+}
 
 struct http_conn {
     struct io_stream stream;

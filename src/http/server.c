@@ -246,11 +246,6 @@ static void accepted(struct io_listener *listener)
     conn_settle(&it->conn);
 }
 
-static uint32_t or_default(uint32_t value, uint32_t otherwise)
-{
-    return value ? value : otherwise;
-}
-
 static void gone(struct io_task *task)
 {
     struct http_server *server = CONTAINER_OF(task, struct http_server, gone);
@@ -275,13 +270,13 @@ static struct http_server *server_new(struct http *http, const struct http_serve
     server->http = http;
     server->options = *options;
     if (!options->body_max) server->options.body_max = UINT64_C(1) << 30;
-    server->options.connections_max = or_default(options->connections_max, CONNECTIONS_MAX);
+    if (!options->connections_max) server->options.connections_max = CONNECTIONS_MAX;
     server->limits = (struct conn_limits){
-        .head_ms = or_default(options->head_timeout_ms, 10 * 1000),
-        .body_ms = or_default(options->body_timeout_ms, 30 * 1000),
-        .write_ms = or_default(options->write_timeout_ms, 30 * 1000),
-        .idle_ms = or_default(options->idle_timeout_ms, 5 * 60 * 1000),
-        .linger_ms = or_default(options->linger_ms, 2 * 1000),
+        .head_ms = limit_or_default(options->head_timeout_ms, 10 * 1000),
+        .body_ms = limit_or_default(options->body_timeout_ms, 30 * 1000),
+        .write_ms = limit_or_default(options->write_timeout_ms, 30 * 1000),
+        .idle_ms = limit_or_default(options->idle_timeout_ms, 5 * 60 * 1000),
+        .linger_ms = limit_or_default(options->linger_ms, 2 * 1000),
     };
     list_init(&server->conns);
     io_timer_init(&server->grace, grace_done);

@@ -13,7 +13,7 @@ static uint32_t limit_ms(const struct http_conn *conn, bool wants_bytes)
 {
     const struct http_exchange *x = conn->x;
     switch ((enum conn_phase)conn->phase) {
-    case CONN_CONNECTING:
+    case CONN_CONNECTING: return conn->limits->connect_ms;
     case CONN_IDLE: return conn->limits->idle_ms;
     case CONN_HEAD:
         /* A client waits only when it has asked, or cannot. */
