@@ -83,9 +83,21 @@ void pending_fail(struct dure_pending *pending, int err)
     settle(pending, err);
 }
 
+/* The other side was given our deadline, so it says 504 about when our own time is over: which of the
+ * two is seen first is chance, and must not make a difference. */
+static bool is_our_timeout(const struct dure_pending *pending, int status)
+{
+    const uint64_t about_ns = 10 * 1000000;
+    return status == 504 && loop_monotonic_ns() + about_ns >= pending->deadline_ns;
+}
+
 void pending_answer(struct dure_pending *pending, int status, const struct dure_headers *headers,
                     struct bytes body)
 {
+    if (is_our_timeout(pending, status)) {
+        settle(pending, DURE_ETIMEOUT);
+        return;
+    }
     const char *copy = arena_copy(&pending->ctx->arena, body);
     if (!copy) {
         settle(pending, DURE_ENOMEM);
