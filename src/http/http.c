@@ -44,8 +44,8 @@ void http_release(struct http *http)
 {
     if (!http) return;
     assert(http->metrics.exchanges == 0);
-    for (struct list *link; (link = list_pop(&http->spare));)
-        exchange_destroy(CONTAINER_OF(link, struct http_exchange, link));
+    LIST_EACH(&http->spare, struct http_exchange, link, x) exchange_destroy(x);
+    list_init(&http->spare);
     http->spare_count = 0;
 }
 

@@ -93,7 +93,8 @@ void trace_parent_format(const struct trace_parent *parent, char *ret_text)
 {
     /* Flags without a meaning are sent as zero (section 3.2.2.5). */
     uint8_t flags = parent->flags & (TRACE_FLAG_SAMPLED | TRACE_FLAG_RANDOM);
-    memcpy(ret_text, "00-", 3);
+    ret_text[0] = ret_text[1] = '0';
+    ret_text[2] = '-';
     trace_id_format(&parent->trace, ret_text + 3);
     ret_text[35] = '-';
     span_id_format(&parent->span, ret_text + 36);
