@@ -7,6 +7,7 @@
  *     say    {text}                              lines for the person at the terminal
  *     table  {text}                              the whole live table, replaces the last one
  *     ready  {}                                  the worker serves
+ *     stop   {}                                  somebody asked to end the system
  *   parent to worker
  *     hello    {children: [{id, pid, tag}], columns} first message to each new worker;
  *                                                columns: width of the terminal, 0: none

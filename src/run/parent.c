@@ -192,6 +192,8 @@ static void on_message(struct control *control, const char *op, json_t *object)
         options->table(options->context, text);
     else if (bytes_eq(name, BYTES("ready")))
         options->ready(options->context);
+    else if (bytes_eq(name, BYTES("stop")))
+        parent_stop(parent);
     else
         LOG(options->log, LOG_ERROR, "control_unknown_message", LOG_S("op", op));
 }

@@ -1,0 +1,56 @@
+/* cli: what all commands share: how they are described, how arguments are taken apart, exit codes.
+ */
+#ifndef DURE_APP_CLI_H
+#define DURE_APP_CLI_H
+
+#include "base/errors.h"
+#include "io/io.h"
+
+/* The process's exit status; documented in dure(1). */
+enum exit_code {
+    EXIT_OK = 0,
+    EXIT_FAILED = 1,      /* it was tried and did not work; stderr says why */
+    EXIT_USAGE = 2,       /* the command line itself is wrong */
+    EXIT_MANIFEST = 3,    /* dure.yaml or a service.yaml has mistakes */
+    EXIT_NOT_RUNNING = 4, /* no system is up in that folder */
+    EXIT_REMOTE = 5,      /* a service answered with an error (call, ask) */
+};
+
+struct command {
+    const char *name, *arguments, *summary, *help;
+    int (*run)(int argc, char **argv); /* argv[0] is the command's name */
+};
+
+extern const struct command commands[];
+extern const size_t command_count;
+
+/* One option of a command: "--name", and for some a letter. Exactly one target is set. */
+struct cli_option {
+    const char *name;
+    char letter;       /* 0: none */
+    bool *flag;        /* set to true */
+    const char **text; /* takes the next argument */
+};
+
+/* Takes options out of argv, wherever they stand; "--" ends them. What is left moves to the front:
+ * returns how many there are (argv[0] not counted), or -1 after it has told stderr what is wrong.
+ */
+int cli_parse(int argc, char **argv, const struct cli_option *options, size_t option_count);
+
+/* Says on stderr that the arguments are wrong and how they should be; returns EXIT_USAGE. */
+int cli_usage(const char *command, const char *what);
+
+/* Says one thing that went wrong, with its remedy if it has one; returns `code`. */
+int cli_fail(enum exit_code code, const struct error *error);
+
+/* Says all mistakes of manifests; returns EXIT_MANIFEST. */
+int cli_fail_manifest(const struct errors *errors);
+
+/* The loop of a command line tool. Ends the process when there is none to be had. */
+struct io *cli_io(void);
+
+/* The absolute path of the system's folder (`dir` NULL: the current one), in a buffer of PATH_MAX
+ * bytes. ERR_NOT_FOUND. */
+int cli_system_dir(const char *dir, char *ret_path);
+
+#endif

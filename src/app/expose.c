@@ -1,0 +1,31 @@
+#include "app/worker.h"
+
+#include "bus/streams.h"
+#include "store/metrics.h"
+
+static void expose(struct buf *out, const struct metric *table, size_t count, const void *values)
+{
+    struct metric_set set = {"", values};
+    metric_expose(out, table, count, &set, 1);
+}
+
+static void counter(struct buf *out, const char *name, const char *help, uint64_t value)
+{
+    struct metric metric = {name, help, METRIC_COUNTER, 0};
+    expose(out, &metric, 1, &value);
+}
+
+void worker_expose(const struct worker *worker, struct buf *out)
+{
+    proxy_expose(worker->proxy, out);
+    expose(out, http_metric_table, http_metric_count, &worker->http.metrics);
+    expose(out, bus_metric_table, bus_metric_count, bus_metrics(worker->bus));
+    expose(out, stream_metric_table, stream_metric_count, streams_metrics(worker->streams));
+    expose(out, store_metric_table, store_metric_count, streams_store_metrics(worker->streams));
+    counter(out, "dure_access_events_dropped_total", "Access events that could not be written.",
+            telemetry_dropped(worker->telemetry));
+    counter(out, "dure_spans_total", "Spans taken in.",
+            spans_added(telemetry_spans(worker->telemetry)));
+    counter(out, "dure_log_dropped_total", "Events of this program that could not be logged.",
+            worker->log.dropped);
+}

@@ -1,0 +1,124 @@
+/* dure: the whole outside of a microservice system. This file is the command line's table; what
+ * each command does is in cmd_*.c. `dure up` is the parent (run/parent.h), which starts `dure
+ * worker` (worker.h), which does the rest. */
+#include "app/cli.h"
+#include "app/commands.h"
+#include "app/worker.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+const struct command commands[] = {
+    {"up", "[DIR]", "start the system of a folder and stay with it",
+     "Reads DIR/dure.yaml and the service.yaml of each service, starts everything and shows how "
+     "it\n"
+     "is doing: a live table on a terminal, lines otherwise. Ctrl-C ends it gracefully, a second "
+     "one\n"
+     "at once. State lies in DIR/.dure.",
+     cmd_up},
+    {"down", "[--dir DIR]", "end a running system",
+     "Every service finishes what it has, then gets SIGTERM, then SIGKILL.", cmd_down},
+    {"apply", "[--dir DIR]", "deploy the manifests as they are now",
+     "What changed is started beside what runs; traffic moves when all of it is healthy, and the "
+     "old\n"
+     "ends behind its last request. If the new does not become healthy nothing changes.",
+     cmd_apply},
+    {"status", "[--json] [--dir DIR]", "how every service is doing",
+     "--json prints what a program reads.", cmd_status},
+    {"logs", "[-f] [--json] [--dir DIR] [--last N] [SERVICE ...]", "what services print",
+     "The last lines (--last, default 100) of the named services, or of all, in the order of "
+     "time;\n"
+     "-f goes on with what comes. The events of dure itself: dure logs dure.",
+     cmd_logs},
+    {"call", "[--dir DIR] [--data BODY] SERVICE METHOD PATH", "call a service on the internal road",
+     "Prints the body; the status and the trace go to stderr. --data sends a body (@FILE: from a\n"
+     "file, @-: from standard input). Ends with 5 when the status is 400 or more.",
+     cmd_call},
+    {"ask", "[--dir DIR] [--timeout 10s] SUBJECT [DATA]", "ask on the bus and print the answer",
+     "Ends with 5 when nobody answers or the answer is an error.", cmd_ask},
+    {"trace", "[--json] [--dir DIR] [--last N] [TRACE]", "the last requests, each as a tree",
+     "Shows the last N traces (default 10), or one by its id, with who called whom, how long each\n"
+     "took, and what failed.",
+     cmd_trace},
+    {"check", "[DIR]", "look for mistakes in the manifests, change nothing",
+     "All mistakes at once, each with its place and what to do. Ends with 3 when there are any.",
+     cmd_check},
+    {"init", "system NAME | service NAME --lang c|python|node [--dir DIR]",
+     "make a new system, or a service in it",
+     "`system` makes a folder NAME with a dure.yaml and a first service. `service` makes a folder\n"
+     "with a working service and adds it to dure.yaml.",
+     cmd_init},
+    {"host", "MODULE.so ...", "run C modules in one process",
+     "For services written with the SDK (dure.h). They listen on PORT, PORT+1, ...", cmd_host},
+    {"bus", "[--listen ADDR:PORT] [--data DIR] [--max-payload SIZE]", "only the message bus",
+     "A NATS server: default 127.0.0.1:4222. With --data, streams are kept there.", cmd_bus},
+    {"gateway", "--config FILE", "only the gateway, with upstreams from a file",
+     "See doc/manifest.md for the file.", cmd_gateway},
+    {"version", "[--json]", "which version this is", "", cmd_version},
+    {"help", "[COMMAND]", "this, or more about one command", "", cmd_help},
+};
+const size_t command_count = sizeof commands / sizeof *commands;
+
+static const struct command *find(const char *name)
+{
+    for (size_t i = 0; i < command_count; i++)
+        if (strcmp(commands[i].name, name) == 0) return &commands[i];
+    return NULL;
+}
+
+static int unknown(const char *name)
+{
+    const char *names[sizeof commands / sizeof *commands];
+    for (size_t i = 0; i < command_count; i++) names[i] = commands[i].name;
+    const char *near = bytes_nearest(bytes_str(name), names, command_count);
+    fprintf(stderr, "dure: there is no command '%s'", name);
+    if (near) fprintf(stderr, ": did you mean `dure %s`?", near);
+    fprintf(stderr, "\n  All commands: dure help\n");
+    return EXIT_USAGE;
+}
+
+static void print_overview(void)
+{
+    printf("dure: the whole outside of a microservice system\n\n");
+    for (size_t i = 0; i < command_count; i++)
+        printf("  dure %-9s %s\n", commands[i].name, commands[i].summary);
+    printf("\nThe first time: dure init system NAME, then dure up NAME.\n"
+           "More about one: dure help COMMAND.\n");
+}
+
+int cmd_help(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_overview();
+        return EXIT_OK;
+    }
+    const struct command *command = find(argv[1]);
+    if (!command) return unknown(argv[1]);
+    printf("dure %s %s\n\n%s.\n", command->name, command->arguments, command->summary);
+    if (command->help[0]) printf("\n%s\n", command->help);
+    return EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN);
+    if (argc < 2) {
+        print_overview();
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "worker") == 0) return worker_main(argc - 1, argv + 1);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        print_overview();
+        return EXIT_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) return cmd_version(1, argv + 1);
+    const struct command *command = find(argv[1]);
+    if (!command) return unknown(argv[1]);
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], "--help") != 0 && strcmp(argv[i], "-h") != 0) continue;
+        char *help[] = {argv[0], argv[1]};
+        return cmd_help(2, help);
+    }
+    return command->run(argc - 1, argv + 1);
+}

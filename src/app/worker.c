@@ -1,0 +1,419 @@
+#include "app/worker.h"
+
+#include "app/admin.h"
+#include "app/cli.h"
+#include "app/configure.h"
+#include "app/drain.h"
+#include "run/parent.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum {
+    TABLE_DELAY_MS = 100,
+    PROXY_GRACE_MS = 2000,
+    MANIFEST_ERRORS_MAX = 1024 * 1024,
+    TEXT_MAX = 256 * 1024,
+};
+
+/* ---- what people see ---- */
+
+static void say(struct worker *worker, const char *text)
+{
+    control_send(&worker->control, json_pack("{s:s, s:s}", "op", "say", "text", text));
+}
+
+static void show_table(struct io_timer *timer)
+{
+    struct worker *worker = CONTAINER_OF(timer, struct worker, table_due);
+    struct buf json, text;
+    buf_init(&json, TEXT_MAX);
+    buf_init(&text, TEXT_MAX);
+    status_write(&worker->status, &json);
+    int err = status_table(buf_bytes(&json), worker->columns, true, &text);
+    buf_append_char(&text, '\0');
+    if (!err && !text.failed)
+        control_send(&worker->control, json_pack("{s:s, s:s}", "op", "table", "text", text.data));
+    buf_release(&json);
+    buf_release(&text);
+}
+
+static void status_changed(void *context)
+{
+    struct worker *worker = context;
+    if (worker->columns && !worker->table_due.armed)
+        io_timer_set(worker->io, &worker->table_due, TABLE_DELAY_MS);
+}
+
+static void tick(struct io_timer *timer)
+{
+    struct worker *worker = CONTAINER_OF(timer, struct worker, tick);
+    status_tick(&worker->status, io_now_ns(worker->io));
+    status_changed(worker);
+    io_timer_set(worker->io, timer, STATUS_WINDOW_MS);
+}
+
+/* ---- the data plane's configuration ---- */
+
+static void compile(struct io_task *task)
+{
+    struct worker *worker = CONTAINER_OF(task, struct worker, compile);
+    struct deployment *deployment = supervisor_deployment(worker->supervisor);
+    struct snapshot *snapshot = NULL;
+    struct error error = {0};
+    if (!deployment) return;
+    int err = configure_snapshot(&deployment->manifest, worker->registry, &snapshot, &error);
+    if (!err) err = proxy_apply(worker->proxy, snapshot);
+    if (err)
+        LOG(&worker->log, LOG_ERROR, "snapshot_refused", LOG_ERR(err),
+            LOG_S("reason", error.message));
+    snapshot_unref(snapshot);
+}
+
+static void instance_changed(struct registry_watch *watch, const struct instance *before,
+                             const struct instance *after)
+{
+    struct worker *worker = CONTAINER_OF(watch, struct worker, registry_watch);
+    io_post(worker->io, &worker->compile);
+    if (worker->columns || !after || after->health != INSTANCE_UP) return;
+    if (before && before->health == INSTANCE_UP) return;
+    char line[512];
+    snprintf(line, sizeof line, "%s %s is up (%s)", after->service, after->version, after->id);
+    say(worker, line);
+}
+
+static void accepted(void *context, struct deployment *deployment)
+{
+    struct worker *worker = context;
+    struct error error = {0};
+    if (bridge_configure(worker->bridge, &deployment->manifest, &error) != 0)
+        LOG(&worker->log, LOG_ERROR, "bridge_incomplete", LOG_S("reason", error.message));
+    io_post(worker->io, &worker->compile);
+}
+
+/* ---- deploying ---- */
+
+static void answer_mistakes(struct http_exchange *x, const struct errors *errors)
+{
+    struct buf text;
+    buf_init(&text, MANIFEST_ERRORS_MAX);
+    errors_format(errors, &text);
+    http_problem(x, 422, "The manifests have mistakes; nothing was changed", buf_bytes(&text),
+                 BYTES(""));
+    buf_release(&text);
+}
+
+static void applying_closed(struct http_exchange *x, int result)
+{
+    struct worker *worker = x->context;
+    worker->applying = NULL;
+}
+
+static void applied(void *context, int result, const struct error *error)
+{
+    struct worker *worker = context;
+    struct http_exchange *x = worker->applying;
+    char text[1024] = "";
+    if (result) error_format(error, text, sizeof text);
+    LOG(&worker->log, result ? LOG_ERROR : LOG_INFO, result ? "deploy_failed" : "deployed",
+        LOG_S("reason", text));
+    if (!worker->columns) say(worker, result ? text : "all services are up");
+    if (!x) return;
+    worker->applying = NULL;
+    x->closed = NULL;
+    if (result)
+        http_problem(x, 409, "The deployment failed; what ran before runs on", bytes_str(text),
+                     BYTES(""));
+    else
+        http_respond(x, 200, BYTES("application/json"), BYTES("{\"deployed\":true}"));
+}
+
+/* A listening address belongs to the parent, and needs a new start. */
+static const char *moved_address(const struct manifest_system *before,
+                                 const struct manifest_system *after)
+{
+    if (!bytes_eq(before->gateway.listen, after->gateway.listen)) return "gateway.listen";
+    if (!bytes_eq(before->bus.listen, after->bus.listen)) return "bus.listen";
+    if (!bytes_eq(before->internal.listen, after->internal.listen)) return "internal.listen";
+    return NULL;
+}
+
+static int load(struct worker *worker, struct http_exchange *x, struct deployment **ret_deployment)
+{
+    struct arena arena;
+    struct errors errors;
+    arena_init(&arena, MANIFEST_ERRORS_MAX);
+    errors_init(&errors, &arena);
+    int err = deployment_load(worker->io, worker->paths.dir, &errors, ret_deployment);
+    if (err && x) answer_mistakes(x, &errors);
+    if (err && !x)
+        LOG(&worker->log, LOG_ERROR, "manifests_have_mistakes",
+            LOG_S("first", errors.count ? errors.items[0].message : err_text(err)));
+    arena_release(&arena);
+    return err;
+}
+
+void worker_apply(struct worker *worker, struct http_exchange *x)
+{
+    if (supervisor_busy(worker->supervisor)) {
+        http_problem(x, 409, NULL, BYTES("a deployment is under way: try again when it is done"),
+                     BYTES(""));
+        return;
+    }
+    struct deployment *deployment = NULL;
+    if (load(worker, x, &deployment) != 0) return;
+    struct deployment *current = supervisor_deployment(worker->supervisor);
+    const char *moved =
+        current ? moved_address(current->manifest.system, deployment->manifest.system) : NULL;
+    if (moved) {
+        char text[160];
+        snprintf(text, sizeof text,
+                 "%s has changed, which needs a new start: dure down, then dure up", moved);
+        http_problem(x, 409, NULL, bytes_str(text), BYTES(""));
+        deployment_unref(deployment);
+        return;
+    }
+    worker->applying = x;
+    x->context = worker;
+    x->closed = applying_closed;
+    int err = supervisor_apply(worker->supervisor, deployment, applied, worker);
+    deployment_unref(deployment);
+    if (!err) return;
+    worker->applying = NULL;
+    x->closed = NULL;
+    http_problem(x, err_http_status(err), NULL, bytes_str(err_text(err)), BYTES(""));
+}
+
+/* ---- the end: what stands on something is closed before it ---- */
+
+static void next_step(void *context);
+
+static void control_gone(struct worker *worker)
+{
+    io_stop(worker->io);
+}
+
+static void close_control(struct worker *worker)
+{
+    if (worker->control.open)
+        control_close(&worker->control);
+    else
+        control_gone(worker);
+}
+
+static void next_step(void *context)
+{
+    struct worker *worker = context;
+    switch (worker->steps++) {
+    case 0: admin_close(worker, next_step); break;
+    case 1: proxy_close(worker->proxy, PROXY_GRACE_MS, next_step, worker); break;
+    case 2: bridge_close(worker->bridge, next_step, worker); break;
+    case 3: telemetry_close(worker->telemetry, next_step, worker); break;
+    case 4:
+        supervisor_free(worker->supervisor);
+        registry_unwatch(&worker->registry_watch);
+        registry_close(worker->registry);
+        streams_close(worker->streams, next_step, worker);
+        break;
+    case 5: bus_close(worker->bus, next_step, worker); break;
+    default: close_control(worker);
+    }
+}
+
+static void all_stopped(void *context)
+{
+    struct worker *worker = context;
+    io_timer_cancel(worker->io, &worker->tick);
+    io_timer_cancel(worker->io, &worker->table_due);
+    io_task_cancel(worker->io, &worker->compile);
+    worker->columns = 0;
+    next_step(worker);
+}
+
+void worker_ask_stop(struct worker *worker)
+{
+    control_send(&worker->control, json_pack("{s:s}", "op", "stop"));
+}
+
+/* ---- the beginning ---- */
+
+static int open_bus(struct worker *worker, const struct manifest *manifest, struct error *error)
+{
+    struct bus_options options = {
+        .name = manifest->system->name.data,
+        .max_payload = (size_t)manifest->system->bus.max_payload,
+    };
+    struct streams_options streams = {.dir = worker->paths.store, .log = &worker->log};
+    int err = bus_new(worker->io, &options, &worker->log, &worker->bus);
+    if (!err) err = bus_adopt_listener(worker->bus, HANDOVER_BUS, &worker->status.bus);
+    if (err) return error_set(error, err, "cannot open the bus: %s", err_text(err));
+    err = streams_open(worker->io, worker->bus, &streams, &worker->streams, error);
+    if (!err) err = registry_open(worker->streams, &worker->log, &worker->registry, error);
+    return err;
+}
+
+static int open_proxy(struct worker *worker)
+{
+    http_init(&worker->http, worker->io, &worker->log);
+    int err = telemetry_new(worker->io, worker->bus, worker->paths.access, &worker->telemetry);
+    struct proxy_options options = {.access = telemetry_access, .context = worker->telemetry};
+    if (!err) err = proxy_new(worker->io, &options, &worker->log, &worker->proxy);
+    if (!err)
+        err = proxy_adopt(worker->proxy, PROXY_EDGE, HANDOVER_GATEWAY, &worker->status.gateway);
+    if (!err)
+        err =
+            proxy_adopt(worker->proxy, PROXY_INTERNAL, HANDOVER_INTERNAL, &worker->status.internal);
+    if (!err) err = proxy_handle(worker->proxy, BYTES("/-/metrics"), admin_metrics, worker);
+    return err;
+}
+
+static int open_bridge(struct worker *worker, const struct manifest *manifest)
+{
+    struct bridge_options options = {
+        .io = worker->io,
+        .http = &worker->http,
+        .bus = worker->bus,
+        .streams = worker->streams,
+        .proxy = worker->proxy,
+        .road = worker->status.internal,
+        .max_payload = (size_t)manifest->system->bus.max_payload,
+        .log = &worker->log,
+    };
+    return bridge_new(&options, &worker->bridge);
+}
+
+static int open_supervisor(struct worker *worker)
+{
+    struct supervisor_options options = {
+        .world =
+            {
+                .io = worker->io,
+                .log = &worker->log,
+                .control = &worker->control,
+                .registry = worker->registry,
+                .http = &worker->http,
+                .bus = worker->bus,
+                .surroundings =
+                    {
+                        .program = worker->program,
+                        .state = worker->paths.state,
+                        .environ = (const char *const *)environ,
+                        .bus = worker->status.bus,
+                        .internal = worker->status.internal,
+                    },
+                .drain = drain_port_of(worker->proxy),
+            },
+        .accepted = accepted,
+        .changed = status_changed,
+        .stopped = all_stopped,
+        .context = worker,
+    };
+    worker->supervisor = supervisor_new(&options);
+    worker->status.supervisor = worker->supervisor;
+    worker->status.proxy = worker->proxy;
+    worker->status.window_ns = io_now_ns(worker->io);
+    registry_watch(worker->registry, &worker->registry_watch, instance_changed);
+    return worker->supervisor ? 0 : ERR_NOMEM;
+}
+
+static int open_parts(struct worker *worker, const struct manifest *manifest, struct error *error)
+{
+    int err = open_bus(worker, manifest, error);
+    if (err) return err;
+    err = open_proxy(worker);
+    if (!err) err = open_bridge(worker, manifest);
+    if (!err) err = open_supervisor(worker);
+    if (!err) err = admin_open(worker, HANDOVER_ADMIN);
+    if (err) error_set(error, err, "cannot start: %s", err_text(err));
+    return err;
+}
+
+/* A worker that cannot begin says why and ends; the parent tries again. */
+static void give_up(struct worker *worker, const struct error *error)
+{
+    char text[1024];
+    error_format(error, text, sizeof text);
+    LOG(&worker->log, LOG_ERROR, "worker_cannot_start", LOG_S("reason", text));
+    say(worker, text);
+    worker->exit_code = EXIT_FAILED;
+    close_control(worker);
+}
+
+static void on_hello(struct worker *worker, json_t *hello)
+{
+    struct deployment *deployment = NULL;
+    struct error error = {0};
+    worker->columns = (unsigned)json_integer_value(json_object_get(hello, "columns"));
+    if (load(worker, NULL, &deployment) != 0) {
+        error_set(&error, ERR_INVALID, "the manifests have mistakes");
+        error_remedy(&error, "See them with: dure check %s", worker->paths.dir);
+        give_up(worker, &error);
+        return;
+    }
+    if (open_parts(worker, &deployment->manifest, &error) == 0) {
+        supervisor_adopt(worker->supervisor, deployment, hello);
+        int err = supervisor_apply(worker->supervisor, deployment, applied, worker);
+        if (err) LOG(&worker->log, LOG_ERROR, "deploy_refused", LOG_ERR(err));
+        control_send(&worker->control, json_pack("{s:s}", "op", "ready"));
+        io_timer_set(worker->io, &worker->tick, STATUS_WINDOW_MS);
+        status_changed(worker);
+    } else {
+        give_up(worker, &error);
+    }
+    deployment_unref(deployment);
+}
+
+static void on_message(struct control *control, const char *op, json_t *object)
+{
+    struct worker *worker = control->owner;
+    struct bytes name = bytes_str(op);
+    if (bytes_eq(name, BYTES("hello")) && !worker->greeted) {
+        worker->greeted = true;
+        on_hello(worker, object);
+    } else if (!worker->supervisor) {
+        LOG(&worker->log, LOG_ERROR, "control_message_too_early", LOG_S("op", op));
+    } else if (bytes_eq(name, BYTES("stop"))) {
+        supervisor_stop(worker->supervisor);
+    } else {
+        supervisor_message(worker->supervisor, op, object);
+    }
+}
+
+/* Without its parent a worker has nothing to do: another one will be there with the next parent. */
+static void on_control_closed(struct control *control, int err)
+{
+    control_gone(control->owner);
+}
+
+/* ---- the process ---- */
+
+static bool log_line(void *context, enum log_level level, struct bytes line)
+{
+    return fwrite(line.data, 1, line.len, stderr) == line.len && fflush(stderr) == 0;
+}
+
+static uint64_t log_time(void *context)
+{
+    const struct worker *worker = context;
+    return io_wall_ns(worker->io);
+}
+
+int worker_main(int argc, char **argv)
+{
+    static struct worker worker;
+    if (argc != 2) return cli_usage("worker", "is started by the parent only");
+    worker.io = cli_io();
+    worker.log = (struct log){LOG_INFO, log_line, log_time, &worker, 0};
+    io_task_init(&worker.compile, compile);
+    io_timer_init(&worker.tick, tick);
+    io_timer_init(&worker.table_due, show_table);
+    ssize_t len = readlink("/proc/self/exe", worker.program, sizeof worker.program - 1);
+    if (len <= 0 || paths_init(&worker.paths, argv[1]) != 0) return EXIT_FAILED;
+    int err = control_open(&worker.control, worker.io, HANDOVER_CONTROL, &worker, on_message,
+                           on_control_closed);
+    if (!err) err = io_run(worker.io);
+    return err ? EXIT_FAILED : worker.exit_code;
+}
