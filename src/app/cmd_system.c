@@ -88,7 +88,7 @@ int cmd_check(int argc, char **argv)
     arena_init(&arena, MISTAKES_MAX);
     errors_init(&errors, &arena);
     int code = EXIT_OK;
-    if (deployment_load(io, left ? argv[1] : ".", &errors, &deployment) != 0)
+    if (deployment_load(io, left ? argv[1] : ".", NULL, &errors, &deployment) != 0)
         code = cli_fail_manifest(&errors);
     else
         printf("%s: %zu services, no mistakes\n", deployment->manifest.system->name.data,

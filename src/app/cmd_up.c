@@ -187,7 +187,7 @@ static int load_and_run(struct up *up)
     struct deployment *deployment = NULL;
     arena_init(&arena, MISTAKES_MAX);
     errors_init(&errors, &arena);
-    int err = deployment_load(up->io, up->paths.dir, &errors, &deployment);
+    int err = deployment_load(up->io, up->paths.dir, NULL, &errors, &deployment);
     int code = err ? cli_fail_manifest(&errors) : run(up, deployment->manifest.system);
     deployment_unref(deployment);
     arena_release(&arena);

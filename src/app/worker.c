@@ -89,6 +89,9 @@ static void accepted(void *context, struct deployment *deployment)
 {
     struct worker *worker = context;
     struct error error = {0};
+    /* A new worker goes on with what was deployed, not with what somebody is editing. */
+    control_send(&worker->control,
+                 json_pack("{s:s, s:O}", "op", "keep", "what", deployment->texts));
     if (bridge_configure(worker->bridge, &deployment->manifest, &error) != 0)
         LOG(&worker->log, LOG_ERROR, "bridge_incomplete", LOG_S("reason", error.message));
     io_post(worker->io, &worker->compile);
@@ -141,13 +144,15 @@ static const char *moved_address(const struct manifest_system *before,
     return NULL;
 }
 
-static int load(struct worker *worker, struct http_exchange *x, struct deployment **ret_deployment)
+/* `texts`: of what was deployed before; NULL: the files as they are now. */
+static int load(struct worker *worker, json_t *texts, struct http_exchange *x,
+                struct deployment **ret_deployment)
 {
     struct arena arena;
     struct errors errors;
     arena_init(&arena, MANIFEST_ERRORS_MAX);
     errors_init(&errors, &arena);
-    int err = deployment_load(worker->io, worker->paths.dir, &errors, ret_deployment);
+    int err = deployment_load(worker->io, worker->paths.dir, texts, &errors, ret_deployment);
     if (err && x) answer_mistakes(x, &errors);
     if (err && !x)
         LOG(&worker->log, LOG_ERROR, "manifests_have_mistakes",
@@ -164,7 +169,7 @@ void worker_apply(struct worker *worker, struct http_exchange *x)
         return;
     }
     struct deployment *deployment = NULL;
-    if (load(worker, x, &deployment) != 0) return;
+    if (load(worker, NULL, x, &deployment) != 0) return;
     struct deployment *current = supervisor_deployment(worker->supervisor);
     const char *moved =
         current ? moved_address(current->manifest.system, deployment->manifest.system) : NULL;
@@ -347,7 +352,7 @@ static void on_hello(struct worker *worker, json_t *hello)
     struct deployment *deployment = NULL;
     struct error error = {0};
     worker->columns = (unsigned)json_integer_value(json_object_get(hello, "columns"));
-    if (load(worker, NULL, &deployment) != 0) {
+    if (load(worker, json_object_get(hello, "kept"), NULL, &deployment) != 0) {
         error_set(&error, ERR_INVALID, "the manifests have mistakes");
         error_remedy(&error, "See them with: dure check %s", worker->paths.dir);
         give_up(worker, &error);

@@ -7,10 +7,12 @@
  *     say    {text}                              lines for the person at the terminal
  *     table  {text}                              the whole live table, replaces the last one
  *     ready  {}                                  the worker serves
+ *     keep   {what}                              give this to the next worker, in its hello
  *     stop   {}                                  somebody asked to end the system
  *   parent to worker
- *     hello    {children: [{id, pid, tag}], columns} first message to each new worker;
- *                                                columns: width of the terminal, 0: none
+ *     hello    {children: [{id, pid, tag}], columns, kept}  first message to each new worker;
+ *                                                columns: width of the terminal, 0: none;
+ *                                                kept: as the last worker asked, or missing
  *     spawned  {id, pid}
  *     exit     {id, status, error}               status as of waitpid(2), or error: why no spawn
  *     stop     {}                                end all children, then yourself

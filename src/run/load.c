@@ -4,6 +4,7 @@
 
 struct loader {
     struct io *io;
+    const struct load_source *source;
     const char *dir;
     struct arena *arena;
     struct errors *errors;
@@ -19,8 +20,7 @@ static const char *join(struct arena *arena, const char *dir, struct bytes path)
                         BYTES_ARG(path));
 }
 
-/* The whole file in memory that the caller frees; ERR_TOO_BIG over a document's limit. */
-static int read_file(struct io *io, const char *path, char **ret_data, size_t *ret_len)
+int load_read_file(void *io, const char *path, char **ret_data, size_t *ret_len)
 {
     struct io_file file;
     int err = io_file_open(io, &file, path, IO_READ);
@@ -75,7 +75,7 @@ static int read_system(struct loader *loader)
     if (!path) return ERR_NOMEM;
     char *data;
     size_t len;
-    int err = read_file(loader->io, path, &data, &len);
+    int err = loader->source->read(loader->source->context, path, &data, &len);
     if (err) return fail_system(loader, path, err);
     err = manifest_system_parse(bytes_make(data, len), path, loader->arena, loader->errors,
                                 &loader->manifest->system);
@@ -118,7 +118,7 @@ static int read_service(struct loader *loader, size_t index)
     if (!path) return ERR_NOMEM;
     char *data;
     size_t len;
-    int err = read_file(loader->io, path, &data, &len);
+    int err = loader->source->read(loader->source->context, path, &data, &len);
     if (err) return fail_service(loader, deployment, folder, path, err);
     err = manifest_service_parse(bytes_make(data, len), path, loader->arena, loader->errors,
                                  &loader->manifest->services[index]);
@@ -142,8 +142,15 @@ static int read_services(struct loader *loader)
 int load_system(struct io *io, const char *dir, struct arena *arena, struct errors *errors,
                 struct manifest *ret_manifest)
 {
+    struct load_source files = {load_read_file, io};
+    return load_system_from(io, &files, dir, arena, errors, ret_manifest);
+}
+
+int load_system_from(struct io *io, const struct load_source *source, const char *dir,
+                     struct arena *arena, struct errors *errors, struct manifest *ret_manifest)
+{
     size_t before = errors_total(errors);
-    struct loader loader = {io, dir, arena, errors, ret_manifest};
+    struct loader loader = {io, source, dir, arena, errors, ret_manifest};
     *ret_manifest = (struct manifest){0};
     int err = read_system(&loader);
     if (ret_manifest->system) err = read_services(&loader);

@@ -33,6 +33,7 @@ struct parent {
     struct output worker_out, worker_err;
     int worker_outputs;
 
+    json_t *kept; /* the worker's note to the next worker; NULL: none */
     struct list children;
     size_t child_count; /* with those whose output has not ended yet */
     bool stopping, killing, ended;
@@ -176,6 +177,12 @@ static void on_kill(struct parent *parent, json_t *request)
         LOG(parent->options.log, LOG_ERROR, "kill_failed", LOG_S("id", id), LOG_ERR(err));
 }
 
+static void on_keep(struct parent *parent, json_t *what)
+{
+    json_decref(parent->kept);
+    parent->kept = json_incref(what);
+}
+
 static void on_message(struct control *control, const char *op, json_t *object)
 {
     struct parent *parent = control->owner;
@@ -192,6 +199,8 @@ static void on_message(struct control *control, const char *op, json_t *object)
         options->table(options->context, text);
     else if (bytes_eq(name, BYTES("ready")))
         options->ready(options->context);
+    else if (bytes_eq(name, BYTES("keep")))
+        on_keep(parent, json_object_get(object, "what"));
     else if (bytes_eq(name, BYTES("stop")))
         parent_stop(parent);
     else
@@ -249,8 +258,8 @@ static void say_hello(struct parent *parent)
     LIST_EACH(&parent->children, struct child, link, child)
         json_array_append_new(children, json_pack("{s:s, s:i, s:O?}", "id", child->id, "pid",
                                                   child->process.pid, "tag", child->tag));
-    tell(parent, json_pack("{s:s, s:o, s:i}", "op", "hello", "children", children, "columns",
-                           parent->options.columns));
+    tell(parent, json_pack("{s:s, s:o, s:i, s:O*}", "op", "hello", "children", children, "columns",
+                           parent->options.columns, "kept", parent->kept));
 }
 
 static int spawn_worker(struct parent *parent, struct error *error)
@@ -393,6 +402,7 @@ void parent_free(struct parent *parent)
     if (!parent) return;
     assert(parent->ended);
     output_file_unref(parent->worker_file);
+    json_decref(parent->kept);
     free(parent);
 }
 
