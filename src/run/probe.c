@@ -115,7 +115,8 @@ static int ask(struct probe *probe)
 
 static int connect_to(struct probe *probe, const struct io_addr *addr)
 {
-    int err = http_client_new(probe->http, NULL, probe, &probe->client);
+    static const struct http_client_options options = {0}; /* the probe has a timer of its own */
+    int err = http_client_new(probe->http, &options, probe, &probe->client);
     if (!err) http_client_connect(probe->client, addr, connected);
     return err;
 }

@@ -83,7 +83,7 @@ int orders_find(struct orders *orders, const char *id, struct order *ret_order)
     sqlite3_bind_text(find, 1, id, -1, SQLITE_STATIC);
     int step = sqlite3_step(find);
     if (step == SQLITE_ROW) {
-        snprintf(ret_order->id, sizeof ret_order->id, "%s", id);
+        if (id != ret_order->id) snprintf(ret_order->id, sizeof ret_order->id, "%s", id);
         snprintf(ret_order->status, sizeof ret_order->status, "%s",
                  (const char *)sqlite3_column_text(find, 0));
         snprintf(ret_order->request, sizeof ret_order->request, "%s",
