@@ -80,17 +80,40 @@ static void appended(void *context, const struct journal_record *record, int res
     struct consumer_record decoded;
     if (consumer_record_decode(record->payload, &decoded) < 0) return;
     if (decoded.kind == CONSUMER_RECORD_SETTLE) settle_told(consumer, decoded.seq, result);
+    if (decoded.kind == CONSUMER_RECORD_DELIVER && result < 0) {
+        consumer_delivery_lost(consumer, consumer_state_find(&consumer->state, decoded.seq));
+    }
     if (result == 0) shorten(consumer, record->seq);
 }
 
 /* ---- settling ---- */
+
+void consumer_delivery_lost(struct consumer *consumer, struct consumer_pending *pending)
+{
+    if (!pending || pending->unwritten) return;
+    pending->unwritten = true;
+    consumer->unwritten++;
+    consumer_retry_later(consumer);
+}
+
+void consumer_write_delivery(struct consumer *consumer, struct consumer_pending *pending)
+{
+    int r = consumer_write(consumer, CONSUMER_RECORD_DELIVER, pending->seq, pending->attempt);
+    if (r < 0) {
+        consumer_delivery_lost(consumer, pending);
+    } else if (pending->unwritten) {
+        pending->unwritten = false;
+        consumer->unwritten--;
+    }
+}
 
 void consumer_settle(struct consumer *consumer, struct consumer_pending *pending)
 {
     io_timer_cancel(consumer->io, &pending->timer);
     list_remove(&pending->due);
     pending->state = PENDING_SETTLED;
-    if (consumer_write(consumer, CONSUMER_RECORD_SETTLE, pending->seq, 0) < 0) {
+    if (pending->unwritten ||
+        consumer_write(consumer, CONSUMER_RECORD_SETTLE, pending->seq, 0) < 0) {
         list_push(&consumer->unsaved, &pending->due);
         consumer_retry_later(consumer);
     }
@@ -109,6 +132,9 @@ static void retry(struct io_timer *timer)
     struct list unsaved;
     list_init(&unsaved);
     list_splice(&unsaved, &consumer->unsaved);
+    LIST_EACH(&consumer->state.order, struct consumer_pending, link, pending) {
+        if (pending->unwritten) consumer_write_delivery(consumer, pending);
+    }
     for (struct list *link; (link = list_pop(&unsaved));) {
         consumer_settle(consumer, CONTAINER_OF(link, struct consumer_pending, due));
     }

@@ -36,8 +36,9 @@ struct consumer {
     bool snapshot;   /* one is being written */
 
     uint32_t wanted;
+    uint32_t unwritten;  /* pending messages that are */
     struct list due;     /* of struct consumer_pending */
-    struct list unsaved; /* settled, but the disk would not take it */
+    struct list unsaved; /* of struct consumer_pending: settled, but the disk would not take it */
     struct io_task pump;
     struct io_timer retry; /* for `unsaved` and dead letters that were refused */
 
@@ -65,6 +66,14 @@ void consumer_make_due(struct consumer *consumer, struct consumer_pending *pendi
 /* Writes a record. Errors of journal_append. */
 int consumer_write(struct consumer *consumer, enum consumer_record_kind kind, uint64_t seq,
                    uint32_t attempt);
+
+/* Writes the record of a delivery. While one cannot be written nothing more is delivered or
+ * settled: a recovery takes a message before the last delivery for settled when it knows nothing of
+ * it. */
+void consumer_write_delivery(struct consumer *consumer, struct consumer_pending *pending);
+
+/* The record of a delivery was lost on its way to the disk. */
+void consumer_delivery_lost(struct consumer *consumer, struct consumer_pending *pending);
 
 /* The message is done with: settled when the disk has it. */
 void consumer_settle(struct consumer *consumer, struct consumer_pending *pending);

@@ -46,8 +46,7 @@ static void hand_over(struct consumer *consumer, struct consumer_pending *pendin
     consumer->metrics->delivered++;
     if (pending->attempt > 1) consumer->metrics->redelivered++;
     io_timer_set(consumer->io, &pending->timer, wait_ms(consumer, pending->attempt));
-    /* When it cannot be written, a crash forgets this attempt; the message itself is safe. */
-    (void)consumer_write(consumer, CONSUMER_RECORD_DELIVER, pending->seq, pending->attempt);
+    consumer_write_delivery(consumer, pending);
     const struct delivery delivery = {
         .seq = message->seq,
         .consumer_seq = consumer->state.consumer_seq,
@@ -60,7 +59,7 @@ static void hand_over(struct consumer *consumer, struct consumer_pending *pendin
 
 static bool may_deliver_new(const struct consumer *consumer)
 {
-    return consumer->wanted > 0 && !consumer->closing &&
+    return consumer->wanted > 0 && !consumer->closing && consumer->unwritten == 0 &&
            consumer->state.pending.count < consumer->config.max_ack_pending;
 }
 
@@ -105,7 +104,7 @@ static void got_due(struct stream_get *get, int result, const struct stream_mess
             return;
         } else if (is_dead(consumer, pending)) {
             consumer_bury(consumer, pending, message);
-        } else if (consumer->wanted > 0) {
+        } else if (consumer->wanted > 0 && consumer->unwritten == 0) {
             hand_over(consumer, pending, message);
         }
     }
@@ -115,7 +114,7 @@ static void got_due(struct stream_get *get, int result, const struct stream_mess
 /* Dead letters need nobody who wants them. */
 static void pump_due(struct consumer *consumer)
 {
-    if (consumer->getting_due) return;
+    if (consumer->getting_due || consumer->unwritten) return;
     LIST_EACH(&consumer->due, struct consumer_pending, due, pending) {
         if (consumer->wanted == 0 && !is_dead(consumer, pending)) continue;
         consumer->getting_due = true;

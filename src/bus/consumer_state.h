@@ -43,7 +43,8 @@ struct consumer_pending {
     uint64_t seq;
     uint32_t attempt; /* deliveries so far */
     enum pending_state state;
-    char *reason; /* PENDING_DEAD: why; NULL: too many attempts. Owned. */
+    bool unwritten; /* the disk would not take the record of its last delivery */
+    char *reason;   /* PENDING_DEAD: why; NULL: too many attempts. Owned. */
     struct consumer *consumer;
     struct io_timer timer;
     struct list link; /* in the order of sequences */

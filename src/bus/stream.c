@@ -32,25 +32,65 @@ struct stream_state stream_state(const struct stream *stream)
     return state;
 }
 
-/* ---- snapshot: last_seq:8 last_time_ns:8 configuration ---- */
+/* ---- snapshot: last_seq:8 last_time_ns:8 ranges:8 (first_seq:8 count:8)* configuration ---- */
+
+static void put64(struct buf *out, uint64_t value)
+{
+    value = htole64(value);
+    buf_append(out, bytes_make(&value, sizeof value));
+}
+
+static uint64_t get64(const char *at)
+{
+    uint64_t value;
+    memcpy(&value, at, sizeof value);
+    return le64toh(value);
+}
+
+/* The sequences that are held, as runs without a gap. */
+static void put_ranges(const struct stream_index *index, struct buf *out)
+{
+    uint64_t count = 0, first = 0, next = 0;
+    size_t at = buf_len(out);
+    put64(out, 0);
+    const struct stream_entry *entry = stream_index_first(index);
+    for (; entry; entry = stream_index_after(index, entry)) {
+        if (entry->seq != next) {
+            if (count++) put64(out, next - first);
+            put64(out, first = entry->seq);
+        }
+        next = entry->seq + 1;
+    }
+    if (count) put64(out, next - first);
+    if (out->failed) return;
+    count = htole64(count);
+    memcpy(out->data + out->start + at, &count, sizeof count);
+}
 
 void stream_snapshot_encode(const struct stream *stream, struct buf *out)
 {
-    uint64_t numbers[2] = {htole64(stream->last_seq), htole64(stream->last_time_ns)};
-    buf_append(out, bytes_make(numbers, sizeof numbers));
+    put64(out, stream->last_seq);
+    put64(out, stream->last_time_ns);
+    put_ranges(&stream->index, out);
     stream_config_encode(stream->config, out);
 }
 
 static int snapshot_decode(struct stream *stream, struct bytes data)
 {
-    uint64_t numbers[2];
-    if (data.len < sizeof numbers) return ERR_CORRUPT;
-    memcpy(numbers, data.data, sizeof numbers);
-    int r = stream_config_decode(bytes_skip(data, sizeof numbers), &stream->config);
-    if (r < 0) return r;
-    stream->last_seq = le64toh(numbers[0]);
-    stream->last_time_ns = le64toh(numbers[1]);
-    return 0;
+    if (data.len < 24) return ERR_CORRUPT;
+    stream->last_seq = get64(data.data);
+    stream->last_time_ns = get64(data.data + 8);
+    uint64_t count = get64(data.data + 16);
+    data = bytes_skip(data, 24);
+    if (count > data.len / 16) return ERR_CORRUPT;
+    stream->ranges = calloc((size_t)count + 1, sizeof *stream->ranges);
+    if (!stream->ranges) return ERR_NOMEM;
+    stream->range_count = (size_t)count;
+    for (size_t i = 0; i < count; i++) {
+        stream->ranges[i].first = get64(data.data + i * 16);
+        stream->ranges[i].count = get64(data.data + i * 16 + 8);
+    }
+    return stream_config_decode(bytes_skip(data, (size_t)count * 16), &stream->config);
 }
 
 static int load_snapshot(struct stream *stream, struct error *error)
@@ -82,6 +122,8 @@ static int open_journal(struct stream *stream, bool make, struct error *error)
     stream->replaying = true;
     int r = journal_open(stream->host->io, &options, &stream->journal, error);
     stream->replaying = false;
+    free(stream->ranges);
+    stream->ranges = NULL;
     return r;
 }
 
@@ -180,6 +222,7 @@ void stream_free(struct stream *stream)
     stream_get_release(&stream->cleaner.get);
     stream_index_release(&stream->index);
     stream_dedupe_release(&stream->dedupe);
+    free(stream->ranges);
     free(stream->config);
     free(stream);
 }

@@ -137,54 +137,45 @@ static void note_id(struct stream *stream, const struct stream_record *record)
     if (id.len > 0) (void)stream_dedupe_add(&stream->dedupe, id, record->seq, record->time_ns);
 }
 
+static void apply_rollup(struct stream *stream, const struct stream_record *record)
+{
+    struct bytes rollup;
+    if (!stream->config || !stream->config->allow_rollup || record->headers.len == 0) return;
+    if (nats_headers_get(record->headers, BYTES("Nats-Rollup"), &rollup) < 0) return;
+    if (bytes_eq_nocase(rollup, BYTES("sub"))) enforce_subject(stream, record->subject, 1);
+    if (!bytes_eq_nocase(rollup, BYTES("all"))) return;
+    while (stream->index.count > 1) remove_entry(stream, stream_index_first(&stream->index));
+}
+
 static int apply_message(struct stream *stream, const struct stream_record *record, uint64_t place)
 {
-    /* After a trim the snapshot knows a later sequence than the first records that are left. */
-    bool covered = stream->replaying && place <= stream->snapshot_covers;
-    if (record->seq <= stream->last_seq && !covered) return ERR_CORRUPT;
-    if (covered && stream_index_find(&stream->index, record->seq)) return ERR_CORRUPT;
-    if (record->seq > stream->last_seq) {
-        stream->last_seq = record->seq;
-        stream->last_time_ns = record->time_ns;
-    }
+    const struct stream_config *config = stream->config;
+    if (record->seq <= stream->last_seq) return ERR_CORRUPT;
+    stream->last_seq = record->seq;
+    stream->last_time_ns = record->time_ns;
     int r = add_entry(stream, record, place);
     if (r < 0) return r;
-    if (stream->replaying) note_id(stream, record);
-    struct bytes rollup;
-    const struct stream_config *config = stream->config;
-    if (config && config->allow_rollup && record->headers.len > 0 &&
-        nats_headers_get(record->headers, BYTES("Nats-Rollup"), &rollup) == 0) {
-        if (bytes_eq_nocase(rollup, BYTES("sub"))) enforce_subject(stream, record->subject, 1);
-        while (bytes_eq_nocase(rollup, BYTES("all")) && stream->index.count > 1) {
-            remove_entry(stream, stream_index_first(&stream->index));
-        }
-    }
+    apply_rollup(stream, record);
     if (config && config->max_msgs_per_subject > 0) {
         enforce_subject(stream, record->subject, (uint64_t)config->max_msgs_per_subject);
     }
     enforce_totals(stream);
-    if (!stream->replaying) {
+    if (stream->replaying) {
+        note_id(stream, record);
+    } else {
         if (!stream->age_timer.armed) stream_expire(stream);
         tell_stored(stream, record);
     }
     return 0;
 }
 
-/* A copy forward. Where the original's segment has been dropped, this is the message now; where the
- * original was seen and is gone, it had been removed before it was copied. */
-static int apply_move(struct stream *stream, const struct stream_record *record, uint64_t place)
+/* A copy forward; of a message that is gone by now it means nothing. */
+static void apply_move(struct stream *stream, const struct stream_record *record, uint64_t place)
 {
     struct stream_entry *entry = stream_index_find(&stream->index, record->seq);
-    if (entry) {
-        entry->place = place;
-        entry->moved = true;
-        return 0;
-    }
-    if (!stream->replaying || record->origin >= stream->replay_first) return 0;
-    int r = add_entry(stream, record, place);
-    if (r == 0) note_id(stream, record);
-    if (record->seq > stream->last_seq) stream->last_seq = record->seq;
-    return r;
+    if (!entry) return;
+    entry->place = place;
+    entry->moved = true;
 }
 
 static void apply_delete(struct stream *stream, const struct stream_record *record)
@@ -209,9 +200,8 @@ static uint64_t apply_purge(struct stream *stream, const struct stream_record *r
     return purged;
 }
 
-static int apply_config(struct stream *stream, const struct stream_record *record, uint64_t place)
+static int apply_config(struct stream *stream, const struct stream_record *record)
 {
-    if (stream->replaying && place <= stream->snapshot_covers) return 0;
     struct stream_config *config;
     int r = stream_config_decode(record->payload, &config);
     if (r < 0) return r;
@@ -231,23 +221,54 @@ int stream_apply(struct stream *stream, const struct stream_record *record, uint
 {
     switch (record->kind) {
     case STREAM_RECORD_MESSAGE: return apply_message(stream, record, place);
-    case STREAM_RECORD_MOVE: return apply_move(stream, record, place);
+    case STREAM_RECORD_MOVE: apply_move(stream, record, place); return 0;
     case STREAM_RECORD_DELETE: apply_delete(stream, record); return 0;
     case STREAM_RECORD_PURGE: {
         uint64_t purged = apply_purge(stream, record);
         if (op) op->purged = purged;
         return 0;
     }
-    case STREAM_RECORD_CONFIG: return apply_config(stream, record, place);
+    case STREAM_RECORD_CONFIG: return apply_config(stream, record);
     }
     return ERR_CORRUPT;
+}
+
+static bool in_ranges(const struct stream *stream, uint64_t seq)
+{
+    size_t low = 0, high = stream->range_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (stream->ranges[middle].first <= seq) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low > 0 && seq - stream->ranges[low - 1].first < stream->ranges[low - 1].count;
+}
+
+/* A record that the snapshot covers counts only as the place of a message that was left. */
+static int recover_covered(struct stream *stream, const struct stream_record *record,
+                           uint64_t place)
+{
+    bool message = record->kind == STREAM_RECORD_MESSAGE;
+    if (message) note_id(stream, record);
+    if (!message && record->kind != STREAM_RECORD_MOVE) return 0;
+    if (!in_ranges(stream, record->seq)) return 0;
+    if (!stream_index_find(&stream->index, record->seq)) return add_entry(stream, record, place);
+    if (message) return ERR_CORRUPT;
+    apply_move(stream, record, place);
+    return 0;
 }
 
 int stream_recovered(void *context, const struct journal_record *record)
 {
     struct stream *stream = context;
     struct stream_record decoded;
-    if (stream->replay_first == 0) stream->replay_first = record->seq;
     int r = stream_record_decode(record->payload, &decoded);
-    return r < 0 ? r : stream_apply(stream, &decoded, record->seq, NULL);
+    if (r < 0) return r;
+    if (record->seq <= stream->snapshot_covers) {
+        return recover_covered(stream, &decoded, record->seq);
+    }
+    return stream_apply(stream, &decoded, record->seq, NULL);
 }

@@ -3,12 +3,10 @@
  * journal is more than twice as large as what it holds, the messages of its oldest segment are
  * copied forward (STREAM_RECORD_MOVE); then the segment can go.
  *
- * Before segments go, a snapshot keeps what only they knew: the configuration and the last
- * sequence.
- *
- * A message may be removed while its copy is on the way to the disk. A recovery that no longer has
- * the original would then bring it back, so the copy is followed by a delete, and nothing is cut
- * before that is durable too.
+ * Before segments go, a snapshot notes which messages are left (sequences only), the configuration
+ * and the last sequence. A recovery then takes of the records that the snapshot covers just these
+ * messages, wherever they stand, and applies limits and deletes only behind it: with a part of the
+ * history gone they would not lead to the same state again.
  *
  * All messages that were copied precede, in the order of sequences, all that were not; and those
  * stand in the journal in that order. So the oldest record that is needed is found among the copied
@@ -17,8 +15,7 @@
 
 enum {
     READ_AHEAD = 64 << 10,
-    RECORD_OVERHEAD = 72,  /* bytes that a message costs in the journal besides its own */
-    DELETE_BY_CLEANER = 1, /* `origin` of such a delete */
+    RECORD_OVERHEAD = 72, /* bytes that a message costs in the journal besides its own */
 };
 
 static const struct stream_entry *oldest(const struct stream *stream)
@@ -96,31 +93,10 @@ void stream_cleaner_init(struct stream *stream)
     io_task_init(&stream->cleaner.task, copy_next);
 }
 
-void stream_cleaner_told(struct stream *stream, const struct stream_record *record, int result,
-                         bool alive)
+void stream_cleaner_told(struct stream *stream, int result)
 {
-    struct stream_cleaner *cleaner = &stream->cleaner;
-    if (record->kind == STREAM_RECORD_DELETE && record->origin == DELETE_BY_CLEANER) {
-        cleaner->records--;
-        if (result < 0) cleaner->stuck = true;
-    }
-    if (record->kind != STREAM_RECORD_MOVE) return;
-    cleaner->records--;
-    if (result < 0) {
-        cleaner->copying = false;
-    } else if (!alive) {
-        const struct stream_record removal = {
-            .kind = STREAM_RECORD_DELETE, .seq = record->seq, .origin = DELETE_BY_CLEANER};
-        if (stream_submit(stream, &removal) == 0) {
-            cleaner->records++;
-        } else {
-            cleaner->stuck = true;
-        }
-    }
-    if (cleaner->stuck) {
-        LOG(stream->host->log, LOG_WARN, "stream_cleaner_stuck",
-            LOG_S("stream", stream->config->name));
-    }
+    stream->cleaner.records--;
+    if (result < 0) stream->cleaner.copying = false;
 }
 
 static void snapshot_done(void *context, uint64_t covers, int result)
@@ -130,6 +106,7 @@ static void snapshot_done(void *context, uint64_t covers, int result)
     if (result < 0 || stream->closing) return;
     journal_trim(stream->journal, stream->cleaner.trim_to);
     stream->cleaner.blocker = 0;
+    stream_clean(stream);
 }
 
 static void start_trim(struct stream *stream, uint64_t first_keep)
@@ -150,7 +127,7 @@ void stream_clean(struct stream *stream)
 {
     struct stream_cleaner *cleaner = &stream->cleaner;
     uint64_t second = journal_second_segment(stream->journal);
-    if (!second || stream->closing || cleaner->stuck || !stream->config) return;
+    if (!second || stream->closing || !stream->config) return;
     if (cleaner->copying || cleaner->getting || cleaner->snapshot || cleaner->records) return;
     const struct stream_entry *entry = stream_index_find(&stream->index, cleaner->blocker);
     if (!entry || entry->place >= second) entry = oldest(stream);

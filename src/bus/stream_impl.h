@@ -33,7 +33,7 @@ struct stream_cleaner {
     uint64_t blocker; /* the message whose record is the oldest that is needed; 0: not known */
     uint64_t next;    /* copying: where to look for the next message */
     unsigned records; /* of the cleaner, on the way to the disk */
-    bool copying, getting, snapshot, stuck;
+    bool copying, getting, snapshot;
     uint64_t trim_to;
     struct stream_get get;
     struct io_task task;
@@ -64,8 +64,14 @@ struct stream {
     struct stream_cleaner cleaner;
 
     bool replaying;
-    uint64_t replay_first;    /* replaying: the first record that the journal still has */
-    uint64_t snapshot_covers; /* replaying: the snapshot knows what these records configured */
+    /* Replaying: up to this record of the journal, exactly the messages in these ranges were left.
+     */
+    uint64_t snapshot_covers;
+    struct stream_range {
+        uint64_t first, count;
+    } * ranges;
+    size_t range_count;
+
     bool closing;
     unsigned users; /* consumers and others that must go first */
     void (*closed)(void *context);
@@ -117,11 +123,10 @@ void stream_post_ready(struct stream *stream);
 void stream_clean(struct stream *stream);
 void stream_cleaner_init(struct stream *stream);
 
-/* A record of the cleaner's has been told of. */
-void stream_cleaner_told(struct stream *stream, const struct stream_record *record, int result,
-                         bool alive);
+/* A copy is on the disk, or has failed. */
+void stream_cleaner_told(struct stream *stream, int result);
 
-/* Configuration and last sequence, for the journal's snapshot. */
+/* What the stream holds, for the journal's snapshot. */
 void stream_snapshot_encode(const struct stream *stream, struct buf *out);
 
 #endif

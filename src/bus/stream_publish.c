@@ -425,7 +425,6 @@ void stream_appended(void *context, const struct journal_record *record, int res
     int r = stream_record_decode(record->payload, &decoded);
     bool message = r == 0 && decoded.kind == STREAM_RECORD_MESSAGE;
     bool move = r == 0 && decoded.kind == STREAM_RECORD_MOVE;
-    bool alive = move && stream_index_find(&stream->index, decoded.seq);
     if (r == 0) r = result;
     if (message && r == 0) {
         /* Applied first: the subject must not be dropped between the two. */
@@ -437,7 +436,7 @@ void stream_appended(void *context, const struct journal_record *record, int res
         r = stream_apply(stream, &decoded, record->seq, op);
     }
     if (stream->told == stream->submitted) stream->submitted_seq = stream->last_seq;
-    stream_cleaner_told(stream, &decoded, r, alive);
+    if (move) stream_cleaner_told(stream, r);
     while (!list_empty(&stream->waiting)) {
         struct stream_op *next = CONTAINER_OF(stream->waiting.next, struct stream_op, link);
         if (next->ticket > stream->told) break;

@@ -1,0 +1,652 @@
+/* Streams, consumers and buckets under power failures, kills, failing and full disks. What was
+ * acknowledged to a publisher is there; what a consumer has settled does not come again; everything
+ * else comes until it is settled or in the dead-letter stream; a restart finds the state that was.
+ */
+#include "bus/consumer_impl.h"
+#include "bus/kv.h"
+#include "runner.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+enum { MESSAGES_MAX = 600, KEYS = 6, MAX_DELIVER = 4 };
+
+enum fate { FATE_NONE, FATE_PENDING, FATE_STORED, FATE_UNKNOWN };
+
+struct world;
+
+struct publish {
+    struct stream_op op;
+    struct world *world;
+    uint64_t seq;
+    enum fate fate;
+    bool settled; /* acknowledged by the consumer, durably */
+    bool acked;   /* acknowledged, perhaps not durably */
+    bool delivered;
+    uint32_t attempt;
+};
+
+struct key {
+    struct kv_op op;
+    struct world *world;
+    bool busy;
+    enum kv_operation operation; /* of the change under way */
+    uint32_t value;              /* the same */
+    bool known;                  /* what is below is the last acknowledged change */
+    bool exists;
+    uint32_t last_value;
+    uint64_t revision;
+    bool maybe; /* a change has failed or was cut off: its outcome is not known */
+    bool maybe_exists;
+    uint32_t maybe_value;
+};
+
+struct world {
+    struct sim *sim;
+    struct sim_host *host;
+    struct io *io;
+    struct streams *streams;
+    struct stream *stream;
+    struct consumer *consumer;
+    struct kv *kv;
+    struct kv_watch *watch;
+
+    struct publish publishes[MESSAGES_MAX];
+    uint32_t count;
+    struct key keys[KEYS];
+    uint32_t values;
+    uint64_t last_first_delivery; /* of this life */
+    uint64_t last_watched;        /* revision, of this life */
+    bool watch_began, draining, full;
+    uint64_t lives;
+};
+
+static uint64_t seen_dead, seen_redelivered, seen_duplicate, seen_unknown, seen_moved;
+
+/* ---- publishing ---- */
+
+static void published(struct stream_op *op, int result)
+{
+    struct publish *publish = CONTAINER_OF(op, struct publish, op);
+    CHECK(publish->fate == FATE_PENDING, "told twice");
+    if (result < 0) {
+        publish->fate = FATE_UNKNOWN;
+        return;
+    }
+    CHECK(publish->seq == 0 || publish->seq == op->seq, "stored as %" PRIu64 " and %" PRIu64,
+          publish->seq, op->seq);
+    if (op->duplicate) seen_duplicate++;
+    publish->fate = FATE_STORED;
+    publish->seq = op->seq;
+}
+
+static size_t body_of(uint32_t number, char *body)
+{
+    size_t len = (size_t)snprintf(body, 32, "message %u ", number);
+    size_t fill = number * 7919u % 300;
+    memset(body + len, 'a' + (int)(number % 26), fill);
+    return len + fill;
+}
+
+static void publish(struct world *w, uint32_t number)
+{
+    struct publish *p = &w->publishes[number];
+    char subject[32], headers[64], body[400];
+    int subject_len = snprintf(subject, sizeof subject, "s.%u", number % 5);
+    int headers_len =
+        snprintf(headers, sizeof headers, "NATS/1.0\r\nNats-Msg-Id: id%u\r\n\r\n", number);
+    struct message message = message_borrow(bytes_make(subject, (size_t)subject_len), BYTES(""),
+                                            bytes_make(headers, (size_t)headers_len),
+                                            bytes_make(body, body_of(number, body)));
+    p->world = w;
+    p->fate = FATE_PENDING;
+    stream_publish(w->stream, &p->op, &message, NULL, published);
+    message_done(&message);
+}
+
+static uint32_t number_of(const struct message *message)
+{
+    unsigned number = MESSAGES_MAX;
+    char text[32] = {0}, body[400];
+    size_t len = message->payload.len < 31 ? message->payload.len : 31;
+    memcpy(text, message->payload.data, len);
+    CHECK(sscanf(text, "message %u ", &number) == 1 && number < MESSAGES_MAX, "content");
+    CHECK(bytes_eq(message->payload, bytes_make(body, body_of(number, body))), "content of %u",
+          number);
+    return number;
+}
+
+/* ---- consuming ---- */
+
+static void settled(void *context, uint64_t seq)
+{
+    struct world *w = context;
+    for (uint32_t i = 0; i < w->count; i++) {
+        if (w->publishes[i].seq == seq) w->publishes[i].settled = true;
+    }
+}
+
+static void deliver(void *context, const struct delivery *delivery)
+{
+    struct world *w = context;
+    uint32_t number = number_of(&delivery->message);
+    struct publish *p = &w->publishes[number];
+    CHECK(p->seq == 0 || p->seq == delivery->seq, "%u comes as %" PRIu64, number, delivery->seq);
+    CHECK(!p->settled, "%u comes again after it was settled", number);
+    CHECK(delivery->attempt <= MAX_DELIVER, "attempt %u", delivery->attempt);
+    p->seq = delivery->seq;
+    if (delivery->attempt > 1) {
+        seen_redelivered++;
+    } else if (!p->delivered) {
+        CHECK(delivery->seq > w->last_first_delivery, "out of order");
+        w->last_first_delivery = delivery->seq;
+    }
+    p->delivered = true;
+    p->attempt = delivery->attempt;
+    int r = 0;
+    uint64_t choice = sim_random_below(w->sim, 12);
+    if (w->draining && number % 9 != 0) choice = 11;
+    if (choice == 0) {
+        r = consumer_nak(w->consumer, delivery->seq, (uint32_t)sim_random_below(w->sim, 500));
+    } else if (choice == 1 && number % 9 == 0) {
+        r = consumer_term(w->consumer, delivery->seq, BYTES("bad"));
+    } else if (choice > 3 && number % 9 != 0) {
+        r = consumer_ack(w->consumer, delivery->seq);
+        p->acked = true;
+    }
+    CHECK(r == 0, "%s", err_name(r));
+    consumer_want(w->consumer, 1);
+}
+
+/* ---- the bucket ---- */
+
+static void key_changed(struct kv_op *op, int result)
+{
+    struct key *key = CONTAINER_OF(op, struct key, op);
+    key->busy = false;
+    if (result < 0) {
+        if (result == ERR_CONFLICT || result == ERR_EXISTS) return; /* has not happened */
+        key->maybe = true;
+        key->maybe_exists = key->operation == KV_PUT;
+        key->maybe_value = key->value;
+        return;
+    }
+    CHECK(op->revision > key->revision, "revision %" PRIu64, op->revision);
+    key->known = true;
+    key->maybe = false;
+    key->exists = key->operation == KV_PUT;
+    key->last_value = key->value;
+    key->revision = op->revision;
+}
+
+static void change_key(struct world *w)
+{
+    uint32_t at = (uint32_t)sim_random_below(w->sim, KEYS);
+    struct key *key = &w->keys[at];
+    /* What is not known is looked up after the next start. */
+    if (key->busy || key->maybe) return;
+    char name[16], value[16];
+    struct bytes k = bytes_make(name, (size_t)snprintf(name, sizeof name, "k.%u", at));
+    key->world = w;
+    key->busy = true;
+    key->value = ++w->values;
+    key->operation = KV_PUT;
+    struct bytes v = bytes_make(value, (size_t)snprintf(value, sizeof value, "%u", key->value));
+    switch (sim_random_below(w->sim, 5)) {
+    case 0: kv_create(w->kv, &key->op, k, v, key_changed); break;
+    case 1:
+        kv_update(w->kv, &key->op, k, v, key->revision + sim_random_below(w->sim, 2), key_changed);
+        break;
+    case 2:
+        key->operation = KV_DELETE;
+        if (sim_random_below(w->sim, 2)) {
+            kv_delete(w->kv, &key->op, k, 0, key_changed);
+        } else {
+            kv_purge(w->kv, &key->op, k, key_changed);
+        }
+        break;
+    default: kv_put(w->kv, &key->op, k, v, key_changed);
+    }
+}
+
+static bool shows(const struct kv_entry *entry, bool found, bool exists, uint32_t value)
+{
+    char text[16];
+    int len = snprintf(text, sizeof text, "%u", value);
+    if (found != exists) return false;
+    return !found || bytes_eq(entry->value, bytes_make(text, (size_t)len));
+}
+
+static void check_keys(struct world *w)
+{
+    for (uint32_t i = 0; i < KEYS; i++) {
+        struct key *key = &w->keys[i];
+        char name[16];
+        struct kv_entry entry = {0};
+        struct bytes k = bytes_make(name, (size_t)snprintf(name, sizeof name, "k.%u", i));
+        bool found = kv_get(w->kv, k, &entry) == 0;
+        if (key->busy && !key->maybe) { /* cut off by the crash */
+            key->maybe = true;
+            key->maybe_exists = key->operation == KV_PUT;
+            key->maybe_value = key->value;
+        }
+        key->busy = false;
+        bool last = shows(&entry, found, key->known && key->exists, key->last_value);
+        bool maybe = key->maybe && shows(&entry, found, key->maybe_exists, key->maybe_value);
+        CHECK(last || maybe, "key %u: found %d '%.*s' at %" PRIu64 ", known %u %u", i, found,
+              BYTES_ARG(entry.value), entry.revision, key->exists, key->last_value);
+        if (maybe && !last) key->last_value = key->maybe_value;
+        char subject[32];
+        int len = snprintf(subject, sizeof subject, "$KV.b.k.%u", i);
+        key->revision = stream_last_seq(kv_stream(w->kv), bytes_make(subject, (size_t)len));
+        key->known = true;
+        key->exists = found;
+        key->maybe = false;
+    }
+}
+
+static void watched(void *context, const struct kv_entry *entry)
+{
+    struct world *w = context;
+    if (!entry) {
+        CHECK(!w->watch_began, "twice");
+        w->watch_began = true;
+        return;
+    }
+    CHECK(entry->revision > w->last_watched, "watched out of order");
+    w->last_watched = entry->revision;
+}
+
+/* ---- lives ---- */
+
+struct walk {
+    struct world *w;
+    uint64_t last;
+    uint32_t found;
+};
+
+static int look(void *context, const struct stream_message *message)
+{
+    struct walk *walk = context;
+    struct publish *p = &walk->w->publishes[number_of(&message->message)];
+    CHECK(message->seq > walk->last, "order");
+    CHECK(p->fate != FATE_NONE, "never published");
+    CHECK(p->seq == 0 || p->seq == message->seq, "%" PRIu64 " moved to %" PRIu64, p->seq,
+          message->seq);
+    walk->last = message->seq;
+    p->seq = message->seq;
+    p->fate = FATE_STORED;
+    walk->found++;
+    return 0;
+}
+
+static void check_stream(struct world *w)
+{
+    struct walk walk = {.w = w};
+    for (uint32_t i = 0; i < w->count; i++) {
+        struct publish *p = &w->publishes[i];
+        if (p->fate == FATE_PENDING) p->fate = FATE_UNKNOWN;
+        /* A failed publish may have been seen under a number that it did not keep. */
+        if (p->fate == FATE_UNKNOWN && !p->delivered) p->seq = 0;
+    }
+    uint32_t stored = 0;
+    for (uint32_t i = 0; i < w->count; i++) stored += w->publishes[i].fate == FATE_STORED;
+    int r = stream_each(w->stream, look, &walk);
+    CHECK(r == 0, "%s", err_name(r));
+    CHECK(walk.found >= stored, "%u of %u", walk.found, stored);
+    seen_unknown += walk.found - stored;
+    uint32_t now = 0;
+    for (uint32_t i = 0; i < w->count; i++) now += w->publishes[i].fate == FATE_STORED;
+    CHECK(now == walk.found, "%u acknowledged, %u there", now, walk.found);
+}
+
+static int start_once(struct world *w)
+{
+    static const char *const subjects[] = {"s.>"};
+    const struct streams_options options = {.dir = "/store", .segment_bytes = 8192};
+    const struct stream_config config = {.name = "S", .subjects = subjects, .subject_count = 1};
+    const struct consumer_config consumer = {.name = "C",
+                                             .filter = sim_random_below(w->sim, 2) ? "s.*" : NULL,
+                                             .ack_wait_ms = 1000,
+                                             .max_deliver = MAX_DELIVER,
+                                             .max_ack_pending = 20};
+    const struct kv_config bucket = {.bucket = "b"};
+    struct error error = {0};
+    int r = streams_open(w->io, NULL, &options, &w->streams, &error);
+    CHECK(r != ERR_CORRUPT, "%s %s", error.file, error.message);
+    if (r == 0) r = streams_add(w->streams, &config, &w->stream, &error);
+    if (r == 0) {
+        r = consumer_open(w->streams, w->stream, &consumer, deliver, w, &w->consumer, &error);
+    }
+    if (r == 0) r = kv_open(w->streams, &bucket, &w->kv, &error);
+    CHECK(r != ERR_CORRUPT, "%s %s", error.file, error.message);
+    return r;
+}
+
+static void drop(struct world *w)
+{
+    consumer_free(w->consumer);
+    kv_close(w->kv);
+    streams_free(w->streams);
+    w->streams = NULL;
+    w->consumer = NULL;
+    w->kv = NULL;
+}
+
+static void start(struct world *w)
+{
+    for (int attempt = 0;; attempt++) {
+        CHECK(attempt < 50, "does not start");
+        if (sim_host_crashed(w->host)) {
+            drop(w);
+            w->io = sim_host_restart(w->host);
+            if (attempt > 3) sim_host_crash_never(w->host);
+        }
+        int r = start_once(w);
+        if (r == 0 && !sim_host_crashed(w->host)) break;
+        sim_host_crash(w->host); /* half started: the harness does not stop it piece by piece */
+    }
+    w->lives++;
+    w->last_first_delivery = 0;
+    w->last_watched = 0;
+    w->watch_began = false;
+    check_stream(w);
+    check_keys(w);
+    consumer_on_settled(w->consumer, settled);
+    consumer_want(w->consumer, 10);
+    CHECK(kv_watch(w->kv, BYTES(">"), watched, w, &w->watch) == 0, "watch");
+}
+
+static void act(struct world *w)
+{
+    uint64_t choice = sim_random_below(w->sim, 8);
+    if (choice < 2) {
+        change_key(w);
+    } else if (choice == 2 && w->count > 0) {
+        /* Again, as a publisher does who got no answer. */
+        uint32_t number = (uint32_t)sim_random_below(w->sim, w->count);
+        if (w->publishes[number].fate != FATE_PENDING) publish(w, number);
+    } else if (w->count < MESSAGES_MAX) {
+        publish(w, w->count++);
+    }
+}
+
+static void live(struct world *w, int actions)
+{
+    while (actions-- > 0 && !sim_host_crashed(w->host)) {
+        act(w);
+        uint64_t steps = sim_random_below(w->sim, 10);
+        while (steps-- > 0 && !sim_host_crashed(w->host) && sim_step(w->sim)) {
+        }
+    }
+}
+
+static bool all_done(void *context)
+{
+    struct world *w = context;
+    struct consumer_info info = consumer_info(w->consumer);
+    return info.pending == 0 && info.ack_pending == 0;
+}
+
+static bool failed(struct world *w)
+{
+    struct stream *dead = streams_find(w->streams, BYTES("DEAD"));
+    return journal_status(w->consumer->journal) < 0 || (dead && journal_status(dead->journal) < 0);
+}
+
+static bool done_or_failed(void *context)
+{
+    return all_done(context) || failed(context);
+}
+
+struct dead_walk {
+    struct world *w;
+    uint32_t count[MESSAGES_MAX];
+};
+
+static int look_dead(void *context, const struct stream_message *message)
+{
+    struct dead_walk *walk = context;
+    walk->count[number_of(&message->message)]++;
+    return 0;
+}
+
+/* Everything that is stored gets settled: by an acknowledgement, or as one dead letter. */
+static void drain(struct world *w)
+{
+    w->draining = true;
+    while (sim_run_until(w->sim, 600000, done_or_failed, w) && failed(w)) {
+        sim_host_crash(w->host); /* a failure that was still to come */
+        start(w);
+    }
+    CHECK(all_done(w), "pending %" PRIu64 ", out %u", consumer_info(w->consumer).pending,
+          consumer_info(w->consumer).ack_pending);
+    struct dead_walk walk = {.w = w};
+    struct stream *dead = streams_find(w->streams, BYTES("DEAD"));
+    if (dead) CHECK(stream_each(dead, look_dead, &walk) == 0, "DEAD");
+    for (uint32_t i = 0; i < w->count; i++) {
+        const struct publish *p = &w->publishes[i];
+        if (p->fate != FATE_STORED) continue;
+        CHECK(p->delivered, "%u was never delivered", i);
+        CHECK(walk.count[i] <= 1, "%u is dead %u times", i, walk.count[i]);
+        CHECK(p->acked || walk.count[i] == 1, "%u has vanished", i);
+        seen_dead += walk.count[i];
+    }
+    struct consumer_info info = consumer_info(w->consumer);
+    CHECK(info.ack_floor == w->stream->last_seq, "floor %" PRIu64, info.ack_floor);
+}
+
+static void gone(void *context)
+{
+    *(bool *)context = true;
+}
+
+static bool is_true(void *context)
+{
+    return *(bool *)context;
+}
+
+static void close_all(struct world *w)
+{
+    bool done = false;
+    consumer_close(w->consumer, gone, &done);
+    CHECK(sim_run_until(w->sim, 10000, is_true, &done), "consumer closes");
+    kv_close(w->kv);
+    done = false;
+    streams_close(w->streams, gone, &done);
+    CHECK(sim_run_until(w->sim, 10000, is_true, &done), "streams close");
+}
+
+static struct world *world_new(struct sim *sim)
+{
+    struct world *w = calloc(1, sizeof *w);
+    CHECK(w, "memory");
+    w->sim = sim;
+    w->host = sim_host_new(sim, "a");
+    w->io = sim_host_io(w->host);
+    return w;
+}
+
+static void crashes(struct sim *sim, uint64_t seed)
+{
+    struct world *w = world_new(sim);
+    for (int life = 0; life < 4; life++) {
+        if (sim_random_below(sim, 2)) {
+            sim_host_crash_after(w->host, sim_random_below(sim, 150));
+        } else {
+            sim_host_crash_never(w->host);
+        }
+        start(w);
+        live(w, 30);
+        if (sim_random_below(sim, 3) == 0 && !sim_host_crashed(w->host)) {
+            sim_run_ms(sim, sim_random_below(sim, 3000));
+        }
+        if (sim_host_crashed(w->host)) continue;
+        if (sim_random_below(sim, 2)) {
+            sim_host_crash(w->host);
+        } else {
+            sim_host_kill(w->host);
+        }
+    }
+    sim_host_crash_never(w->host);
+    start(w);
+    drain(w);
+    close_all(w);
+    free(w);
+}
+
+/* Operations fail, the disk is full for a while. */
+static void failures(struct sim *sim, uint64_t seed)
+{
+    struct world *w = world_new(sim);
+    for (int life = 0; life < 4; life++) {
+        start(w);
+        if (sim_random_below(sim, 2)) {
+            enum sim_disk_op op = (enum sim_disk_op)(1 + sim_random_below(sim, SIM_DISK_OPS - 1));
+            sim_disk_fail(w->host, op, sim_random_below(sim, 30));
+        } else {
+            sim_disk_limit(w->host, sim_disk_used(w->host) + sim_random_below(sim, 20000));
+        }
+        live(w, 30);
+        sim_disk_limit(w->host, 1 << 30);
+        live(w, 10);
+        sim_host_crash(w->host);
+    }
+    start(w);
+    drain(w);
+    close_all(w);
+    free(w);
+}
+
+/* ---- limits, deletes, purges and cleaning: a restart finds what was there ---- */
+
+struct print {
+    uint64_t hash, count;
+};
+
+static int print_one(void *context, const struct stream_message *message)
+{
+    struct print *print = context;
+    print->hash = XXH3_64bits_withSeed(message->message.payload.data, message->message.payload.len,
+                                       print->hash ^ message->seq);
+    print->count++;
+    return 0;
+}
+
+static struct print print_stream(struct stream *stream)
+{
+    struct print print = {0};
+    CHECK(stream_each(stream, print_one, &print) == 0, "cannot be read");
+    CHECK(print.count == stream_state(stream).messages, "%" PRIu64, print.count);
+    return print;
+}
+
+static void change_done(struct stream_op *op, int result)
+{
+    free(op);
+}
+
+static void change(struct world *w, struct stream *stream)
+{
+    char subject[32], body[200] = {0};
+    struct stream_op *op = malloc(sizeof *op);
+    CHECK(op, "memory");
+    uint64_t choice = sim_random_below(w->sim, 40);
+    uint64_t which =
+        sim_random_below(w->sim, 3) ? sim_random_below(w->sim, 4) : sim_random_below(w->sim, 40);
+    int len = snprintf(subject, sizeof subject, "t.%" PRIu64, which);
+    struct bytes name = bytes_make(subject, (size_t)len);
+    struct stream_state state = stream_state(stream);
+    if (choice == 0) {
+        stream_purge(stream, op, sim_random_below(w->sim, 4) ? name : BYTES(""), 0,
+                     sim_random_below(w->sim, 3), change_done);
+    } else if (choice < 4) {
+        stream_delete(stream, op, state.first_seq + sim_random_below(w->sim, state.last_seq + 1),
+                      change_done);
+    } else {
+        memcpy(body, &w->values, sizeof w->values);
+        w->values++;
+        struct message message = message_borrow(
+            name, BYTES(""), BYTES(""), bytes_make(body, 8 + sim_random_below(w->sim, 190)));
+        stream_publish(stream, op, &message, NULL, change_done);
+        message_done(&message);
+    }
+}
+
+static bool idle(void *context)
+{
+    const struct stream *stream = context;
+    return stream->told == stream->submitted && !stream->cleaner.copying &&
+           !stream->cleaner.snapshot && !stream->cleaner.getting && !stream->cleaner.records &&
+           list_empty(&stream->ready);
+}
+
+static void limits(struct sim *sim, uint64_t seed)
+{
+    struct world *w = world_new(sim);
+    static const char *const subjects[] = {"t.>"};
+    const struct streams_options options = {.dir = "/store", .segment_bytes = 4096};
+    struct stream_config config = {
+        .name = "T",
+        .subjects = subjects,
+        .subject_count = 1,
+        .max_msgs = sim_random_below(sim, 2) ? 0 : 20 + (int64_t)sim_random_below(sim, 60),
+        .max_bytes = sim_random_below(sim, 2) ? 0 : 2000 + (int64_t)sim_random_below(sim, 6000),
+        .max_msgs_per_subject = 1 + (int64_t)sim_random_below(sim, 3),
+    };
+    struct print before = {0};
+    uint64_t last_seq = 0;
+    for (int life = 0; life < 4; life++) {
+        struct error error = {0};
+        struct stream *stream;
+        int r = streams_open(w->io, NULL, &options, &w->streams, &error);
+        CHECK(r == 0, "%s", error.message);
+        r = streams_add(w->streams, &config, &stream, &error);
+        CHECK(r == 0, "%s", error.message);
+        struct print after = print_stream(stream);
+        CHECK(after.hash == before.hash, "%" PRIu64 " messages, were %" PRIu64, after.count,
+              before.count);
+        CHECK(stream_state(stream).last_seq == last_seq, "last sequence");
+        for (uint64_t i = sim_random_below(sim, 300); i > 0; i--) {
+            change(w, stream);
+            uint64_t steps = sim_random_below(sim, 8);
+            while (steps-- > 0 && sim_step(sim)) {
+            }
+        }
+        CHECK(sim_run_until(sim, 60000, idle, stream), "cleans for ever");
+        stream_clean(stream);
+        CHECK(sim_run_until(sim, 60000, idle, stream), "cleans for ever");
+        before = print_stream(stream);
+        last_seq = stream_state(stream).last_seq;
+        uint64_t needed = stream->index.bytes + stream->index.count * 72;
+        uint64_t used = journal_bytes(stream->journal);
+        CHECK(used <= 2 * needed + 3 * 4096 + 4096, "%" PRIu64 " bytes for %" PRIu64, used, needed);
+        seen_moved += streams_metrics(w->streams)->moved;
+        if (sim_random_below(sim, 2)) {
+            sim_host_kill(w->host);
+        } else {
+            sim_host_crash(w->host);
+        }
+        streams_free(w->streams);
+        w->io = sim_host_restart(w->host);
+    }
+    free(w);
+}
+
+static void finish(void)
+{
+    CHECK(seen_dead > 0 && seen_redelivered > 0 && seen_duplicate > 0 && seen_unknown > 0,
+          "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, seen_dead, seen_redelivered,
+          seen_duplicate, seen_unknown);
+}
+
+static void finish_limits(void)
+{
+    CHECK(seen_moved > 0, "nothing was copied forward");
+}
+
+RUNNER_MAIN({"crashes", crashes, .finish = finish, .seeds = 1500},
+            {"failures", failures, .seeds = 800},
+            {"limits", limits, .finish = finish_limits, .seeds = 1000})
