@@ -32,8 +32,9 @@ struct bus_options {
 int bus_new(struct io *io, const struct bus_options *options, struct log *log,
             struct bus **ret_bus);
 
-/* Closes listeners and connections, fails what is waiting (ERR_CLOSED), frees the bus and calls
- * done(context) (may be NULL). NULL is allowed, and is done at once. */
+/* Closes listeners and connections, fails what is waiting (ERR_CLOSED), frees the bus with the
+ * subscriptions that are left, and calls done(context) (may be NULL). NULL is allowed, and is done
+ * at once. */
 void bus_close(struct bus *bus, void (*done)(void *context), void *context);
 
 /* Frees the bus without any I/O and without calling anybody: for a simulated host that has crashed
@@ -94,7 +95,8 @@ struct bus_request {
 };
 
 /* Publishes with a reply subject of its own (message->reply must be empty) and waits for the first
- * answer. Errors of bus_publish are returned; then done will not run. */
+ * answer. Errors of bus_publish, ERR_FULL (too many wait) and ERR_CLOSED are returned; then done
+ * will not run. */
 int bus_request(struct bus *bus, struct bus_request *request, struct message *message,
                 uint32_t timeout_ms,
                 void (*done)(struct bus_request *request, int result, struct message *reply));
@@ -138,6 +140,7 @@ struct bus_event {
 };
 
 struct bus_observer {
+    /* Runs inside the publish; must not publish or unsubscribe from inside. */
     void (*published)(struct bus_observer *observer, const struct bus_event *event);
 };
 

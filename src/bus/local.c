@@ -192,6 +192,7 @@ int bus_request(struct bus *bus, struct bus_request *request, struct message *me
 {
     char inbox[64];
     if (message->reply.len) return ERR_INVALID;
+    if (bus->closing) return ERR_CLOSED;
     *request = (struct bus_request){.done = done, .number = bus->next_request++};
     int len = snprintf(inbox, sizeof inbox, "_INBOX.%s.%llu", bus->id,
                        (unsigned long long)request->number);
@@ -208,7 +209,7 @@ int bus_request(struct bus *bus, struct bus_request *request, struct message *me
         return r;
     }
     if (r == 0) bus->metrics.no_responders++;
-    request->result = bus->closing ? ERR_CLOSED : r == 0 ? ERR_UNAVAILABLE : ERR_TIMEOUT;
+    request->result = r == 0 ? ERR_UNAVAILABLE : ERR_TIMEOUT;
     io_timer_set(bus->io, &request->timer, r == 0 ? 0 : timeout_ms);
     return 0;
 }

@@ -172,11 +172,18 @@ struct asked {
     char reply[64];
 };
 
+static struct bus *closing_bus;
+
 static void answered(struct bus_request *request, int result, struct message *reply)
 {
     struct asked *asked = CONTAINER_OF(request, struct asked, request);
     asked->result = result;
     asked->count++;
+    /* Who asks again when the bus goes is told at once. */
+    if (result == ERR_CLOSED) {
+        struct message m = message_borrow(BYTES("deaf"), BYTES(""), BYTES(""), BYTES(""));
+        assert_int_equal(bus_request(closing_bus, request, &m, 1, answered), ERR_CLOSED);
+    }
     if (reply) snprintf(asked->reply, sizeof asked->reply, "%.*s", BYTES_ARG(reply->payload));
 }
 
@@ -241,6 +248,7 @@ static void test_request(void **state)
 
     ask(&t, &asked, "deaf", 60000);
     ask(&t, &other, "deaf", 60000);
+    closing_bus = t.bus;
     stop(&t);
     assert_int_equal(asked.result, ERR_CLOSED);
     assert_int_equal(other.result, ERR_CLOSED);

@@ -392,6 +392,43 @@ static void test_half_close(void **state)
     stop(&t);
 }
 
+/* The same over a Unix socket, and over a listening socket that was made elsewhere. */
+static void test_listeners(void **state)
+{
+    struct test_bus t;
+    struct client c;
+    struct io_addr unix_addr, found;
+    char path[64];
+    start(&t, NULL);
+    snprintf(path, sizeof path, "unix:/tmp/dure-test-bus-%d", (int)getpid());
+    assert_int_equal(io_addr_parse(bytes_str(path), &unix_addr), 0);
+    assert_int_equal(bus_listen(t.bus, &unix_addr, NULL), 0);
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    snprintf(to.sun_path, sizeof to.sun_path, "%s", path + 5);
+    c = (struct client){.t = &t, .data = malloc(CLIENT_BUFFER)};
+    c.fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(connect(c.fd, (struct sockaddr *)&to, sizeof to), 0);
+    expect(&c, "INFO {");
+    turn(&t, 5);
+    client_read(&c);
+    c.len = 0;
+    say(&c, "CONNECT " QUIET "\r\nSUB a 1\r\nPUB a 2\r\nhi\r\n");
+    expect_all(&c, "MSG a 1 2\r\nhi\r\n");
+    close_client(&c);
+
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof any), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(bus_adopt_listener(t.bus, fd, &found), 0);
+    t.addr = found;
+    open_client(&t, &c, QUIET);
+    expect_all(&c, "");
+    close_client(&c);
+    stop(&t);
+    assert_int_equal(access(path + 5, F_OK), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,7 +440,7 @@ int main(void)
         cmocka_unit_test(test_limits),          cmocka_unit_test(test_stale),
         cmocka_unit_test(test_slow_consumer),   cmocka_unit_test(test_stall),
         cmocka_unit_test(test_lame_duck),       cmocka_unit_test(test_churn),
-        cmocka_unit_test(test_half_close),
+        cmocka_unit_test(test_half_close),      cmocka_unit_test(test_listeners),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
