@@ -6,7 +6,7 @@ import sqlite3
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 PRODUCTS = 10_000
 local = threading.local()
@@ -38,7 +38,22 @@ def seed():
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    counted = False  # as busy, in the server
     wbufsize = 65536  # head and body in one segment
+
+    def handle_one_request(self):
+        try:
+            super().handle_one_request()
+        finally:
+            if self.counted:
+                self.counted = False
+                self.server.working(-1)
+
+    def parse_request(self):
+        """Called when the first line of a request is there."""
+        self.counted = True
+        self.server.working(+1)
+        return super().parse_request()
 
     def do_GET(self):
         url = urlsplit(self.path)
@@ -47,7 +62,7 @@ class Handler(BaseHTTPRequestHandler):
         if url.path == "/products":
             return self.list(parse_qs(url.query))
         if url.path.startswith("/products/"):
-            return self.show(url.path.removeprefix("/products/"))
+            return self.show(unquote(url.path.removeprefix("/products/")))
         return self.answer(404, {"detail": "there is nothing here"})
 
     def show(self, product):
@@ -70,6 +85,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
+        if self.server.stopping:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
@@ -79,16 +96,42 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
+    """Ends on SIGTERM when everything that was asked has been answered."""
     daemon_threads = True
     request_queue_size = 1024
+    stopping = False
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.busy = 0
+        self.idle = threading.Condition()
+
+    def working(self, change):
+        with self.idle:
+            self.busy += change
+            self.idle.notify_all()
+
+    def stop(self, *_):
+        self.stopping = True
+        threading.Thread(target=self.shutdown).start()
+
+    def handle_error(self, request, client_address):
+        """A caller that went away is no news."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+    def finish(self):
+        with self.idle:
+            self.idle.wait_for(lambda: not self.busy, timeout=8)
 
 
 def main():
     seed()
     server = Server((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])), Handler)
-    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+    signal.signal(signal.SIGTERM, server.stop)
     print(f"catalog: {PRODUCTS} products on port {server.server_port}", flush=True)
-    server.serve_forever(poll_interval=0.2)
+    server.serve_forever(poll_interval=0.05)
+    server.finish()
 
 
 if __name__ == "__main__":

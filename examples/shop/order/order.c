@@ -8,6 +8,7 @@
 
 #include <dure/dure.h>
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,22 +37,43 @@ static int move(struct dure_ctx *ctx, struct order *order, const char *to, int64
 
 /* ---- pending: member and prices, at the same time ---- */
 
+/* An id as one segment of a path: whatever the client wrote there, it names only itself. */
+static const char *segment(struct dure_ctx *ctx, const char *id)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char *encoded = dure_alloc(ctx, 3 * strlen(id) + 1), *end = encoded;
+    if (!encoded) return "";
+    for (; *id; id++) {
+        unsigned char c = (unsigned char)*id;
+        if (isalnum(c) || c == '-' || c == '_') {
+            *end++ = *id;
+        } else {
+            *end++ = '%';
+            *end++ = digits[c >> 4];
+            *end++ = digits[c & 15];
+        }
+    }
+    return encoded;
+}
+
+/* Starts GET /KIND/ID at a service. */
+static struct dure_pending *look_up(struct dure_ctx *ctx, const char *service, const char *kind,
+                                    const char *id)
+{
+    const char *path = dure_format(ctx, "/%s/%s", kind, segment(ctx, id));
+    return dure_call_start(ctx, &(struct dure_call){.service = service, .path = path});
+}
+
 /* Asks for the member and every product. 0 and the amount; amount 0: something does not exist. */
 static int price(struct dure_ctx *ctx, const struct dure_json *request, int64_t *ret_amount)
 {
     const struct dure_json *items = dure_json_get(request, "items");
     size_t count = dure_json_count(items);
     struct dure_pending *asked[1 + ITEMS_MAX];
-    asked[0] = dure_call_start(
-        ctx, &(struct dure_call){.service = "member",
-                                 .path = dure_format(ctx, "/members/%s",
-                                                     dure_json_get_string(request, "member", ""))});
-    for (size_t i = 0; i < count; i++) {
-        const char *product = dure_json_get_string(dure_json_at(items, i), "product", "");
-        asked[1 + i] = dure_call_start(
-            ctx, &(struct dure_call){.service = "catalog",
-                                     .path = dure_format(ctx, "/products/%s", product)});
-    }
+    asked[0] = look_up(ctx, "member", "members", dure_json_get_string(request, "member", ""));
+    for (size_t i = 0; i < count; i++)
+        asked[1 + i] = look_up(ctx, "catalog", "products",
+                               dure_json_get_string(dure_json_at(items, i), "product", ""));
     *ret_amount = 0;
     int64_t amount = 0;
     for (size_t i = 0; i <= count; i++) {
@@ -122,18 +144,23 @@ static int proceed(struct dure_ctx *ctx, struct order *order)
 
 /* ---- HTTP ---- */
 
-static int reply_order(struct dure_ctx *ctx, const struct order *order)
+static int reply_order(struct dure_ctx *ctx, int status, const struct order *order)
+{
+    struct dure_json *reply = dure_json_object(ctx);
+    dure_json_set_string(reply, "id", order->id);
+    dure_json_set_string(reply, "status", order->status);
+    dure_json_set_int(reply, "amount", order->amount);
+    return dure_reply_json(ctx, status, reply);
+}
+
+static int reply_placed(struct dure_ctx *ctx, const struct order *order)
 {
     if (is(order, "rejected"))
         return dure_reply_problem(ctx, 422, "order %s: the member or a product does not exist",
                                   order->id);
     if (is(order, "declined"))
         return dure_reply_problem(ctx, 402, "order %s: the payment was declined", order->id);
-    struct dure_json *reply = dure_json_object(ctx);
-    dure_json_set_string(reply, "id", order->id);
-    dure_json_set_string(reply, "status", order->status);
-    dure_json_set_int(reply, "amount", order->amount);
-    return dure_reply_json(ctx, strcmp(dure_method(ctx), "POST") == 0 ? 201 : 200, reply);
+    return reply_order(ctx, 201, order);
 }
 
 /* NULL when it can be ordered, else what is wrong with it. */
@@ -167,8 +194,10 @@ static int place(struct dure_ctx *ctx)
     const char *id = dure_json_get_string(request, "id", "");
     if (orders_add(orders, id, body) < 0) return broken(ctx, "add");
     if (orders_find(orders, id, order) != 1) return broken(ctx, "find");
+    if (strcmp(order->request, body) != 0)
+        return dure_reply_problem(ctx, 409, "order %s exists with another content", id);
     err = proceed(ctx, order);
-    return err ? err : reply_order(ctx, order);
+    return err ? err : reply_placed(ctx, order);
 }
 
 static int show(struct dure_ctx *ctx)
@@ -177,7 +206,7 @@ static int show(struct dure_ctx *ctx)
     if (!order) return DURE_ENOMEM;
     int found = orders_find(dure_state(ctx), dure_param(ctx, "id"), order);
     if (found < 0) return broken(ctx, "find");
-    return found ? reply_order(ctx, order)
+    return found ? reply_order(ctx, 200, order)
                  : dure_reply_problem(ctx, 404, "there is no order %s", dure_param(ctx, "id"));
 }
 
@@ -216,6 +245,8 @@ static int resume(struct dure_ctx *ctx)
     for (int i = 0; i < count; i++) {
         if (orders_find(dure_state(ctx), ids[i], order) != 1) continue;
         int err = proceed(ctx, order);
+        /* What cannot go on now waits behind the others. */
+        if (err) orders_move(dure_state(ctx), order->id, order->status, order->status, 0);
         dure_log(ctx, err ? DURE_WARN : DURE_INFO, "order_resumed", DURE_S("order", ids[i]),
                  DURE_S("status", order->status), DURE_S("error", dure_error_name(err)));
     }

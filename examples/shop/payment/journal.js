@@ -2,6 +2,7 @@
 // journal: payment's database, one file of JSON lines that is only appended to. A line counts when it is
 // on the disk: append() resolves after fdatasync, and all lines that wait share one.
 const fs = require('node:fs');
+const { dirname } = require('node:path');
 
 class Journal {
   // Reads what is there (`each` gets every record in order), cuts a torn last line, opens for appending.
@@ -12,6 +13,9 @@ class Journal {
     const bytes = fs.readFileSync(path);
     const end = bytes.lastIndexOf(10) + 1;
     if (end < bytes.length) fs.ftruncateSync(this.fd, end);
+    const folder = fs.openSync(dirname(path)); // a file that was just made is safe when its name is, too
+    fs.fsyncSync(folder);
+    fs.closeSync(folder);
     for (const line of bytes.subarray(0, end).toString().split('\n')) if (line) each(JSON.parse(line));
   }
 

@@ -46,7 +46,9 @@ class Payments {
 async function body(request) {
   const parts = [];
   for await (const part of request) parts.push(part);
-  return JSON.parse(Buffer.concat(parts).toString());
+  const value = JSON.parse(Buffer.concat(parts).toString());
+  if (value === null || typeof value !== 'object') throw new Error('not an object');
+  return value;
 }
 
 async function handle(payments, request) {
@@ -56,7 +58,7 @@ async function handle(payments, request) {
   try {
     asked = await body(request);
   } catch {
-    return [400, { detail: 'the body is not JSON' }];
+    return [400, { detail: 'the body is not a JSON object' }];
   }
   if (request.url === '/charge') return payments.charge(asked);
   if (request.url === '/refund') return payments.refund(asked);
