@@ -11,7 +11,7 @@ int gateway_config_parse(struct bytes text, const char *name, struct arena *aren
     struct gateway_config *config = value;
     if (config) config->source = source;
     *ret_config = config;
-    if (err) return err;
+    if (err || !config) return err;
     if (io_addr_parse(config->listen, &config->listen_addr) == 0) return 0;
     return error_set(yaml_error(source, &config->listen, errors), ERR_INVALID,
                      "`%.*s` is no address", BYTES_ARG(bytes_head(config->listen, 80)));

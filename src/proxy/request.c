@@ -65,12 +65,12 @@ static void request_free(struct request *r)
 
 void request_release_spare(struct proxy *proxy)
 {
-    while (!list_empty(&proxy->spare)) {
-        struct request *r = CONTAINER_OF(list_pop(&proxy->spare), struct request, link);
+    LIST_EACH(&proxy->spare, struct request, link, r) {
         buf_release(&r->text);
         buf_release(&r->replay);
         free(r);
     }
+    list_init(&proxy->spare);
     proxy->spare_count = 0;
 }
 

@@ -157,6 +157,14 @@ no_memory:
 
 /* ---- between services -------------------------------------------------------------------- */
 
+static int base64_digit(char c)
+{
+    if (c >= 'A' && c <= 'Z') return c - 'A';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (c >= '0' && c <= '9') return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
 /* The user's name of "Basic dXNlcjpwYXNz": what a service puts into its proxy URL to say who it is
  * (http://order@127.0.0.1:...). RFC 7617, RFC 4648. */
 static void read_caller(struct request *r)
@@ -167,11 +175,9 @@ static void read_caller(struct request *r)
     size_t len = 0;
     uint32_t bits = 0, count = 0;
     for (size_t i = 0; i < value.len && value.data[i] != '='; i++) {
-        static const char digits[] =
-            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        const char *digit = memchr(digits, value.data[i], 64);
-        if (!digit) return;
-        bits = bits << 6 | (uint32_t)(digit - digits);
+        int digit = base64_digit(value.data[i]);
+        if (digit < 0) return;
+        bits = bits << 6 | (uint32_t)digit;
         if ((count += 6) < 8) continue;
         count -= 8;
         char c = (char)(bits >> count);

@@ -10,33 +10,30 @@ enum { NS_PER_MS = 1000000 };
 static void close_conn(struct upstream_conn *conn)
 {
     struct upstream *upstream = conn->upstream;
-    if (list_linked(&conn->link)) {
-        list_remove(&conn->link);
-        upstream->idle_count--;
-    }
+    upstream->idle_count -= list_linked(&conn->link);
+    list_remove(&conn->link);
     http_client_close(conn->client);
     upstream->connections--;
     free(conn);
     upstream_unref(upstream);
 }
 
-/* The oldest are at the end of the list. */
+/* The list is in order of age, the oldest at its end. */
 static void close_old(struct io_timer *timer)
 {
     struct upstream *upstream = CONTAINER_OF(timer, struct upstream, timer);
     struct io *io = upstream->http->io;
     uint64_t now_ns = io_now_ns(io), keep_ns = (uint64_t)upstream->idle_ms * NS_PER_MS;
+    uint64_t left_ns = 0; /* of the oldest that stays; 0: none does */
     upstream_ref(upstream);
-    while (!list_empty(&upstream->idle)) {
-        struct upstream_conn *oldest =
-            CONTAINER_OF(upstream->idle.prev, struct upstream_conn, link);
-        uint64_t age_ns = now_ns - oldest->idle_since_ns;
-        if (age_ns < keep_ns) {
-            io_timer_set(io, &upstream->timer, (keep_ns - age_ns) / NS_PER_MS + 1);
-            break;
-        }
-        close_conn(oldest);
+    LIST_EACH(&upstream->idle, struct upstream_conn, link, conn) {
+        uint64_t age_ns = now_ns - conn->idle_since_ns;
+        if (age_ns < keep_ns)
+            left_ns = keep_ns - age_ns;
+        else
+            close_conn(conn);
     }
+    if (left_ns) io_timer_set(io, &upstream->timer, left_ns / NS_PER_MS + 1);
     upstream_unref(upstream);
 }
 
@@ -111,20 +108,19 @@ struct upstream *upstream_find(const struct map *map, const struct io_addr *addr
 
 struct upstream_conn *upstream_take(struct upstream *upstream)
 {
+    struct upstream_conn *found = NULL;
     upstream_ref(upstream);
-    struct upstream_conn *conn = NULL;
-    while (!conn && !list_empty(&upstream->idle)) {
-        conn = CONTAINER_OF(upstream->idle.next, struct upstream_conn, link);
+    LIST_EACH(&upstream->idle, struct upstream_conn, link, conn) {
         if (http_client_reusable(conn->client)) {
             list_remove(&conn->link);
             upstream->idle_count--;
-        } else {
-            close_conn(conn);
-            conn = NULL;
+            found = conn;
+            break;
         }
+        close_conn(conn);
     }
     upstream_unref(upstream);
-    return conn;
+    return found;
 }
 
 static void client_connected(struct http_client *client, int result)
@@ -195,15 +191,14 @@ void upstream_leave(struct upstream *upstream)
 {
     assert(upstream->in_flight > 0);
     upstream->in_flight--;
-    size_t references = 1; /* to be dropped: this request's, and those of its drains */
     while (!upstream->in_flight && !list_empty(&upstream->drains)) {
         struct proxy_drain *drain =
             CONTAINER_OF(list_pop(&upstream->drains), struct proxy_drain, link);
         io_post(upstream->http->io, &drain->task);
         drain->upstream = NULL;
-        references++;
+        upstream->refs--; /* the drain's; the last one is this request's */
     }
-    while (references-- > 0) upstream_unref(upstream);
+    upstream_unref(upstream);
 }
 
 void proxy_drain(struct proxy *proxy, struct proxy_drain *drain, const struct io_addr *addr,
