@@ -18,7 +18,7 @@
 
 struct io_pool;
 
-enum { EPOLL_EVENTS_MAX = 256, EPOLL_RANDOM_SIZE = 512 };
+enum { EPOLL_EVENTS_MAX = 256, EPOLL_RANDOM_SIZE = 4096 };
 
 /* What an event is about, in the low bits of its pointer. */
 enum epoll_kind {

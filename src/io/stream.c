@@ -97,10 +97,14 @@ static ssize_t write_some(const struct io_stream *stream, const struct iovec *io
 {
     struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
     ssize_t wrote;
-    do
-        wrote = stream->flags & STREAM_PIPE ? writev(stream->fd, iov, count)
-                                            : sendmsg(stream->fd, &message, MSG_NOSIGNAL);
-    while (wrote < 0 && errno == EINTR);
+    do {
+        if (stream->flags & STREAM_PIPE)
+            wrote = writev(stream->fd, iov, count);
+        else if (count == 1) /* the kernel has less to look at */
+            wrote = send(stream->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
+        else
+            wrote = sendmsg(stream->fd, &message, MSG_NOSIGNAL);
+    } while (wrote < 0 && errno == EINTR);
     return wrote;
 }
 
