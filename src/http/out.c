@@ -6,6 +6,8 @@
 #include "http/conn.h"
 #include "wire/http1_write.h"
 
+enum { JOIN_MAX = 1024 };
+
 static void send_done(struct io_stream *stream, int result);
 
 static void submit(struct http_conn *conn, const struct iovec *iov, int count)
@@ -57,6 +59,26 @@ static void spill_piece(struct http_conn *conn, struct http_exchange *x, int at)
     x->iov[at].iov_base = x->spill.data + x->spill.start;
 }
 
+/* A small piece rides behind its head, in the head's buffer: one part for the kernel to look at,
+ * and nothing that may have to be copied after all. */
+static bool join(struct http_exchange *x, struct bytes piece, bool last)
+{
+    struct buf *text = &x->out.text;
+    if (x->head_given || piece.len > JOIN_MAX ||
+        buf_len(text) + piece.len + 2 * HTTP1_CHUNK_HEAD_MAX > text->max)
+        return false;
+    if (x->out_kind == HTTP1_BODY_CHUNKED) {
+        if (piece.len)
+            buf_append(text, bytes_make(x->chunk_head, http1_chunk_head(x->chunk_head, piece.len)));
+        buf_append(text, piece);
+        buf_append(text, chunk_tail(piece.len, last));
+    } else {
+        buf_append(text, piece);
+    }
+    if (text->failed) conn_abort(x->conn, ERR_NOMEM);
+    return true;
+}
+
 static void push(struct http_exchange *x, struct bytes piece, bool last)
 {
     struct http_conn *conn = x->conn;
@@ -65,9 +87,11 @@ static void push(struct http_exchange *x, struct bytes piece, bool last)
     if (conn->send_broken) return;
     x->iov_count = 0;
     x->last_due = last;
+    bool joined = join(x, piece, last);
     if (!x->head_given) add(x, buf_bytes(&x->out.text));
     x->head_given = true;
-    bool chunked = x->out_kind == HTTP1_BODY_CHUNKED;
+    if (joined) piece = BYTES("");
+    bool chunked = x->out_kind == HTTP1_BODY_CHUNKED && !joined;
     if (chunked && piece.len)
         add(x, bytes_make(x->chunk_head, http1_chunk_head(x->chunk_head, piece.len)));
     if (piece.len) piece_at = x->iov_count;

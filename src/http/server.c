@@ -24,6 +24,10 @@ struct server_conn {
     struct http_conn conn;
     struct http_server *server;
     struct list link;
+
+    bool peer_known; /* the client's address, asked for once; of a Unix socket it is not kept */
+    uint8_t peer_family, peer_ip[16];
+    uint16_t peer_port;
 };
 
 /* It is all that an idle connection costs here. */
@@ -355,5 +359,17 @@ struct http_server *http_exchange_server(const struct http_exchange *x)
 
 int http_exchange_peer(const struct http_exchange *x, struct io_addr *ret_addr)
 {
-    return io_stream_peer(&x->conn->stream, ret_addr);
+    struct server_conn *it = server_conn_of(x->conn);
+    if (!it->peer_known) {
+        int err = io_stream_peer(&x->conn->stream, ret_addr);
+        if (err || ret_addr->family == IO_UNIX) return err;
+        it->peer_known = true;
+        it->peer_family = (uint8_t)ret_addr->family;
+        it->peer_port = ret_addr->port;
+        memcpy(it->peer_ip, ret_addr->ip, sizeof it->peer_ip);
+        return 0;
+    }
+    *ret_addr = (struct io_addr){.family = it->peer_family, .port = it->peer_port};
+    memcpy(ret_addr->ip, it->peer_ip, sizeof it->peer_ip);
+    return 0;
 }
