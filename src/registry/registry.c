@@ -15,6 +15,7 @@ struct change {
     struct kv_op op;
     struct registry *registry; /* NULL: closed in the meantime */
     struct list link;
+    bool adds; /* counts as an instance already */
     char id[sizeof((struct instance *)0)->id];
 };
 
@@ -24,7 +25,7 @@ struct registry {
     struct log *log;
     struct map instances; /* id -> struct instance, the projection */
     struct list watchers, changes;
-    size_t change_count;
+    size_t change_count, adding;
 };
 
 static void notify(struct registry *registry, const struct instance *before,
@@ -32,6 +33,19 @@ static void notify(struct registry *registry, const struct instance *before,
 {
     LIST_EACH(&registry->watchers, struct registry_watch, link, watch)
         watch->changed(watch, before, after);
+}
+
+static bool same(const struct instance *a, const struct instance *b)
+{
+    struct buf texts[2];
+    for (int i = 0; i < 2; i++) {
+        buf_init(&texts[i], VALUE_MAX);
+        instance_encode(i ? b : a, &texts[i]);
+    }
+    bool equal = bytes_eq(buf_bytes(&texts[0]), buf_bytes(&texts[1]));
+    buf_release(&texts[0]);
+    buf_release(&texts[1]);
+    return equal;
 }
 
 static void forget(struct registry *registry, struct bytes id)
@@ -42,11 +56,12 @@ static void forget(struct registry *registry, struct bytes id)
     free(before);
 }
 
-static void learn(struct registry *registry, struct bytes value)
+static void learn(struct registry *registry, struct bytes id, struct bytes value)
 {
     struct instance *after = malloc(sizeof *after);
     int err = after ? instance_decode(value, after) : ERR_NOMEM;
     void *before = NULL;
+    if (!err && !bytes_eq(bytes_str(after->id), id)) err = ERR_INVALID;
     if (!err) err = map_put(&registry->instances, bytes_str(after->id), after, &before);
     if (err) {
         LOG(registry->log, LOG_ERROR, "registry_entry_unusable", LOG_B("value", value),
@@ -54,17 +69,19 @@ static void learn(struct registry *registry, struct bytes value)
         free(after);
         return;
     }
-    notify(registry, before, after);
+    /* The bucket's watch begins with what is known since registry_open. */
+    if (!before || !same(before, after)) notify(registry, before, after);
     free(before);
 }
 
 static void project(struct registry *registry, const struct kv_entry *entry)
 {
     if (!bytes_starts(entry->key, key_prefix)) return;
+    struct bytes id = bytes_skip(entry->key, key_prefix.len);
     if (entry->operation == KV_PUT)
-        learn(registry, entry->value);
+        learn(registry, id, entry->value);
     else
-        forget(registry, bytes_skip(entry->key, key_prefix.len));
+        forget(registry, id);
 }
 
 static void take_present(void *context, const struct kv_entry *entry)
@@ -104,11 +121,22 @@ int registry_open(struct streams *streams, struct log *log, struct registry **re
 void registry_close(struct registry *registry)
 {
     if (!registry) return;
+    LIST_EACH(&registry->watchers, struct registry_watch, link, watch) list_remove(&watch->link);
+    LIST_EACH(&registry->changes, struct change, link, change) {
+        list_remove(&change->link);
+        change->registry = NULL; /* the bucket still tells its end */
+    }
+    registry_free(registry);
+}
+
+void registry_free(struct registry *registry)
+{
+    if (!registry) return;
     kv_unwatch(registry->watch);
     kv_close(registry->kv);
     LIST_EACH(&registry->changes, struct change, link, change) {
         list_remove(&change->link);
-        change->registry = NULL;
+        free(change);
     }
     size_t cursor = 0;
     for (void *instance; (instance = map_next(&registry->instances, &cursor));) free(instance);
@@ -123,6 +151,7 @@ static void change_done(struct kv_op *op, int result)
     if (registry) {
         list_remove(&change->link);
         registry->change_count--;
+        registry->adding -= change->adds;
         if (result && result != ERR_NOT_FOUND)
             LOG(registry->log, LOG_ERROR, "registry_change_failed", LOG_S("instance", change->id),
                 LOG_ERR(result));
@@ -146,19 +175,6 @@ static size_t key_of(struct bytes id, char ret_key[static KEY_MAX])
     return (size_t)snprintf(ret_key, KEY_MAX, "%.*s%.*s", BYTES_ARG(key_prefix), BYTES_ARG(id));
 }
 
-static bool same(const struct instance *a, const struct instance *b)
-{
-    struct buf texts[2];
-    for (int i = 0; i < 2; i++) {
-        buf_init(&texts[i], VALUE_MAX);
-        instance_encode(i ? b : a, &texts[i]);
-    }
-    bool equal = bytes_eq(buf_bytes(&texts[0]), buf_bytes(&texts[1]));
-    buf_release(&texts[0]);
-    buf_release(&texts[1]);
-    return equal;
-}
-
 /* Whether a change of this instance is still on its way: the projection is then behind. */
 static bool changing(const struct registry *registry, struct bytes id)
 {
@@ -171,11 +187,15 @@ int registry_put(struct registry *registry, const struct instance *instance)
 {
     struct bytes id = bytes_str(instance->id);
     const struct instance *known = registry_find(registry, id);
-    if (!known && registry->instances.count >= REGISTRY_MAX) return ERR_FULL;
+    bool unsettled = changing(registry, id);
+    if (known && !unsettled && same(known, instance)) return 0;
+    bool adds = !known && !unsettled;
+    if (adds && registry->instances.count + registry->adding >= REGISTRY_MAX) return ERR_FULL;
     if (registry->change_count >= CHANGES_MAX) return ERR_FULL;
-    if (known && !changing(registry, id) && same(known, instance)) return 0;
     struct change *change = change_new(registry, id);
     if (!change) return ERR_NOMEM;
+    change->adds = adds;
+    registry->adding += adds;
     char key[KEY_MAX];
     size_t key_len = key_of(id, key);
     struct buf value;

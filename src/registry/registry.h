@@ -19,8 +19,11 @@ struct registry;
 int registry_open(struct streams *streams, struct log *log, struct registry **ret_registry,
                   struct error *error);
 
-/* Watches end. NULL is allowed. */
+/* Watches end. Changes on their way still reach the disk. NULL is allowed. */
 void registry_close(struct registry *registry);
+
+/* The same for a simulated host that has crashed (io/sim.h): changes on their way are forgotten. */
+void registry_free(struct registry *registry);
 
 /* Adds or changes an instance. The change is on its way when this returns 0, and shows when it is
  * durable; one that fails later is logged, and the next change of that instance tries anew.
