@@ -1,8 +1,8 @@
 /* Asking, telling, calling: which road a request takes, and the forms that wait. */
-#include "buslink.h"
-#include "call.h"
-#include "json.h"
-#include "local.h"
+#include "sdk/src/buslink.h"
+#include "sdk/src/call.h"
+#include "sdk/src/json.h"
+#include "sdk/src/local.h"
 
 /* The encoded text of a JSON argument. False: there is none to send. */
 static bool encode(struct dure_ctx *ctx, const struct dure_json *json, struct bytes *ret_text)
@@ -13,14 +13,25 @@ static bool encode(struct dure_ctx *ctx, const struct dure_json *json, struct by
     return text != NULL;
 }
 
-static int wait_for(struct dure_ctx *ctx, struct dure_pending *pending,
-                    struct dure_answer *ret_answer)
+static bool path_valid(const char *path)
 {
-    return dure_wait(ctx, pending, ret_answer);
+    for (const char *c = path; c && *c; c++)
+        if (*c <= ' ' || *c > '~') return false;
+    return !path || *path == '/';
 }
 
-/* ---- the bus
- * ------------------------------------------------------------------------------------- */
+static bool call_valid(const struct dure_call *call)
+{
+    if (!call->service || !*call->service || !path_valid(call->path)) return false;
+    if (call->len && !call->body) return false;
+    if (call->content_type && !headers_field_valid("Content-Type", call->content_type))
+        return false;
+    for (const char *const *h = call->headers; h && h[0]; h += 2)
+        if (!headers_field_valid(h[0], h[1]) || headers_is_framing(h[0])) return false;
+    return true;
+}
+
+/* ---- the bus ------------------------------------------------------------------------------ */
 
 struct dure_pending *dure_ask_start(struct dure_ctx *ctx, const char *subject, const void *body,
                                     size_t len, int64_t timeout_ms)
@@ -35,7 +46,7 @@ struct dure_pending *dure_ask_start(struct dure_ctx *ctx, const char *subject, c
 int dure_ask_bytes(struct dure_ctx *ctx, const char *subject, const void *body, size_t len,
                    int64_t timeout_ms, struct dure_answer *ret_answer)
 {
-    return wait_for(ctx, dure_ask_start(ctx, subject, body, len, timeout_ms), ret_answer);
+    return dure_wait(ctx, dure_ask_start(ctx, subject, body, len, timeout_ms), ret_answer);
 }
 
 int dure_ask(struct dure_ctx *ctx, const char *subject, const char *text, int64_t timeout_ms,
@@ -49,7 +60,7 @@ int dure_ask_json(struct dure_ctx *ctx, const char *subject, const struct dure_j
                   int64_t timeout_ms, struct dure_answer *ret_answer)
 {
     struct bytes text;
-    if (!encode(ctx, json, &text)) return wait_for(ctx, pending_failed(DURE_EINVALID), ret_answer);
+    if (!encode(ctx, json, &text)) return dure_wait(ctx, pending_failed(DURE_EINVALID), ret_answer);
     return dure_ask_bytes(ctx, subject, text.data, text.len, timeout_ms, ret_answer);
 }
 
@@ -64,7 +75,7 @@ struct dure_pending *dure_tell_start(struct dure_ctx *ctx, const char *subject, 
 int dure_tell_bytes(struct dure_ctx *ctx, const char *subject, const char *id, const void *body,
                     size_t len, int64_t timeout_ms)
 {
-    return wait_for(ctx, dure_tell_start(ctx, subject, id, body, len, timeout_ms), NULL);
+    return dure_wait(ctx, dure_tell_start(ctx, subject, id, body, len, timeout_ms), NULL);
 }
 
 int dure_tell(struct dure_ctx *ctx, const char *subject, const char *id, const char *text,
@@ -87,15 +98,12 @@ int dure_publish(struct dure_ctx *ctx, const char *subject, const void *body, si
     return buslink_publish(ctx->tenant->host->bus, subject, bytes_make(body ? body : "", len));
 }
 
-/* ---- HTTP
- * ---------------------------------------------------------------------------------------- */
+/* ---- HTTP --------------------------------------------------------------------------------- */
 
 struct dure_pending *dure_call_start(struct dure_ctx *ctx, const struct dure_call *call)
 {
+    if (!call_valid(call)) return pending_failed(DURE_EINVALID);
     struct bytes body = bytes_make(call->body ? call->body : "", call->len);
-    if (call->len && !call->body) return pending_failed(DURE_EINVALID);
-    if (call->path && *call->path != '/') return pending_failed(DURE_EINVALID);
-    if (!call->service) return pending_failed(DURE_EINVALID);
     if (call->json && !encode(ctx, call->json, &body)) return pending_failed(DURE_EINVALID);
     const char *method = call->method ? call->method : body.len ? "POST" : "GET";
     struct tenant *here = tenant_find(ctx->tenant->host, call->service);
@@ -105,7 +113,7 @@ struct dure_pending *dure_call_start(struct dure_ctx *ctx, const struct dure_cal
 
 int dure_call(struct dure_ctx *ctx, const struct dure_call *call, struct dure_answer *ret_answer)
 {
-    return wait_for(ctx, dure_call_start(ctx, call), ret_answer);
+    return dure_wait(ctx, dure_call_start(ctx, call), ret_answer);
 }
 
 int dure_get(struct dure_ctx *ctx, const char *service, const char *path,

@@ -1,4 +1,4 @@
-#include "blocking.h"
+#include "sdk/src/blocking.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -26,6 +26,7 @@ struct blocking_pool {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t more;
     struct list queue, finished;
+    size_t queued;  /* jobs that no thread has taken */
     size_t waiting; /* threads that wait for a job */
     bool stop;
 };
@@ -39,6 +40,7 @@ static struct job *next_job(struct blocking_pool *pool)
         pthread_cond_wait(&pool->more, &pool->lock);
         pool->waiting--;
     }
+    pool->queued--;
     return CONTAINER_OF(link, struct job, link);
 }
 
@@ -99,12 +101,13 @@ int dure_blocking(struct dure_ctx *ctx, int (*work)(void *argument), void *argum
     struct job job = {.ctx = ctx, .work = work, .argument = argument};
     list_init(&job.link);
     pthread_mutex_lock(&pool->lock);
-    bool idle = pool->waiting > 0;
+    bool idle = pool->waiting > pool->queued;
     pthread_mutex_unlock(&pool->lock);
     if (!idle && grow(pool)) return DURE_ENOMEM;
     pool->count++;
     pthread_mutex_lock(&pool->lock);
     list_push(&pool->queue, &job.link);
+    pool->queued++;
     pthread_cond_signal(&pool->more);
     pthread_mutex_unlock(&pool->lock);
     while (!job.done) ctx_wait_uninterrupted(ctx);

@@ -3,7 +3,7 @@
 #ifndef DURE_SDK_BLOCKING_H
 #define DURE_SDK_BLOCKING_H
 
-#include "ctx.h"
+#include "sdk/src/ctx.h"
 
 enum { BLOCKING_THREADS = 4, BLOCKING_QUEUE_MAX = 1024 };
 

@@ -1,7 +1,7 @@
-#include "buslink_parts.h"
+#include "sdk/src/buslink_parts.h"
 
-#include "http_text.h"
-#include "logger.h"
+#include "sdk/src/http_text.h"
+#include "sdk/src/logger.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -14,18 +14,19 @@
 #include <unistd.h>
 
 enum {
+    LINK_FRAME_HEAD = 4096, /* more than the longest line before a payload */
     LINK_READ = 64 * 1024,
     LINK_PING_MS = 10 * 1000,
     LINK_PINGS_MAX = 2, /* unanswered: the connection is dead */
     LINK_JOIN_MS = 5 * 1000,
     LINK_BACKOFF_MS = 25,
-    LINK_BACKOFF_MAX_MS = 2000
+    LINK_BACKOFF_MAX_MS = 2000,
+    LINK_LATE_MAX = 1 << 20
 };
 
 static void connect_now(struct buslink *link);
 
-/* ---- coming and going
- * ------------------------------------------------------------------------------ */
+/* ---- coming and going --------------------------------------------------------------------- */
 
 static uint64_t backoff_ms(struct buslink *link)
 {
@@ -101,6 +102,8 @@ static void join(struct buslink *link)
     link->pongs = 0;
     link->drain_mark = link->flush_mark = 0;
     link->state = BUSLINK_JOINING;
+    buf_append(&link->out, buf_bytes(&link->late));
+    buf_release(&link->late);
     buslink_resend(link);
     loop_post(&link->host->loop, &link->send);
 }
@@ -116,8 +119,7 @@ static void came_up(struct buslink *link)
            DURE_S("server", link->info.server_name), DURE_I("times", link->connects));
 }
 
-/* ---- what comes in
- * --------------------------------------------------------------------------------- */
+/* ---- what comes in ------------------------------------------------------------------------ */
 
 static void take_info(struct buslink *link, struct bytes json)
 {
@@ -249,8 +251,7 @@ static void timer_fired(struct loop_timer *timer)
     }
 }
 
-/* ---- connecting
- * ------------------------------------------------------------------------------------- */
+/* ---- connecting --------------------------------------------------------------------------- */
 
 static socklen_t unix_address(const char *path, struct sockaddr_storage *ret_address)
 {
@@ -269,7 +270,7 @@ static socklen_t server_address(const char *server, struct sockaddr_storage *ret
     char host[256], port[8] = "4222";
     struct bytes rest = bytes_str(at ? at + 1 : server);
     if (bytes_starts(rest, BYTES("/"))) return unix_address(rest.data, ret_address);
-    struct bytes name = rest;
+    struct bytes name;
     if (bytes_starts(rest, BYTES("["))) {
         name = bytes_head(bytes_skip(rest, 1), bytes_find(rest, ']') - 1);
         rest = bytes_skip(rest, name.len + 2);
@@ -356,6 +357,7 @@ int buslink_new(struct host *host, const char *urls, struct buslink **ret_link)
     buf_init(&link->in, NATS_PAYLOAD_CAP + LINK_READ);
     buf_init(&link->out, DURE_MAX_BUS_BUFFER);
     buf_init(&link->headers, 64 * 1024);
+    buf_init(&link->late, LINK_LATE_MAX);
     uint8_t random[11];
     char text[2 * sizeof random + 1] = "";
     host_random(host, random, sizeof random);
@@ -383,13 +385,13 @@ void buslink_free(struct buslink *link)
     buf_release(&link->in);
     buf_release(&link->out);
     buf_release(&link->headers);
+    buf_release(&link->late);
     free(link->subscriptions);
     free(link->urls);
     free(link);
 }
 
-/* ---- using it
- * ---------------------------------------------------------------------------------------- */
+/* ---- using it ----------------------------------------------------------------------------- */
 
 const char *buslink_state_name(const struct buslink *link)
 {
@@ -404,16 +406,29 @@ bool buslink_sends(const struct buslink *link)
 
 int buslink_put(struct buslink *link, const char *subject, const char *reply, struct bytes body)
 {
-    enum { FRAME_HEAD = 4096 };
     size_t payload = buf_len(&link->headers) + body.len;
     if (!buslink_sends(link)) return DURE_EUNREACHABLE;
     if (link->headers.failed) return DURE_ETOOBIG;
     if (link->info.max_payload && payload > link->info.max_payload) return DURE_ETOOBIG;
-    if (payload + FRAME_HEAD > link->out.max - buf_len(&link->out)) return DURE_EFULL;
+    if (payload + LINK_FRAME_HEAD > link->out.max - buf_len(&link->out)) return DURE_EFULL;
     nats_put_pub(&link->out, bytes_str(subject), bytes_str(reply), buf_bytes(&link->headers), body);
     if (link->out.failed) link->dropping = true; /* no memory in the middle of a frame */
     loop_post(&link->host->loop, &link->send);
     return link->dropping ? DURE_ENOMEM : 0;
+}
+
+int buslink_put_reply(struct buslink *link, const char *subject, struct bytes body)
+{
+    if (buslink_sends(link)) return buslink_put(link, subject, NULL, body);
+    size_t payload = buf_len(&link->headers) + body.len;
+    if (link->headers.failed) return DURE_ETOOBIG;
+    if (payload + LINK_FRAME_HEAD > link->late.max - buf_len(&link->late)) return DURE_EFULL;
+    size_t before = buf_len(&link->late);
+    nats_put_pub(&link->late, bytes_str(subject), BYTES(""), buf_bytes(&link->headers), body);
+    if (!link->late.failed) return 0;
+    link->late.end = link->late.start + before; /* no memory: half a frame must not go out */
+    link->late.failed = false;
+    return DURE_ENOMEM;
 }
 
 int buslink_publish(struct buslink *link, const char *subject, struct bytes body)

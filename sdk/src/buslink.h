@@ -4,7 +4,7 @@
 #ifndef DURE_SDK_BUSLINK_H
 #define DURE_SDK_BUSLINK_H
 
-#include "pending.h"
+#include "sdk/src/pending.h"
 
 struct buslink;
 

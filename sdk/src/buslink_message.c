@@ -1,7 +1,7 @@
 /* Messages that come in: each runs the handler of its subscription. Its reply goes to the subject
  * that the asker waits on; a JetStream push consumer's message is acknowledged or handed back. */
-#include "buslink_parts.h"
-#include "logger.h"
+#include "sdk/src/buslink_parts.h"
+#include "sdk/src/logger.h"
 
 #include "wire/http1_write.h"
 
@@ -40,7 +40,7 @@ static int put_reply(struct bus_message *message, const struct reply *reply)
     for (size_t i = 0; reply->headers && i < reply->headers->count; i++)
         add_header(bus, reply->headers->fields[i].name, reply->headers->fields[i].value);
     nats_headers_end(&bus->headers);
-    return buslink_put(bus, message->reply_to, NULL, reply->body);
+    return buslink_put_reply(bus, message->reply_to, reply->body);
 }
 
 static void answered(struct ctx_caller *caller, const struct reply *reply)

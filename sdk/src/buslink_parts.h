@@ -3,7 +3,7 @@
 #ifndef DURE_SDK_BUSLINK_PARTS_H
 #define DURE_SDK_BUSLINK_PARTS_H
 
-#include "buslink.h"
+#include "sdk/src/buslink.h"
 
 #include "base/map.h"
 #include "wire/nats.h"
@@ -28,6 +28,7 @@ struct buslink {
     struct loop_timer timer; /* DOWN: the next try; until UP: its limit; UP: the next ping */
     struct loop_task send;   /* writes what a turn has gathered */
     struct buf in, out, headers;
+    struct buf late; /* replies made while there was no connection, for the next one */
     struct nats_decoder decoder;
     struct nats_info info;
     unsigned failures; /* tries in a row that did not come up */
@@ -50,6 +51,10 @@ bool buslink_sends(const struct buslink *link);
 /* One message into `out`: link->headers is its header block (may be empty). DURE_EUNREACHABLE,
  * DURE_ETOOBIG, DURE_EFULL: nothing was appended. */
 int buslink_put(struct buslink *link, const char *subject, const char *reply, struct bytes body);
+
+/* The same for a reply: without a connection it is kept for the next, because the asker may still
+ * be connected. DURE_ETOOBIG, DURE_EFULL. */
+int buslink_put_reply(struct buslink *link, const char *subject, struct bytes body);
 
 /* buslink_request.c: the connection is up again; an answer has come; the link is going. */
 void buslink_resend(struct buslink *link);

@@ -6,7 +6,7 @@
  *
  * "No responders" (status 503) shortly after a reconnect means little, because those who answer
  * have to come back too: then the request is tried again after a moment. */
-#include "buslink_parts.h"
+#include "sdk/src/buslink_parts.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -30,8 +30,7 @@ struct bus_request {
     unsigned sends;
 };
 
-/* ---- sending
- * ---------------------------------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------------------------ */
 
 static void add_header(struct buslink *bus, const char *name, const char *value)
 {
@@ -106,8 +105,7 @@ void buslink_resend(struct buslink *bus)
     LIST_EACH(&bus->requests, struct bus_request, link, request) send_again(&request->again);
 }
 
-/* ---- answers
- * ---------------------------------------------------------------------------------------- */
+/* ---- answers ------------------------------------------------------------------------------ */
 
 int buslink_copy_headers(struct bytes block, struct arena *arena, struct dure_headers *headers)
 {
@@ -190,8 +188,7 @@ void buslink_answered(struct buslink *bus, const struct nats_frame *frame)
         take_answer(request, frame);
 }
 
-/* ---- starting
- * --------------------------------------------------------------------------------------- */
+/* ---- starting ----------------------------------------------------------------------------- */
 
 static struct dure_pending *start(struct dure_ctx *ctx, const char *subject, const char *id,
                                   struct bytes body, int64_t timeout_ms, bool tell)

@@ -5,9 +5,9 @@
  *        |  cannot connect: after a moment  closed before the first byte of the response:
  *        |  (nothing was sent), CALL_TRIES  once more, when that is harmless
  *        +----------------------------------+ */
-#include "call.h"
+#include "sdk/src/call.h"
 
-#include "http_text.h"
+#include "sdk/src/http_text.h"
 
 #include "wire/http1_chunked.h"
 #include "wire/http1_write.h"
@@ -71,8 +71,7 @@ struct call_conn {
 static void conn_ready(struct loop_watch *watch, uint32_t events);
 static void begin(struct http_call *call, bool fresh);
 
-/* ---- connections
- * ------------------------------------------------------------------------------------- */
+/* ---- connections -------------------------------------------------------------------------- */
 
 static void conn_free(struct call_conn *conn)
 {
@@ -144,8 +143,7 @@ static struct call_conn *conn_new(struct call_pool *pool, int *ret_err)
     return conn;
 }
 
-/* ---- the end of a call
- * ------------------------------------------------------------------------------- */
+/* ---- the end of a call -------------------------------------------------------------------- */
 
 static void fail(struct http_call *call, int err)
 {
@@ -201,8 +199,7 @@ static void broken(struct call_conn *conn, bool in_response)
     }
 }
 
-/* ---- the response
- * ------------------------------------------------------------------------------------ */
+/* ---- the response ------------------------------------------------------------------------- */
 
 enum progress { NEED_MORE, GO_ON, OVER };
 
@@ -298,8 +295,7 @@ static void receive(struct call_conn *conn)
     }
 }
 
-/* ---- the request
- * ------------------------------------------------------------------------------------- */
+/* ---- the request -------------------------------------------------------------------------- */
 
 /* False: the connection is gone, and what follows from that has been done. */
 static bool transmit(struct call_conn *conn)
@@ -372,8 +368,7 @@ static void begin(struct http_call *call, bool fresh)
     if (!conn->connecting) transmit(conn);
 }
 
-/* ---- writing it
- * -------------------------------------------------------------------------------------- */
+/* ---- writing it --------------------------------------------------------------------------- */
 
 static bool service_valid(const char *name)
 {
@@ -387,11 +382,10 @@ static bool service_valid(const char *name)
 
 static int put_own_headers(struct buf *out, const struct dure_call *call)
 {
-    for (const char *const *h = call->headers; h && h[0]; h += 2) {
-        if (!headers_field_valid(h[0], h[1])) return DURE_EINVALID;
-        if (http1_write_header(out, bytes_str(h[0]), bytes_str(h[1])) != 0) return DURE_EINVALID;
-    }
-    return 0;
+    int err = 0;
+    for (const char *const *h = call->headers; !err && h && h[0]; h += 2)
+        err = http1_write_header(out, bytes_str(h[0]), bytes_str(h[1]));
+    return err ? DURE_EINVALID : 0;
 }
 
 static int put_request(struct buf *out, const struct http_call *http, const struct dure_call *call,
@@ -451,8 +445,7 @@ struct dure_pending *call_start(struct dure_ctx *ctx, const struct dure_call *ca
     return &http->pending;
 }
 
-/* ---- the pool
- * ---------------------------------------------------------------------------------------- */
+/* ---- the pool ----------------------------------------------------------------------------- */
 
 /* "http://host:port/prefix" */
 static int read_road(struct call_pool *pool, const char *url)
@@ -506,7 +499,6 @@ int call_pool_new(struct host *host, struct call_pool **ret_pool)
 void call_pool_free(struct call_pool *pool)
 {
     if (!pool) return;
-    while (!list_empty(&pool->idle))
-        conn_free(CONTAINER_OF(pool->idle.next, struct call_conn, link));
+    LIST_EACH(&pool->idle, struct call_conn, link, conn) conn_free(conn);
     free(pool);
 }

@@ -3,7 +3,7 @@
 #ifndef DURE_SDK_CALL_H
 #define DURE_SDK_CALL_H
 
-#include "pending.h"
+#include "sdk/src/pending.h"
 
 enum { CALL_CONNECTIONS_MAX = 1024, CALL_IDLE_MAX = 64 };
 

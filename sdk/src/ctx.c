@@ -1,8 +1,8 @@
-#include "ctx.h"
+#include "sdk/src/ctx.h"
 
-#include "json.h"
-#include "pending.h"
-#include "span_batch.h"
+#include "sdk/src/json.h"
+#include "sdk/src/pending.h"
+#include "sdk/src/span_batch.h"
 
 #include "wire/http1.h"
 
@@ -52,6 +52,23 @@ bool headers_field_valid(const char *name, const char *value)
     for (const unsigned char *c = (const unsigned char *)value; *c; c++)
         if ((*c < 0x20 && *c != '\t') || *c == 0x7F) return false;
     return true;
+}
+
+bool headers_is_framing(const char *name)
+{
+    switch (http1_name_find(bytes_str(name))) {
+    case HTTP1_NAME_CONNECTION:
+    case HTTP1_NAME_CONTENT_LENGTH:
+    case HTTP1_NAME_CONTENT_TYPE:
+    case HTTP1_NAME_DATE:
+    case HTTP1_NAME_HOST:
+    case HTTP1_NAME_KEEP_ALIVE:
+    case HTTP1_NAME_TE:
+    case HTTP1_NAME_TRAILER:
+    case HTTP1_NAME_TRANSFER_ENCODING:
+    case HTTP1_NAME_UPGRADE: return true;
+    default: return false;
+    }
 }
 
 /* ---- life ---------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 #ifndef DURE_SDK_CTX_H
 #define DURE_SDK_CTX_H
 
-#include "tenant.h"
+#include "sdk/src/tenant.h"
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -30,6 +30,9 @@ int headers_add(struct dure_headers *headers, struct arena *arena, struct bytes 
 
 /* Whether they may be sent: a token, and a value without control characters. */
 bool headers_field_valid(const char *name, const char *value);
+
+/* Those that say where a message begins or ends, or that are written anyway. */
+bool headers_is_framing(const char *name);
 
 struct reply {
     int status;

@@ -2,8 +2,8 @@
  * at hand, stores the stack pointer, loads the other one and pops. It is a few instructions for
  * each processor (switch_x86_64.S, switch_aarch64.S); elsewhere, swapcontext(3) does the same
  * slower. */
-#include "fiber.h"
-#include "fiber_switch.h"
+#include "sdk/src/fiber.h"
+#include "sdk/src/fiber_switch.h"
 
 #include "base/err.h"
 
@@ -51,7 +51,7 @@ struct fiber {
     bool returned;
 };
 
-/* ---- what the sanitizers want to know ------------------------------------------------------ */
+/* ---- what the sanitizers want to know ----------------------------------------------------- */
 
 /* About to leave the loop for `fiber`. */
 static void entering(struct fiber_pool *pool, struct fiber *fiber)
@@ -110,7 +110,7 @@ static void forget_stack(struct fiber *fiber)
     fiber->fake_stack = NULL;
 }
 
-/* ---- one fiber ------------------------------------------------------------------------------ */
+/* ---- one fiber ---------------------------------------------------------------------------- */
 
 static size_t page_size(void)
 {
@@ -173,12 +173,15 @@ static void recycle(struct fiber_pool *pool, struct fiber *fiber)
     pool->idle_count++;
 }
 
-/* ---- public --------------------------------------------------------------------------------- */
+/* ---- public ------------------------------------------------------------------------------- */
 
 void fiber_pool_init(struct fiber_pool *pool, size_t max, size_t stack_size)
 {
     size_t page = page_size();
     *pool = (struct fiber_pool){.max = max};
+#if defined(FIBER_ASAN) || defined(FIBER_TSAN)
+    stack_size *= 2; /* their frames are larger */
+#endif
     pool->stack_size = (stack_size + page - 1) / page * page;
     list_init(&pool->idle);
 }
@@ -186,8 +189,10 @@ void fiber_pool_init(struct fiber_pool *pool, size_t max, size_t stack_size)
 void fiber_pool_release(struct fiber_pool *pool)
 {
     assert(!pool->count);
-    struct list *link;
-    while ((link = list_pop(&pool->idle))) fiber_free(CONTAINER_OF(link, struct fiber, link));
+    LIST_EACH(&pool->idle, struct fiber, link, fiber) {
+        list_remove(&fiber->link);
+        fiber_free(fiber);
+    }
     pool->idle_count = 0;
 }
 

@@ -1,4 +1,4 @@
-#include "fiber_switch.h"
+#include "sdk/src/fiber_switch.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -10,12 +10,14 @@
 
 /* Where a stack stands is a ucontext_t on that stack itself: the caller of fiber_switch() keeps it
  * alive for as long as it is away. */
-static void start(unsigned main_high, unsigned main_low, unsigned argument_high,
-                  unsigned argument_low)
+static void start(unsigned main_0, unsigned main_1, unsigned argument_0, unsigned argument_1)
 {
-    uintptr_t function = ((uintptr_t)main_high << 16 << 16) | main_low;
-    uintptr_t argument = ((uintptr_t)argument_high << 16 << 16) | argument_low;
-    ((void (*)(void *))function)((void *)argument);
+    unsigned parts[2][2] = {{main_0, main_1}, {argument_0, argument_1}};
+    void (*function)(void *argument);
+    void *argument;
+    memcpy(&function, parts[0], sizeof function);
+    memcpy(&argument, parts[1], sizeof argument);
+    function(argument);
 }
 
 void *fiber_prepare(char *stack, size_t size, void (*main)(void *argument), void *argument)
@@ -28,9 +30,11 @@ void *fiber_prepare(char *stack, size_t size, void (*main)(void *argument), void
     context->uc_stack.ss_sp = stack + room;
     context->uc_stack.ss_size = size - room;
     context->uc_link = NULL;
-    uintptr_t function = (uintptr_t)main, value = (uintptr_t)argument;
-    makecontext(context, (void (*)(void))(uintptr_t)start, 4, (unsigned)(function >> 16 >> 16),
-                (unsigned)function, (unsigned)(value >> 16 >> 16), (unsigned)value);
+    unsigned parts[2][2] = {{0}}; /* makecontext() hands on nothing but ints */
+    memcpy(parts[0], &main, sizeof main);
+    memcpy(parts[1], &argument, sizeof argument);
+    makecontext(context, (void (*)(void))start, 4, parts[0][0], parts[0][1], parts[1][0],
+                parts[1][1]);
     return context;
 }
 
@@ -51,8 +55,8 @@ void fiber_enter(void);
 /* As fiber_switch() would have left it: control words, r15 r14 r13 r12 rbx rbp, return address. */
 void *fiber_prepare(char *stack, size_t size, void (*main)(void *argument), void *argument)
 {
-    uintptr_t top = ((uintptr_t)stack + size) & ~(uintptr_t)15;
-    uintptr_t *frame = (uintptr_t *)top - 10;
+    char *top = stack + size; /* whole pages, so a multiple of 16 */
+    uintptr_t *frame = (void *)(top - 80);
     memset(frame, 0, 10 * sizeof *frame);
     uint32_t mxcsr;
     uint16_t x87;
@@ -69,8 +73,8 @@ void *fiber_prepare(char *stack, size_t size, void (*main)(void *argument), void
 /* x19 .. x30, then d8 .. d15; 160 bytes. */
 void *fiber_prepare(char *stack, size_t size, void (*main)(void *argument), void *argument)
 {
-    uintptr_t top = ((uintptr_t)stack + size) & ~(uintptr_t)15;
-    uintptr_t *frame = (uintptr_t *)(top - 160);
+    char *top = stack + size; /* whole pages, so a multiple of 16 */
+    uintptr_t *frame = (void *)(top - 160);
     memset(frame, 0, 160);
     frame[0] = (uintptr_t)main;         /* x19 */
     frame[1] = (uintptr_t)argument;     /* x20 */

@@ -1,12 +1,12 @@
-#include "host.h"
+#include "sdk/src/host.h"
 
-#include "blocking.h"
-#include "buslink.h"
-#include "call.h"
-#include "ctx.h"
-#include "logger.h"
-#include "serve.h"
-#include "span_batch.h"
+#include "sdk/src/blocking.h"
+#include "sdk/src/buslink.h"
+#include "sdk/src/call.h"
+#include "sdk/src/ctx.h"
+#include "sdk/src/logger.h"
+#include "sdk/src/serve.h"
+#include "sdk/src/span_batch.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -20,8 +20,7 @@ enum {
     HOST_EXIT_MS = 5000         /* for exit hooks and the last flush */
 };
 
-/* ---- environment and randomness
- * ------------------------------------------------------------------ */
+/* ---- environment and randomness ----------------------------------------------------------- */
 
 uint64_t host_env_u64(const char *name, uint64_t fallback, uint64_t max)
 {
@@ -59,8 +58,7 @@ void host_random(struct host *host, void *ret_bytes, size_t len)
     }
 }
 
-/* ---- states
- * --------------------------------------------------------------------------------------- */
+/* ---- states ------------------------------------------------------------------------------- */
 
 static void progress(struct loop_task *task);
 
@@ -152,8 +150,7 @@ void host_progress(struct host *host)
     loop_post(&host->loop, &host->progress);
 }
 
-/* ---- signals
- * -------------------------------------------------------------------------------------- */
+/* ---- signals ------------------------------------------------------------------------------ */
 
 static void signal_arrived(struct loop_watch *watch, uint32_t events)
 {
@@ -182,8 +179,7 @@ static int watch_signals(struct host *host)
     return err;
 }
 
-/* ---- life
- * ----------------------------------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------------------------- */
 
 int host_init(struct host *host)
 {
@@ -194,16 +190,18 @@ int host_init(struct host *host)
     host->grace.fire = grace_passed;
     loop_task_init(&host->progress, progress);
     read_limits(&host->limits);
-    fiber_pool_init(&host->fibers, host->limits.fibers, DURE_STACK_BYTES);
+    fiber_pool_init(&host->fibers, host->limits.fibers,
+                    host_env_u64("DURE_STACK_BYTES", DURE_STACK_BYTES, 1u << 30));
     host->instance = getenv("DURE_INSTANCE");
+    host->logger = calloc(1, sizeof *host->logger);
+    if (!host->logger) return ERR_NOMEM;
+    logger_init(host->logger);
     int err = loop_init(&host->loop);
     if (!err) err = watch_signals(host);
     if (err) return err;
-    host->logger = calloc(1, sizeof *host->logger);
     host->spans = span_batch_new(host);
     host->blocking = blocking_new(host);
-    if (!host->logger || !host->spans || !host->blocking) return ERR_NOMEM;
-    logger_init(host->logger);
+    if (!host->spans || !host->blocking) return ERR_NOMEM;
     err = call_pool_new(host, &host->calls);
     if (!err) err = buslink_new(host, getenv("NATS_URL"), &host->bus);
     return err;

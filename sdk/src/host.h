@@ -10,8 +10,8 @@
 #ifndef DURE_SDK_HOST_H
 #define DURE_SDK_HOST_H
 
-#include "fiber.h"
-#include "loop.h"
+#include "sdk/src/fiber.h"
+#include "sdk/src/loop.h"
 
 #include "dure/dure.h"
 

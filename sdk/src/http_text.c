@@ -1,4 +1,4 @@
-#include "http_text.h"
+#include "sdk/src/http_text.h"
 
 #include "base/jsonw.h"
 #include "wire/http1_write.h"

@@ -1,4 +1,4 @@
-#include "json.h"
+#include "sdk/src/json.h"
 
 #include <jansson.h>
 

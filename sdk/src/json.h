@@ -3,7 +3,7 @@
 #ifndef DURE_SDK_JSON_H
 #define DURE_SDK_JSON_H
 
-#include "ctx.h"
+#include "sdk/src/ctx.h"
 
 /* How deep a parsed document may nest: jansson reads recursively, and a fiber's stack is small. */
 enum { JSON_NESTING_MAX = 128 };

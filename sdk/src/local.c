@@ -1,6 +1,6 @@
-#include "local.h"
+#include "sdk/src/local.h"
 
-#include "serve.h"
+#include "sdk/src/serve.h"
 
 /* Lives in the asker's arena. The handler's ctx and this point to each other until the first of the
  * two is through. */

@@ -5,7 +5,7 @@
 #ifndef DURE_SDK_LOCAL_H
 #define DURE_SDK_LOCAL_H
 
-#include "pending.h"
+#include "sdk/src/pending.h"
 
 /* The subscription of a module of this process that answers `subject`, or NULL. Those without a
  * queue group do not count: every instance, here and elsewhere, is to get such a message. */

@@ -1,4 +1,4 @@
-#include "logger.h"
+#include "sdk/src/logger.h"
 
 #include "base/jsonw.h"
 #include "base/timestamp.h"

@@ -4,7 +4,7 @@
 #ifndef DURE_SDK_LOGGER_H
 #define DURE_SDK_LOGGER_H
 
-#include "ctx.h"
+#include "sdk/src/ctx.h"
 
 enum { LOGGER_LINE_MAX = 4096, LOGGER_TEXT_MAX = 1024 };
 

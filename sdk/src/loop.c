@@ -1,4 +1,4 @@
-#include "loop.h"
+#include "sdk/src/loop.h"
 
 #include "base/err.h"
 

@@ -1,4 +1,4 @@
-#include "pending.h"
+#include "sdk/src/pending.h"
 
 #include <assert.h>
 
@@ -83,8 +83,8 @@ void pending_fail(struct dure_pending *pending, int err)
     settle(pending, err);
 }
 
-/* The other side was given our deadline, so it says 504 about when our own time is over: which of the
- * two is seen first is chance, and must not make a difference. */
+/* The other side was given our deadline, so it says 504 about when our own time is over: which of
+ * the two is seen first is chance, and must not make a difference. */
 static bool is_our_timeout(const struct dure_pending *pending, int status)
 {
     const uint64_t about_ns = 10 * 1000000;
@@ -118,8 +118,7 @@ void pending_release_all(struct dure_ctx *ctx)
     pending_stop_all(ctx, DURE_ECANCELLED);
 }
 
-/* ---- public
- * --------------------------------------------------------------------------------------- */
+/* ---- public ------------------------------------------------------------------------------- */
 
 bool dure_done(const struct dure_pending *pending)
 {

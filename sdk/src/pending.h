@@ -4,7 +4,7 @@
 #ifndef DURE_SDK_PENDING_H
 #define DURE_SDK_PENDING_H
 
-#include "ctx.h"
+#include "sdk/src/ctx.h"
 
 struct dure_pending {
     struct dure_ctx *ctx; /* NULL: one that could not be started */

@@ -1,8 +1,8 @@
 /* The two ways to run: one module as a program of its own, and several loaded from shared objects.
  */
-#include "logger.h"
-#include "serve.h"
-#include "tenant.h"
+#include "sdk/src/logger.h"
+#include "sdk/src/serve.h"
+#include "sdk/src/tenant.h"
 
 #include <dlfcn.h>
 #include <jansson.h>
@@ -16,6 +16,7 @@ struct listing {
     int port;
     char **env;
     bool own_env; /* came from $DURE_HOST_MODULES */
+    bool alone;   /* may be called what $DURE_SERVICE says */
 };
 
 static const char *listen_address(void)
@@ -37,8 +38,6 @@ static int fail(struct host *host, const char *what, const char *which, const ch
 {
     if (host->logger)
         LOGGER(host, NULL, DURE_ERROR, what, DURE_S("which", which), DURE_S("error", why));
-    else
-        fprintf(stderr, "%s: %s\n", what, why);
     return 1;
 }
 
@@ -54,8 +53,7 @@ static int start_host(struct host *host)
     return err ? fail(host, "cannot_start", "host", err_text(err)) : 0;
 }
 
-/* ---- one module
- * ------------------------------------------------------------------------------------ */
+/* ---- one module --------------------------------------------------------------------------- */
 
 int dure_main(const struct dure_module *module, int argc, char **argv)
 {
@@ -75,8 +73,7 @@ int dure_main(const struct dure_module *module, int argc, char **argv)
     return code;
 }
 
-/* ---- several
- * ---------------------------------------------------------------------------------------- */
+/* ---- several ------------------------------------------------------------------------------ */
 
 static void listing_release(struct listing *listing)
 {
@@ -137,6 +134,7 @@ static int read_arguments(int argc, char **argv, struct listing listings[DURE_MA
     for (int i = 0; i < count; i++) {
         listings[i].path = strdup(argv[i + 1]);
         listings[i].port = port ? port + i : 0;
+        listings[i].alone = count == 1;
         if (!listings[i].path) return ERR_NOMEM;
     }
     return count;
@@ -169,7 +167,8 @@ static void load(struct host *host, struct listing *listing)
     }
     char **env = listing->env;
     listing->env = NULL;
-    int err = tenant_add(host, module, object, listing->name, env, listing->own_env, &tenant);
+    const char *name = listing->name || listing->alone ? listing->name : module->name;
+    int err = tenant_add(host, module, object, name, env, listing->own_env, &tenant);
     if (!err) err = serve_bind(tenant, listen_address(), listing->port);
     if (!err) return;
     fail(host, "cannot_listen", listing->path, err_text(err));

@@ -1,7 +1,5 @@
-#include "ctx.h"
-#include "http_text.h"
-
-#include "wire/http1.h"
+#include "sdk/src/ctx.h"
+#include "sdk/src/http_text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -75,26 +73,9 @@ int dure_reply_problem(struct dure_ctx *ctx, int status, const char *format, ...
     return err;
 }
 
-/* Those that say where a message ends, or that are written anyway. */
-static bool is_framing(const char *name)
-{
-    switch (http1_name_find(bytes_str(name))) {
-    case HTTP1_NAME_CONNECTION:
-    case HTTP1_NAME_CONTENT_LENGTH:
-    case HTTP1_NAME_CONTENT_TYPE:
-    case HTTP1_NAME_DATE:
-    case HTTP1_NAME_KEEP_ALIVE:
-    case HTTP1_NAME_TE:
-    case HTTP1_NAME_TRAILER:
-    case HTTP1_NAME_TRANSFER_ENCODING:
-    case HTTP1_NAME_UPGRADE: return true;
-    default: return false;
-    }
-}
-
 int dure_reply_header(struct dure_ctx *ctx, const char *name, const char *value)
 {
     if (ctx->replied) return DURE_EEXISTS;
-    if (!headers_field_valid(name, value) || is_framing(name)) return DURE_EINVALID;
+    if (!headers_field_valid(name, value) || headers_is_framing(name)) return DURE_EINVALID;
     return headers_add(&ctx->reply_headers, &ctx->arena, bytes_str(name), bytes_str(value));
 }

@@ -1,8 +1,8 @@
 /* What a handler may know: the request at hand, its module, its time, its memory. */
-#include "ctx.h"
-#include "json.h"
-#include "pending.h"
-#include "route.h"
+#include "sdk/src/ctx.h"
+#include "sdk/src/json.h"
+#include "sdk/src/pending.h"
+#include "sdk/src/route.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "route.h"
+#include "sdk/src/route.h"
 
 #include <stdlib.h>
 
@@ -46,11 +46,16 @@ static int split(struct route *route)
     return 0;
 }
 
+static bool same_method(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
 /* Two patterns that the same paths match, whatever their parameters are called. */
 static bool same_shape(const struct route *a, const struct route *b)
 {
     if (a->count != b->count || a->rest != b->rest) return false;
-    if (!a->method != !b->method || (a->method && strcmp(a->method, b->method) != 0)) return false;
+    if (!same_method(a->method, b->method)) return false;
     for (size_t i = 0; i < a->count; i++) {
         if (is_param(a->segments[i]) != is_param(b->segments[i])) return false;
         if (!is_param(a->segments[i]) && !bytes_eq(a->segments[i], b->segments[i])) return false;

@@ -5,8 +5,8 @@
  * conn_advance() walks on for as long as there is something to do. A refusal (bad request, too big)
  * goes straight to FLUSH and the connection is closed behind it. LINGER: our side is shut, what the
  * client still sends is thrown away, so that it gets the response and not a reset. */
-#include "serve.h"
-#include "http_text.h"
+#include "sdk/src/serve.h"
+#include "sdk/src/http_text.h"
 
 #include "wire/http1_chunked.h"
 #include "wire/http1_write.h"
@@ -89,6 +89,7 @@ static void watch(struct conn *conn)
 static void enter(struct conn *conn, enum conn_state state)
 {
     conn->state = state;
+    if (state == CONN_HEAD && !buf_len(&conn->in)) buf_release(&conn->in); /* idle ones are small */
     if (state == CONN_HEAD)
         loop_timer_in_ms(loop_of(conn), &conn->timer,
                          buf_len(&conn->in) ? CONN_REQUEST_MS : CONN_IDLE_MS);
@@ -100,8 +101,7 @@ static void enter(struct conn *conn, enum conn_state state)
         loop_timer_cancel(loop_of(conn), &conn->timer);
 }
 
-/* ---- answering
- * ----------------------------------------------------------------------------------- */
+/* ---- answering ---------------------------------------------------------------------------- */
 
 /* Appends a response to `out`. */
 static void put_response(struct conn *conn, const struct reply *reply)
@@ -171,8 +171,7 @@ static void answered(struct ctx_caller *caller, const struct reply *reply)
         loop_post(loop_of(conn), &conn->next);
 }
 
-/* ---- the steps: true when there may be more to do
- * ------------------------------------------------- */
+/* ---- the steps: true when there may be more to do ----------------------------------------- */
 
 static bool limit_body(struct conn *conn)
 {
@@ -313,8 +312,7 @@ static void conn_advance(struct conn *conn)
         watch(conn);
 }
 
-/* ---- events
- * --------------------------------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------------------------- */
 
 /* Reads what is there, as far as there is room. */
 static void receive(struct conn *conn)
@@ -411,8 +409,7 @@ static void listener_ready(struct loop_watch *watched, uint32_t events)
     }
 }
 
-/* ---- the listener
- * ---------------------------------------------------------------------------------- */
+/* ---- the listener ------------------------------------------------------------------------- */
 
 int serve_bind(struct tenant *tenant, const char *address, int port)
 {
@@ -468,6 +465,5 @@ bool serve_quiet(const struct tenant *tenant)
 
 void serve_abort(struct tenant *tenant)
 {
-    while (!list_empty(&tenant->conns))
-        conn_free(CONTAINER_OF(tenant->conns.next, struct conn, link));
+    LIST_EACH(&tenant->conns, struct conn, link, conn) conn_free(conn);
 }

@@ -4,7 +4,7 @@
 #ifndef DURE_SDK_SERVE_H
 #define DURE_SDK_SERVE_H
 
-#include "ctx.h"
+#include "sdk/src/ctx.h"
 
 /* Binds host:port (0: any) and sets tenant->port. Connections wait in the kernel until
  * serve_open(). A negative enum err. */

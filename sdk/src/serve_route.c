@@ -1,7 +1,7 @@
 /* Which handler a request gets, and the handlers that are there without the module. */
-#include "serve.h"
+#include "sdk/src/serve.h"
 
-#include "buslink.h"
+#include "sdk/src/buslink.h"
 
 static int unknown_path(struct dure_ctx *ctx)
 {

@@ -1,6 +1,6 @@
-#include "span_batch.h"
+#include "sdk/src/span_batch.h"
 
-#include "buslink.h"
+#include "sdk/src/buslink.h"
 
 #include "base/jsonw.h"
 

@@ -4,7 +4,7 @@
 #ifndef DURE_SDK_SPAN_BATCH_H
 #define DURE_SDK_SPAN_BATCH_H
 
-#include "ctx.h"
+#include "sdk/src/ctx.h"
 
 struct span_batch;
 

@@ -1,9 +1,9 @@
-#include "tenant.h"
+#include "sdk/src/tenant.h"
 
-#include "buslink.h"
-#include "ctx.h"
-#include "logger.h"
-#include "serve.h"
+#include "sdk/src/buslink.h"
+#include "sdk/src/ctx.h"
+#include "sdk/src/logger.h"
+#include "sdk/src/serve.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -11,8 +11,7 @@
 /* An exit hook's time: less than what the host waits for it. */
 #define TENANT_EXIT_NS (4000 * UINT64_C(1000000))
 
-/* ---- environment
- * ---------------------------------------------------------------------------------- */
+/* ---- environment -------------------------------------------------------------------------- */
 
 static const char *variable(char *const *env, const char *name)
 {
@@ -40,8 +39,7 @@ const char *tenant_env(const struct tenant *tenant, const char *name)
     return getenv(name);
 }
 
-/* ---- life
- * ----------------------------------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------------------------- */
 
 static void subscription_free(struct subscription *subscription)
 {
@@ -108,8 +106,7 @@ struct tenant *tenant_find(struct host *host, const char *name)
     return NULL;
 }
 
-/* ---- intervals
- * ------------------------------------------------------------------------------------ */
+/* ---- intervals ---------------------------------------------------------------------------- */
 
 static void interval_arm(struct interval *interval)
 {
@@ -163,8 +160,7 @@ int dure_every(struct dure_ctx *ctx, int64_t interval_ms, dure_handler *handler)
     return 0;
 }
 
-/* ---- registering
- * ---------------------------------------------------------------------------------- */
+/* ---- registering -------------------------------------------------------------------------- */
 
 int dure_route(struct dure_ctx *ctx, const char *method, const char *pattern, dure_handler *handler)
 {
@@ -202,8 +198,7 @@ int dure_on(struct dure_ctx *ctx, const char *subject, dure_handler *handler)
     return dure_on_group(ctx, subject, ctx->tenant->name, handler);
 }
 
-/* ---- starting and stopping
- * ------------------------------------------------------------------------ */
+/* ---- starting and stopping ---------------------------------------------------------------- */
 
 static void open_for_all(struct tenant *tenant)
 {
@@ -287,8 +282,7 @@ void tenant_leave(struct tenant *tenant)
     ctx_start(ctx);
 }
 
-/* ---- subjects
- * ------------------------------------------------------------------------------------- */
+/* ---- subjects ----------------------------------------------------------------------------- */
 
 bool busname_valid(const char *subject, bool wildcards)
 {

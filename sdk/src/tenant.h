@@ -3,8 +3,8 @@
 #ifndef DURE_SDK_TENANT_H
 #define DURE_SDK_TENANT_H
 
-#include "host.h"
-#include "route.h"
+#include "sdk/src/host.h"
+#include "sdk/src/route.h"
 
 struct dure_ctx;
 struct tenant;

@@ -80,7 +80,7 @@ extern "C" {
 #define DURE_EXPORT __attribute__((__visibility__("default")))
 #define DURE_PRINTF(text, first) __attribute__((__format__(__printf__, text, first)))
 
-/* ---- errors ------------------------------------------------------------------------------ */
+/* ---- errors ------------------------------------------------------------------------------- */
 
 /* Functions return 0 (or a count), or one of these, which are negative. A handler returns them too:
  * without a reply of its own, the error becomes one with this HTTP status.
@@ -130,7 +130,7 @@ DURE_EXPORT const char *dure_error_text(int err);
 /* 404 */
 DURE_EXPORT int dure_error_status(int err);
 
-/* ---- limits ------------------------------------------------------------------------------ */
+/* ---- limits ------------------------------------------------------------------------------- */
 
 /* Each can be changed by an environment variable of the process: the name behind it. When a limit
  * is reached, the answer is the one that stands here; it is never to wait without end. */
@@ -151,10 +151,11 @@ enum {
     DURE_MAX_DEPTH = 32,           /* calls within calls inside this process; FULL */
     DURE_MAX_BUS_BUFFER = 8 << 20, /* bytes kept for the bus while it cannot take them; FULL */
     DURE_MAX_MODULES = 64,         /* in one process */
-    DURE_STACK_BYTES = 256 << 10,  /* of a fiber; a guard page is below: overflow is a SIGSEGV */
+    DURE_STACK_BYTES = 256 << 10,  /* DURE_STACK_BYTES: of a fiber; below it is a guard page, so an
+                                    * overflow is a SIGSEGV and not somebody else's memory */
 };
 
-/* ---- the module -------------------------------------------------------------------------- */
+/* ---- the module --------------------------------------------------------------------------- */
 
 /* Where a piece of work stands: whose it is (module), what it answers (request or message), until
  * when, and the memory that lives as long as it. Every hook and every handler gets one. */
@@ -203,11 +204,12 @@ DURE_EXPORT int dure_main(const struct dure_module *module, int argc, char **arg
 /* `dure host A.so [B.so ...]`: loads modules and runs them as this program. argv[0] is the name for
  * messages. Without arguments the modules come from $DURE_HOST_MODULES, a JSON array of
  *     {"name": "order", "module": "/abs/order.so", "port": 1234, "env": {"KEY": "value"}}
- * With arguments they listen on PORT, PORT+1, ... (PORT 0: any). A module that fails to load or to
+ * With arguments they listen on PORT, PORT+1, ... (PORT 0: any) and have the process's environment;
+ * DURE_SERVICE names one that is alone. A module that fails to load or to
  * start is reported and left out; the program fails when none is left. */
 DURE_EXPORT int dure_host_main(int argc, char **argv);
 
-/* ---- registering, in init ---------------------------------------------------------------- */
+/* ---- registering, in init ----------------------------------------------------------------- */
 
 /* Answers `method` (NULL: any) on `pattern`: "/orders/{id}/lines/{line}"; "{name}" stands for one
  * segment, "{name...}" at the end for all that is left (may be empty). A literal segment is
@@ -232,7 +234,7 @@ DURE_EXPORT int dure_on_group(struct dure_ctx *ctx, const char *subject, const c
  * one returned, so never twice at once. FULL; CLOSED outside init. */
 DURE_EXPORT int dure_every(struct dure_ctx *ctx, int64_t interval_ms, dure_handler *handler);
 
-/* ---- the module's own ---------------------------------------------------------------------- */
+/* ---- the module's own --------------------------------------------------------------------- */
 
 /* One pointer of the module, for its state: set in init, read anywhere. */
 DURE_EXPORT void dure_set_state(struct dure_ctx *ctx, void *state);
@@ -247,7 +249,7 @@ DURE_EXPORT const char *dure_service(struct dure_ctx *ctx);
 DURE_EXPORT int dure_port(struct dure_ctx *ctx);
 DURE_EXPORT char **dure_args(struct dure_ctx *ctx);
 
-/* ---- the request or message at hand ------------------------------------------------------ */
+/* ---- the request or message at hand ------------------------------------------------------- */
 
 /* "GET"; "" for a message. */
 DURE_EXPORT const char *dure_method(struct dure_ctx *ctx);
@@ -284,7 +286,7 @@ DURE_EXPORT bool dure_wants_reply(struct dure_ctx *ctx);
  */
 DURE_EXPORT const char *dure_request_id(struct dure_ctx *ctx);
 
-/* ---- replying ---------------------------------------------------------------------------- */
+/* ---- replying ----------------------------------------------------------------------------- */
 
 /* Replies once, at once; the handler may work on after it. Status 200 to 599. On the bus a status
  * >= 400 is told with the headers Nats-Service-Error-Code and Nats-Service-Error. Replying to
@@ -306,7 +308,7 @@ DURE_EXPORT int dure_reply_problem(struct dure_ctx *ctx, int status, const char 
  * Content-Length), FULL, EXISTS (already replied). */
 DURE_EXPORT int dure_reply_header(struct dure_ctx *ctx, const char *name, const char *value);
 
-/* ---- asking and telling ------------------------------------------------------------------ */
+/* ---- asking and telling ------------------------------------------------------------------- */
 
 struct dure_headers; /* opaque */
 
@@ -383,7 +385,7 @@ DURE_EXPORT int dure_get(struct dure_ctx *ctx, const char *service, const char *
 DURE_EXPORT int dure_post(struct dure_ctx *ctx, const char *service, const char *path,
                           const struct dure_json *json, struct dure_answer *ret_answer);
 
-/* ---- several at once --------------------------------------------------------------------- */
+/* ---- several at once ---------------------------------------------------------------------- */
 
 /* An ask, tell or call under way. Starting never waits and never returns NULL: what could not be
  * started is a pending that has failed. Arguments are copied. All are cancelled when their handler
@@ -416,7 +418,7 @@ DURE_EXPORT int dure_race(struct dure_ctx *ctx, struct dure_pending *const *pend
 /* Its result becomes DURE_ECANCELLED, unless it has one. */
 DURE_EXPORT void dure_cancel(struct dure_ctx *ctx, struct dure_pending *pending);
 
-/* ---- time -------------------------------------------------------------------------------- */
+/* ---- time --------------------------------------------------------------------------------- */
 
 /* [waits] 0, DURE_ETIMEOUT (the handler's deadline came first), DURE_ECANCELLED. */
 DURE_EXPORT int dure_sleep(struct dure_ctx *ctx, int64_t delay_ms);
@@ -436,7 +438,7 @@ DURE_EXPORT bool dure_cancelled(struct dure_ctx *ctx);
 DURE_EXPORT uint64_t dure_wall_ns(void);
 DURE_EXPORT uint64_t dure_now_ns(void);
 
-/* ---- logging and tracing ----------------------------------------------------------------- */
+/* ---- logging and tracing ------------------------------------------------------------------ */
 
 enum dure_log_level { DURE_DEBUG, DURE_INFO, DURE_WARN, DURE_ERROR };
 
@@ -468,7 +470,7 @@ DURE_EXPORT const char *dure_trace_id(struct dure_ctx *ctx);
 DURE_EXPORT const char *dure_span_id(struct dure_ctx *ctx);
 DURE_EXPORT const char *dure_traceparent(struct dure_ctx *ctx);
 
-/* ---- memory and ids ---------------------------------------------------------------------- */
+/* ---- memory and ids ----------------------------------------------------------------------- */
 
 /* Zeroed memory that lives as long as ctx. NULL past DURE_MAX_MEMORY. */
 DURE_EXPORT void *dure_alloc(struct dure_ctx *ctx, size_t size);
@@ -479,7 +481,7 @@ DURE_EXPORT char *dure_format(struct dure_ctx *ctx, const char *format, ...) DUR
 /* A new unique name: 26 characters, digits and capital letters, sorted by time (ULID). */
 DURE_EXPORT const char *dure_new_id(struct dure_ctx *ctx);
 
-/* ---- JSON -------------------------------------------------------------------------------- */
+/* ---- JSON --------------------------------------------------------------------------------- */
 
 /* Values belong to the ctx that parsed or made them. Reading never fails loudly: every function
  * takes NULL, and a value of another type counts as missing, so a chain needs one check at its end.

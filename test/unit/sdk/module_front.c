@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static struct {
     int64_t cancelled;
@@ -168,6 +169,39 @@ static int order(struct dure_ctx *ctx)
                            answer.body ? answer.body : "-");
 }
 
+static int block_for(void *argument)
+{
+    struct timespec time = {0, 150000000};
+    nanosleep(&time, NULL);
+    return 0;
+}
+
+static int wait_by(struct dure_ctx *ctx, const char *how)
+{
+    struct dure_pending *two[2] = {dure_ask_start(ctx, "back.nap", "60000", 5, 0),
+                                   dure_ask_start(ctx, "back.nap", "60000", 5, 0)};
+    if (strcmp(how, "sleep") == 0) return dure_sleep(ctx, 60000);
+    if (strcmp(how, "ask") == 0) return dure_ask(ctx, "back.nap", "60000", 0, NULL);
+    if (strcmp(how, "call") == 0) return dure_get(ctx, "elsewhere", "/slow", NULL);
+    if (strcmp(how, "tell") == 0) return dure_tell(ctx, "silent.x", NULL, "", 0);
+    if (strcmp(how, "wait") == 0) return dure_wait(ctx, two[1], NULL);
+    if (strcmp(how, "all") == 0) return dure_all(ctx, two, 2);
+    if (strcmp(how, "race") == 0) return dure_race(ctx, two, 2);
+    int err = dure_blocking(ctx, block_for, NULL); /* is not interrupted, the next wait is */
+    return err ? err : dure_sleep(ctx, 1);
+}
+
+/* Waits in one of all ways and says how that ended. */
+static int wait(struct dure_ctx *ctx)
+{
+    dure_log(ctx, DURE_INFO, "waits");
+    int err = wait_by(ctx, dure_param(ctx, "how"));
+    dure_log(ctx, DURE_INFO, "waited", DURE_S("how", dure_param(ctx, "how")),
+             DURE_S("end", dure_error_name(err)),
+             DURE_S("sleep", dure_error_name(dure_sleep(ctx, 0))));
+    return err;
+}
+
 static int stats(struct dure_ctx *ctx)
 {
     return dure_reply_text(ctx, 200, "cancelled=%d", (int)seen.cancelled);
@@ -195,6 +229,7 @@ static int start(struct dure_ctx *ctx)
         {"/tell/{subject}", tell},
         {"/order", order},
         {"/publish/{subject}", publish},
+        {"/wait/{how}", wait},
     };
     int err = 0;
     for (size_t i = 0; !err && i < sizeof routes / sizeof *routes; i++)

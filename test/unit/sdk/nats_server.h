@@ -21,7 +21,7 @@ void nats_server_start(struct nats_server *server);
 void nats_server_kill(struct nats_server *server); /* SIGKILL */
 void nats_server_release(struct nats_server *server);
 
-/* ---- a bare client ------------------------------------------------------------------------- */
+/* ---- a bare client ------------------------------------------------------------------------ */
 
 int bare_connect(const struct nats_server *server);
 

@@ -42,7 +42,7 @@ int program_stop(struct program *program);
 /* Waits for its end. The exit code, or -signal. */
 int program_wait(struct program *program);
 
-/* ---- a client ------------------------------------------------------------------------------ */
+/* ---- a client ----------------------------------------------------------------------------- */
 
 struct response {
     int status;

@@ -58,8 +58,7 @@ static const char *get(const char *target)
     return r->body;
 }
 
-/* ---- asking
- * ---------------------------------------------------------------------------------------- */
+/* ---- asking ------------------------------------------------------------------------------- */
 
 static void asks_are_answered(void **state)
 {
@@ -132,8 +131,62 @@ static void instances_share(void **state)
     assert_non_null(strstr(bare_ask(bare, "back.greet", NULL, "x"), "x to you"));
 }
 
-/* ---- telling
- * --------------------------------------------------------------------------------------- */
+/* ---- every wait ends with its caller, and with its deadline ------------------------------- */
+
+static const char *const ways[] = {"sleep", "ask", "call", "tell",
+                                   "wait",  "all", "race", "blocking"};
+enum { WAYS = sizeof ways / sizeof *ways };
+
+/* Listens on any port; `format` gets it. */
+static int listen_anywhere(const char *format, char text[64])
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t len = sizeof at;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(listener, 8), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+    snprintf(text, 64, "%s%d", format, ntohs(at.sin_port));
+    return listener;
+}
+
+/* With a bus on which somebody listens to silent.x and says nothing, and a road that does too. */
+static void every_wait_can_be_ended(void **state)
+{
+    need_server();
+    char road[64], text[256];
+    struct program p;
+    int listener = listen_anywhere("DURE_HTTP=http://127.0.0.1:", road);
+    int fd = bare_connect(&server);
+    const char *const with[] = {url, road, NULL};
+    start_on_bus(&p, NULL, front_path, with);
+    bare_subscribe(fd, "silent.x");
+    for (int i = 0; i < WAYS; i++) {
+        snprintf(text, sizeof text, "GET /wait/%s HTTP/1.1\r\nHost: x\r\n\r\n", ways[i]);
+        int client = client_connect(p.ports[0]);
+        client_send(client, text);
+        program_wait_log(&p, "\"waits\"", i + 1);
+        usleep(20000);
+        close(client);
+        snprintf(text, sizeof text, "\"how\":\"%s\",\"end\":\"CANCELLED\",\"sleep\":\"CANCELLED\"",
+                 ways[i]);
+        program_wait_log(&p, text, 1);
+    }
+    for (int i = 0; i < WAYS; i++) {
+        snprintf(text, sizeof text, "/wait/%s", ways[i]);
+        struct response *r =
+            client_request(p.ports[0], "GET", text, "Dure-Deadline-Ms: 60\r\n", NULL);
+        assert_int_equal(r->status, 504);
+        snprintf(text, sizeof text, "\"how\":\"%s\",\"end\":\"TIMEOUT\"", ways[i]);
+        program_wait_log(&p, text, 1);
+    }
+    assert_int_equal(program_stop(&p), 0);
+    close(listener);
+    close(fd);
+}
+
+/* ---- telling ------------------------------------------------------------------------------ */
 
 static void told_is_stored(void **state)
 {
@@ -160,8 +213,7 @@ static void published_is_heard(void **state)
     close(fd);
 }
 
-/* ---- work from a stream
- * ---------------------------------------------------------------------------- */
+/* ---- work from a stream ------------------------------------------------------------------- */
 
 static int work(struct dure_ctx *ctx)
 {
@@ -243,8 +295,7 @@ static void sigterm_drains(void **state)
     close(fd);
 }
 
-/* ---- a bus that goes away
- * -------------------------------------------------------------------------- */
+/* ---- a bus that goes away ----------------------------------------------------------------- */
 
 static int begin_get(const char *target)
 {
@@ -311,8 +362,48 @@ static void a_service_starts_before_its_bus(void **state)
     nats_server_release(&other);
 }
 
-/* ---- a bus that talks nonsense
- * --------------------------------------------------------------------- */
+/* Reads from the service until this text has come, and returns all of it. */
+static const char *expect(int fd, const char *want)
+{
+    static char text[65536];
+    size_t len = 0;
+    memset(text, 0, sizeof text);
+    while (!strstr(text, want)) {
+        struct pollfd in = {.fd = fd, .events = POLLIN};
+        if (poll(&in, 1, 5000) != 1) fail_msg("the service does not say %s but %s", want, text);
+        ssize_t got = recv(fd, text + len, sizeof text - 1 - len, 0);
+        assert_true(got > 0);
+        len += (size_t)got;
+    }
+    return text;
+}
+
+/* Only the one who answers has lost the bus: the asker still waits for the reply. */
+static void a_reply_waits_for_the_next_connection(void **state)
+{
+    static const char info[] = "INFO {\"max_payload\":1048576,\"headers\":true}\r\n";
+    char where[64];
+    const char *const with[] = {where, NULL};
+    struct program p;
+    int listener = listen_anywhere("NATS_URL=nats://ana:secret@127.0.0.1:", where);
+    program_start(&p, &worker, NULL, 1, with);
+    int fd = accept(listener, NULL, NULL);
+    client_send(fd, info);
+    expect(fd, "PING\r\n");
+    client_send(fd, "PONG\r\nMSG worker.nap 3 _INBOX.asker.1 3\r\n100\r\n");
+    usleep(30000);
+    close(fd);
+    usleep(150000); /* the handler answers now */
+    fd = accept(listener, NULL, NULL);
+    client_send(fd, info);
+    const char *said = expect(fd, "HPUB _INBOX.asker.1 ");
+    assert_non_null(strstr(said, "\"user\":\"ana\",\"pass\":\"secret\""));
+    close(fd);
+    close(listener);
+    assert_int_equal(program_stop(&p), 0);
+}
+
+/* ---- a bus that talks nonsense ------------------------------------------------------------ */
 
 static void garbage_is_survived(void **state)
 {
@@ -327,15 +418,8 @@ static void garbage_is_survived(void **state)
     };
     static char where[64];
     static const char *const with[] = {where, NULL};
-    struct sockaddr_in at = {.sin_family = AF_INET};
-    socklen_t len = sizeof at;
     struct program p;
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
-    assert_int_equal(listen(listener, 8), 0);
-    assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
-    snprintf(where, sizeof where, "NATS_URL=nats://127.0.0.1:%d", ntohs(at.sin_port));
+    int listener = listen_anywhere("NATS_URL=nats://127.0.0.1:", where);
     program_start(&p, &worker, NULL, 1, with);
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         int fd = accept(listener, NULL, NULL);
@@ -355,6 +439,7 @@ int main(void)
         cmocka_unit_test(asks_are_answered),
         cmocka_unit_test(several_at_once),
         cmocka_unit_test(any_client_may_ask),
+        cmocka_unit_test(every_wait_can_be_ended),
         cmocka_unit_test(spans_are_reported),
         cmocka_unit_test(instances_share),
         cmocka_unit_test(told_is_stored),
@@ -364,6 +449,7 @@ int main(void)
         cmocka_unit_test(sigterm_drains),
         cmocka_unit_test(requests_in_flight_survive_a_restart),
         cmocka_unit_test(a_service_starts_before_its_bus),
+        cmocka_unit_test(a_reply_waits_for_the_next_connection),
         cmocka_unit_test(garbage_is_survived),
     };
     return cmocka_run_group_tests(tests, begin, end);

@@ -1,6 +1,6 @@
 #include "unit.h"
 
-#include "fiber.h"
+#include "sdk/src/fiber.h"
 
 #include "base/err.h"
 

@@ -185,8 +185,7 @@ static int end(void **state)
     return program_stop(&program);
 }
 
-/* ---- requests
- * ------------------------------------------------------------------------------------- */
+/* ---- requests ----------------------------------------------------------------------------- */
 
 static const char *body_of(const char *target)
 {
@@ -291,8 +290,7 @@ static void traces_are_continued(void **state)
     assert_memory_not_equal(r->body + 3, id, 32);
 }
 
-/* ---- connections
- * ---------------------------------------------------------------------------------- */
+/* ---- connections -------------------------------------------------------------------------- */
 
 static void connections_are_kept(void **state)
 {
@@ -455,8 +453,7 @@ static void a_slow_reader_gets_it_all(void **state)
     close(fd);
 }
 
-/* ---- time
- * ------------------------------------------------------------------------------------------ */
+/* ---- time --------------------------------------------------------------------------------- */
 
 static void wait_stats(const char *text)
 {
@@ -528,8 +525,7 @@ static void blocking_work_does_not_stop_the_others(void **state)
     }
 }
 
-/* ---- the end
- * --------------------------------------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------------------------ */
 
 static void sigterm_lets_requests_finish(void **state)
 {
