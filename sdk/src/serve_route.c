@@ -58,6 +58,7 @@ void serve_route(struct dure_ctx *ctx, struct bytes raw_path)
         ctx->handler = route->handler;
     } else if (is_health(ctx, raw_path)) {
         ctx->handler = health;
+        ctx->report_span = false; /* nobody's request */
     } else {
         ctx->handler = status == 405 ? wrong_method : status == 404 ? unknown_path : bad_path;
     }
