@@ -372,8 +372,6 @@ int consumer_open(struct streams *streams, struct stream *stream,
     r = open_files(consumer, error);
     if (r < 0) {
         if (error && !error->code) error_set(error, r, "consumer: %s", err_text(r));
-        if (consumer->journal) journal_close(consumer->journal, NULL, NULL);
-        consumer->journal = NULL;
         consumer_free(consumer);
         return r;
     }

@@ -172,8 +172,6 @@ int stream_open(const struct stream_host *host, const char *name,
     if (r == 0 && !stream->config) r = ERR_NOT_FOUND;
     if (r < 0) {
         if (error && !error->code) error_set(error, r, "stream %s: %s", name, err_text(r));
-        if (stream->journal) journal_close(stream->journal, NULL, NULL);
-        stream->journal = NULL;
         stream_free(stream);
         return r;
     }
@@ -198,8 +196,6 @@ static void journal_gone(void *context)
     metrics->streams--;
     metrics->messages -= stream->index.count;
     metrics->bytes -= stream->index.bytes;
-    io_task_cancel(stream->host->io, &stream->ready_task);
-    io_task_cancel(stream->host->io, &stream->cleaner.task);
     stream_free(stream);
     if (closed) closed(closed_context);
 }
@@ -217,6 +213,9 @@ void stream_close(struct stream *stream, void (*done)(void *context), void *cont
 void stream_free(struct stream *stream)
 {
     if (!stream) return;
+    io_timer_cancel(stream->host->io, &stream->age_timer);
+    io_task_cancel(stream->host->io, &stream->ready_task);
+    io_task_cancel(stream->host->io, &stream->cleaner.task);
     journal_free(stream->journal);
     stream->cleaner.get.read.busy = false;
     stream_get_release(&stream->cleaner.get);

@@ -360,9 +360,6 @@ static void close_task(struct io_task *task)
     struct journal *journal = CONTAINER_OF(task, struct journal, close_task);
     void (*closed)(void *) = journal->closed;
     void *context = journal->closed_context;
-    io_timer_cancel(journal->io, &journal->sync_timer);
-    io_task_cancel(journal->io, &journal->commit_task);
-    writer_close(&journal->writer);
     journal_free(journal);
     if (closed) closed(context);
 }
@@ -433,6 +430,10 @@ int journal_make(struct io *io, const struct journal_options *options, struct jo
 void journal_free(struct journal *journal)
 {
     if (!journal) return;
+    io_timer_cancel(journal->io, &journal->sync_timer);
+    io_task_cancel(journal->io, &journal->commit_task);
+    io_task_cancel(journal->io, &journal->close_task);
+    writer_close(&journal->writer);
     for (struct list *link; (link = list_pop(&journal->batches));) {
         batch_free(CONTAINER_OF(link, struct batch, link));
     }

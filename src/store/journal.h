@@ -75,8 +75,8 @@ int journal_open(struct io *io, const struct journal_options *options, struct jo
  * gone then. Appends from now on are ERR_CLOSED. */
 void journal_close(struct journal *journal, void (*done)(void *context), void *context);
 
-/* Frees memory without any I/O: for a simulated host that has crashed, and where nothing is in
- * flight. NULL is allowed. */
+/* Gives everything back at once and writes nothing: where nothing is in flight, and for a simulated
+ * host that has crashed. NULL is allowed. */
 void journal_free(struct journal *journal);
 
 /* Appends one record, the parts one after the other; they are copied. Returns 0 and its sequence,

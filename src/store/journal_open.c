@@ -290,7 +290,6 @@ int journal_open(struct io *io, const struct journal_options *options, struct jo
             error_set(error, r, "cannot open the journal: %s", err_text(r));
             error_at(error, options->dir, 0, 0);
         }
-        writer_close(&journal->writer);
         journal_free(journal);
         return r;
     }
