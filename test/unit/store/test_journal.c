@@ -1,0 +1,312 @@
+/* The journal on a real file system. What crashes do to it is proved in test/sim/test_store.c. */
+#include "store/journal.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+enum { SEGMENT = 8192 };
+
+struct fixture {
+    struct io *io;
+    char dir[64];
+    struct journal *journal;
+    struct journal_options options;
+    uint64_t appended, failed, recovered, last;
+    bool closed, read, snapshot;
+    int read_result;
+};
+
+static void appended(void *context, const struct journal_record *record, int result)
+{
+    struct fixture *f = context;
+    if (result < 0) {
+        f->failed++;
+        return;
+    }
+    assert_int_equal(record->seq, f->last + 1);
+    f->last = record->seq;
+    f->appended++;
+}
+
+static int recovered(void *context, const struct journal_record *record)
+{
+    struct fixture *f = context;
+    char expected[32];
+    int len = snprintf(expected, sizeof expected, "record %d", (int)record->seq);
+    assert_true(bytes_eq(record->payload, bytes_make(expected, (size_t)len)));
+    f->last = record->seq;
+    f->recovered++;
+    return 0;
+}
+
+static void open_journal(struct fixture *f)
+{
+    struct error error;
+    int r = journal_open(f->io, &f->options, &f->journal, &error);
+    if (r < 0) fail_msg("%s: %s", error.file, error.message);
+}
+
+static void closed(void *context)
+{
+    ((struct fixture *)context)->closed = true;
+}
+
+static void close_journal(struct fixture *f)
+{
+    f->closed = false;
+    journal_close(f->journal, closed, f);
+    for (int i = 0; i < 1000 && !f->closed; i++) io_turn(f->io, 100);
+    assert_true(f->closed);
+}
+
+static void append(struct fixture *f, int count)
+{
+    uint64_t want = journal_next(f->journal) - 1 + (uint64_t)count;
+    for (int i = 0; i < count; i++) {
+        char payload[32];
+        uint64_t seq;
+        int len = snprintf(payload, sizeof payload, "record %d", (int)journal_next(f->journal));
+        struct iovec parts[] = {{payload, 3}, {payload + 3, (size_t)len - 3}};
+        assert_int_equal(journal_append(f->journal, parts, 2, &seq), 0);
+    }
+    for (int i = 0; i < 1000 && f->last < want; i++) io_turn(f->io, 100);
+    assert_int_equal(journal_last(f->journal), want);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    snprintf(f->dir, sizeof f->dir, "/tmp/dure-journal-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    assert_int_equal(io_new(NULL, &f->io), 0);
+    f->options = (struct journal_options){.dir = f->dir,
+                                          .segment_bytes = SEGMENT,
+                                          .allocate_bytes = 4096,
+                                          .record_max = 2048,
+                                          .pending_max = 4096,
+                                          .context = f,
+                                          .recovered = recovered,
+                                          .appended = appended};
+    open_journal(f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    if (f->journal) close_journal(f);
+    assert_int_equal(journal_destroy(f->io, f->dir), 0);
+    assert_int_equal(rmdir(f->dir), 0);
+    io_free(f->io);
+    free(f);
+    return 0;
+}
+
+static void reopen(struct fixture *f)
+{
+    close_journal(f);
+    f->recovered = f->last = 0;
+    open_journal(f);
+}
+
+static void keeps_records_over_segments(void **state)
+{
+    struct fixture *f = *state;
+    append(f, 10);
+    for (int i = 0; i < 40; i++) append(f, 20);
+    assert_true(journal_second_segment(f->journal) > 1);
+    reopen(f);
+    assert_int_equal(f->recovered, 810);
+    assert_int_equal(journal_next(f->journal), 811);
+    append(f, 5);
+    reopen(f);
+    assert_int_equal(f->recovered, 815);
+    struct journal_verify verify;
+    assert_int_equal(journal_verify(f->io, f->dir, &verify, NULL), 0);
+    assert_int_equal(verify.records, 815);
+    assert_int_equal(verify.last, 815);
+}
+
+static void refuses_what_is_too_much(void **state)
+{
+    struct fixture *f = *state;
+    static char big[4096];
+    uint64_t seq;
+    struct iovec iov = {big, 2049};
+    assert_int_equal(journal_append(f->journal, &iov, 1, &seq), ERR_TOO_BIG);
+    iov.iov_len = 1900;
+    assert_int_equal(journal_append(f->journal, &iov, 1, &seq), 0);
+    assert_int_equal(journal_append(f->journal, &iov, 1, &seq), 0);
+    assert_int_equal(journal_append(f->journal, &iov, 1, &seq), ERR_FULL);
+    for (int i = 0; i < 1000 && f->last < 2; i++) io_turn(f->io, 100);
+    assert_int_equal(journal_append(f->journal, &iov, 1, &seq), 0);
+    assert_int_equal(seq, 3);
+    f->options.recovered = NULL;
+}
+
+static void read_done(struct journal_read *read, int result)
+{
+    struct fixture *f = read->context;
+    f->read = true;
+    f->read_result = result;
+}
+
+static int read_at(struct fixture *f, struct journal_read *read, uint64_t seq, size_t max)
+{
+    f->read = false;
+    read->done = read_done;
+    read->context = f;
+    int r = journal_read_start(f->journal, read, seq, max);
+    for (int i = 0; r == 0 && i < 1000 && !f->read; i++) io_turn(f->io, 100);
+    return r < 0 ? r : f->read_result;
+}
+
+static void reads_any_record(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 25; i++) append(f, 20);
+    struct journal_read read;
+    struct journal_record record;
+    journal_read_init(&read);
+    for (uint64_t seq = 1; seq <= 500; seq += 7) {
+        char expected[32];
+        int len = snprintf(expected, sizeof expected, "record %d", (int)seq);
+        assert_int_equal(read_at(f, &read, seq, 0), 0);
+        assert_true(journal_read_next(&read, &record));
+        assert_int_equal(record.seq, seq);
+        assert_true(bytes_eq(record.payload, bytes_make(expected, (size_t)len)));
+        assert_false(journal_read_next(&read, &record));
+    }
+    assert_int_equal(read_at(f, &read, 100, 480), 0); /* ten records of 48 bytes */
+    int count = 0;
+    while (journal_read_next(&read, &record)) count++;
+    assert_int_equal(count, 10);
+    assert_true(journal_read_find(&read, 105, &record));
+    assert_false(journal_read_find(&read, 110, &record));
+    assert_int_equal(read_at(f, &read, 501, 0), ERR_NOT_FOUND);
+    assert_int_equal(read_at(f, &read, 0, 0), ERR_NOT_FOUND);
+    journal_read_release(&read);
+}
+
+static void snapshot_done(void *context, uint64_t covers, int result)
+{
+    struct fixture *f = context;
+    assert_int_equal(result, 0);
+    assert_int_equal(covers, 300);
+    f->snapshot = true;
+}
+
+static void snapshot_then_trim(void **state)
+{
+    struct fixture *f = *state;
+    struct buf data;
+    uint64_t covers;
+    for (int i = 0; i < 25; i++) append(f, 20);
+    buf_init(&data, 1000);
+    assert_int_equal(journal_snapshot_read(f->io, f->dir, &data, &covers, NULL), ERR_NOT_FOUND);
+    assert_int_equal(journal_snapshot_write(f->journal, BYTES("state"), 300, snapshot_done), 0);
+    assert_int_equal(journal_snapshot_write(f->journal, BYTES("other"), 300, snapshot_done),
+                     ERR_FULL);
+    for (int i = 0; i < 1000 && !f->snapshot; i++) io_turn(f->io, 100);
+    assert_int_equal(journal_snapshot_read(f->io, f->dir, &data, &covers, NULL), 0);
+    assert_true(bytes_eq(buf_bytes(&data), BYTES("state")));
+    assert_int_equal(covers, 300);
+    buf_release(&data);
+    journal_trim(f->journal, 301);
+    uint64_t first = journal_first(f->journal);
+    assert_true(first > 1 && first <= 301);
+    reopen(f);
+    assert_int_equal(journal_first(f->journal), first);
+    assert_int_equal(f->recovered, 500 - first + 1);
+    journal_trim(f->journal, 10000); /* the segment that is written to always stays */
+    assert_int_equal(journal_second_segment(f->journal), 0);
+    append(f, 1);
+    assert_int_equal(f->last, 501);
+}
+
+static void damage_is_told_and_left(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 3; i++) append(f, 20);
+    close_journal(f);
+    char path[128], before[SEGMENT], after[SEGMENT];
+    snprintf(path, sizeof path, "%s/00000000000000000001.seg", f->dir);
+    int fd = open(path, O_RDWR);
+    assert_int_equal(pwrite(fd, "X", 1, 200), 1);
+    ssize_t len = pread(fd, before, sizeof before, 0);
+    struct error error;
+    struct journal_verify verify;
+    assert_int_equal(journal_open(f->io, &f->options, &f->journal, &error), ERR_CORRUPT);
+    assert_null(f->journal);
+    assert_string_equal(error.file, path);
+    assert_non_null(strstr(error.message, "byte 184"));
+    assert_int_equal(journal_verify(f->io, f->dir, &verify, &error), ERR_CORRUPT);
+    assert_int_equal(pread(fd, after, sizeof after, 0), len);
+    assert_memory_equal(before, after, (size_t)len);
+    close(fd);
+}
+
+static void must_exist_makes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    close_journal(f);
+    f->options.must_exist = true;
+    open_journal(f);
+    close_journal(f);
+    assert_int_equal(journal_destroy(f->io, f->dir), 0);
+    assert_int_equal(journal_open(f->io, &f->options, &f->journal, NULL), ERR_NOT_FOUND);
+    assert_null(f->journal);
+}
+
+static void flush_makes_durable_at_once(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t seq;
+    char payload[] = "record 1";
+    struct iovec iov = {payload, 8};
+    assert_int_equal(journal_append(f->journal, &iov, 1, &seq), 0);
+    assert_int_equal(f->appended, 0);
+    assert_int_equal(journal_flush(f->journal), 0);
+    assert_int_equal(f->appended, 1);
+    assert_int_equal(journal_last(f->journal), 1);
+}
+
+static void other_policies_acknowledge_after_the_write(void **state)
+{
+    struct fixture *f = *state;
+    for (int policy = JOURNAL_SYNC_INTERVAL; policy <= JOURNAL_SYNC_NEVER; policy++) {
+        f->options.sync = (enum journal_sync)policy;
+        f->options.sync_interval_ms = 10;
+        reopen(f);
+        append(f, 30);
+        for (int i = 0; i < 5; i++) io_turn(f->io, 10);
+        reopen(f);
+        append(f, 1);
+    }
+    reopen(f);
+    assert_int_equal(f->recovered, 62);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(keeps_records_over_segments),
+        TEST(refuses_what_is_too_much),
+        TEST(reads_any_record),
+        TEST(snapshot_then_trim),
+        TEST(damage_is_told_and_left),
+        TEST(must_exist_makes_nothing),
+        TEST(flush_makes_durable_at_once),
+        TEST(other_policies_acknowledge_after_the_write),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
