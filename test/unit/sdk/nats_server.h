@@ -34,9 +34,8 @@ void bare_subscribe(int fd, const char *subject);
 /* The next MSG or HMSG with its payload; asserts that one comes. */
 const char *bare_next(int fd);
 
-/* Makes a stream of this name for these subjects (in memory of the disk, no dedup window changed).
- */
-void bare_make_stream(int fd, const char *name, const char *subject);
+/* Makes a stream of this name for these subjects. False: this bus has no JetStream API. */
+bool bare_make_stream(int fd, const char *name, const char *subject);
 
 /* How many messages it has. */
 int bare_stream_messages(int fd, const char *name);
