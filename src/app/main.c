@@ -44,10 +44,19 @@ const struct command commands[] = {
     {"check", "[DIR]", "look for mistakes in the manifests, change nothing",
      "All mistakes at once, each with its place and what to do. Ends with 3 when there are any.",
      cmd_check},
-    {"init", "system NAME | service NAME --lang c|python|node [--dir DIR]",
+    {"build", "[DIR]", "build every service of a folder",
+     "Runs each service's `build` command in its folder, in the order of dure.yaml, and stops at "
+     "the\n"
+     "first that fails. dure/dure.h is found by the C compiler as long as the SDK lies beside "
+     "this\n"
+     "program (C_INCLUDE_PATH is set for the commands).",
+     cmd_build},
+    {"init", "system NAME | service NAME --lang c|python|node [--dir DIR] [--no-route]",
      "make a new system, or a service in it",
      "`system` makes a folder NAME with a dure.yaml and a first service. `service` makes a folder\n"
-     "with a working service and adds it to dure.yaml.",
+     "with a working service and adds it to dure.yaml, with a route /NAME unless --no-route is "
+     "said.\n"
+     "Nothing is ever overwritten.",
      cmd_init},
     {"host", "MODULE.so ...", "run C modules in one process",
      "For services written with the SDK (dure.h). They listen on PORT, PORT+1, ...", cmd_host},
