@@ -117,7 +117,8 @@ static void copy_to(struct buf *out, struct bytes document, size_t *done, size_t
     struct bytes part = bytes_head(bytes_skip(document, *done), to - *done);
     buf_append(out, part);
     *done = to;
-    if (to && document.data[to - 1] != '\n') buf_append_char(out, '\n');
+    struct bytes so_far = buf_bytes(out);
+    if (so_far.len && !bytes_ends(so_far, BYTES("\n"))) buf_append_char(out, '\n');
 }
 
 /* What is to be put in, in the order of the document. */
