@@ -2,7 +2,7 @@
  * with what a gateway must say (RFC 9110 section 7.6, RFC 7239, W3C Trace Context). */
 #include "proxy/request.h"
 
-#include <stdio.h>
+enum { FORWARDED_HOST_MAX = 256 };
 
 static char *append_decimal(char *at, unsigned value)
 {
@@ -30,24 +30,42 @@ static struct bytes peer_text(const struct io_addr *peer, char text[IO_ADDR_TEXT
     return bytes_skip(address, 1);
 }
 
+static char *append_bytes(char *at, struct bytes bytes)
+{
+    memcpy(at, bytes.data, bytes.len);
+    return at + bytes.len;
+}
+
+/* RFC 7239: for=192.0.2.1;proto=http;host="shop.example.com". Built by hand: it is on the way of
+ * every request. */
+static struct bytes forwarded_text(struct bytes address, struct bytes authority,
+                                   char text[IO_ADDR_TEXT + FORWARDED_HOST_MAX + 64])
+{
+    bool is_v6 = bytes_find(address, ':') < address.len;
+    char *at = append_bytes(text, BYTES("for="));
+    if (is_v6) at = append_bytes(at, BYTES("\"["));
+    at = append_bytes(at, address.len ? address : BYTES("unknown"));
+    if (is_v6) at = append_bytes(at, BYTES("]\""));
+    at = append_bytes(at, BYTES(";proto=http"));
+    /* A host that is longer is none; it stays in Host and X-Forwarded-Host. */
+    if (authority.len && authority.len <= FORWARDED_HOST_MAX) {
+        at = append_bytes(at, BYTES(";host=\""));
+        at = append_bytes(at, authority);
+        *at++ = '"';
+    }
+    return bytes_make(text, (size_t)(at - text));
+}
+
 /* Who asked, as far as this edge knows. What the client claimed has been left out: it could have
  * been anything, and services trust these fields. */
 static void add_forwarded(struct http_head *out, const struct http_exchange *down,
                           struct bytes authority)
 {
     struct io_addr peer;
-    char peer_buf[IO_ADDR_TEXT], text[IO_ADDR_TEXT + 512];
+    char peer_buf[IO_ADDR_TEXT], text[IO_ADDR_TEXT + FORWARDED_HOST_MAX + 64];
     struct bytes address = BYTES("");
     if (http_exchange_peer(down, &peer) == 0) address = peer_text(&peer, peer_buf);
-    bool is_v6 = bytes_find(address, ':') < address.len;
-    int len = snprintf(text, sizeof text, "for=%s%.*s%s;proto=http", is_v6 ? "\"[" : "",
-                       address.len ? (int)address.len : 7, address.len ? address.data : "unknown",
-                       is_v6 ? "]\"" : "");
-    /* A host that needs more than this is none; it stays in Host and X-Forwarded-Host. */
-    if (authority.len && authority.len <= 256)
-        len +=
-            snprintf(text + len, sizeof text - (size_t)len, ";host=\"%.*s\"", BYTES_ARG(authority));
-    http_head_add(out, BYTES("Forwarded"), bytes_make(text, (size_t)len));
+    http_head_add(out, BYTES("Forwarded"), forwarded_text(address, authority, text));
     if (address.len) http_head_add(out, BYTES("X-Forwarded-For"), address);
     http_head_add(out, BYTES("X-Forwarded-Proto"), BYTES("http"));
     if (authority.len) http_head_add(out, BYTES("X-Forwarded-Host"), authority);

@@ -100,7 +100,6 @@ int proxy_new(struct io *io, const struct proxy_options *options, struct log *lo
         *vias[i] = bytes_make(proxy->via_text[i], (size_t)len);
     }
     list_init(&proxy->entrances);
-    list_init(&proxy->requests);
     list_init(&proxy->spare);
     io_task_init(&proxy->freed, freed);
     map_init(&proxy->upstreams, PROXY_UPSTREAMS_MAX);
@@ -181,7 +180,7 @@ int proxy_apply(struct proxy *proxy, struct snapshot *snapshot)
 
 void proxy_check_closed(struct proxy *proxy)
 {
-    if (!proxy->closing || !list_empty(&proxy->entrances) || !list_empty(&proxy->requests)) return;
+    if (!proxy->closing || !list_empty(&proxy->entrances) || proxy->metrics.requests) return;
     size_t count;
     snapshot_endpoints(proxy->generation->snapshot, &count);
     for (size_t i = 0; i < count; i++) upstream_purge(proxy->generation->upstreams[i]);

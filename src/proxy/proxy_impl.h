@@ -50,8 +50,7 @@ struct proxy {
     struct map upstreams;          /* by address; those of the generations and with connections */
     struct map services, routes;   /* struct traffic, by name */
 
-    struct list requests; /* being served */
-    struct list spare;    /* memory for more */
+    struct list spare; /* memory for requests that come */
     size_t spare_count;
     struct proxy_metrics metrics;
 

@@ -30,7 +30,6 @@ static struct request *request_new(struct proxy *proxy)
     r->replay = replay;
     r->proxy = proxy;
     list_init(&r->wait_link);
-    list_push(&proxy->requests, &r->link);
     proxy->metrics.requests++;
     return r;
 }
@@ -47,7 +46,6 @@ static void request_free(struct request *r)
 {
     struct proxy *proxy = r->proxy;
     assert(!r->down && !r->up && !r->conn && !r->upstream && !r->timer.armed);
-    list_remove(&r->link);
     proxy->metrics.requests--;
     generation_unref(r->generation);
     keep_small(&r->text);
@@ -430,19 +428,15 @@ void request_wake(struct traffic *service)
 
 void request_wake_all(struct proxy *proxy)
 {
-    /* Those that go on, or wait anew, do so behind the end of this list. */
+    /* Out of the services' lists first: whoever still finds nothing waits there again. */
     struct list waiting;
     list_init(&waiting);
-    LIST_EACH(&proxy->requests, struct request, link, r) {
-        if (r->state != REQUEST_WAITING) continue;
-        list_remove(&r->link);
-        list_push(&waiting, &r->link);
-    }
-    while (!list_empty(&waiting)) {
-        struct request *r = CONTAINER_OF(list_pop(&waiting), struct request, link);
-        list_push(&proxy->requests, &r->link);
-        if (r->state == REQUEST_WAITING) request_dispatch(r);
-    }
+    size_t cursor = 0;
+    struct traffic *service;
+    while ((service = map_next(&proxy->services, &cursor)))
+        list_splice(&waiting, &service->waiters);
+    while (!list_empty(&waiting))
+        request_dispatch(CONTAINER_OF(waiting.next, struct request, wait_link));
 }
 
 /* ---- the exchange with the client -------------------------------------------------------- */
@@ -544,12 +538,4 @@ void request_begin(struct http_exchange *x)
         return;
     }
     request_dispatch(r);
-}
-
-void request_abort_all(struct proxy *proxy)
-{
-    LIST_EACH(&proxy->requests, struct request, link, r) {
-        if (r->down) http_abort(r->down);
-        if (r->up) http_abort(r->up);
-    }
 }

@@ -31,7 +31,7 @@ enum request_state {
 enum { REQUEST_HOST_MAX = 256, REQUEST_CALLER_MAX = 64 };
 
 struct request {
-    struct list link; /* in the proxy's requests, or its spare ones */
+    struct list link; /* in the proxy's spare ones */
     struct proxy *proxy;
     struct generation *generation;
     enum proxy_side side;
@@ -48,10 +48,8 @@ struct request {
     struct traffic *service, *route_traffic;
     struct bytes target; /* for the request line; a view of the head, or of `text` */
     struct buf text;
-    char host[REQUEST_HOST_MAX]; /* lower case, without port */
-    size_t host_len;
+    size_t host_len; /* of `host` */
     struct bytes caller;
-    char caller_text[REQUEST_CALLER_MAX];
 
     /* times, as of io_now_ns */
     uint64_t begin_ns, begin_wall_ns;
@@ -77,7 +75,11 @@ struct request {
 
     int status, error;
     struct trace trace;
+
+    /* from here on not zeroed: written before it is read */
     struct trace_intake intake;
+    char host[REQUEST_HOST_MAX]; /* lower case, without port */
+    char caller_text[REQUEST_CALLER_MAX];
 };
 
 /* http_server_options.request: a head has arrived. */
@@ -98,9 +100,6 @@ void request_refuse(struct request *r, int error);
 
 /* All waiting requests look again, under a new configuration. */
 void request_wake_all(struct proxy *proxy);
-
-/* Breaks off everything. */
-void request_abort_all(struct proxy *proxy);
 
 /* Gives the memory of spare requests back. */
 void request_release_spare(struct proxy *proxy);
