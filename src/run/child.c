@@ -41,6 +41,8 @@ static void exited(struct io_process *process, int status)
     struct child *child = CONTAINER_OF(process, struct child, process);
     child->exited = true;
     child->status = status;
+    /* What it left behind in its group would hold its port, its files and its output. */
+    io_kill(process, SIGKILL);
     io_process_release(process);
     child->exit(child);
     finish(child);

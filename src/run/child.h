@@ -22,8 +22,9 @@ struct child {
 };
 
 /* Starts what a spawn message asks for (see control.h); `file` is where its output goes. `exit`
- * runs when the process has ended; `gone` after that, when its output has ended too (a grandchild
- * may hold the pipes open for longer), and then the owner calls child_free. On an error, `error`
+ * runs when the process has ended, and what it left behind in its process group is killed; `gone`
+ * after that, when its output has ended too (a grandchild in a group of its own may hold the pipes
+ * open for longer), and then the owner calls child_free. On an error, `error`
  * says which program and why, and neither runs. */
 int child_new(struct io *io, json_t *request, struct output_file *file, void *owner,
               void (*exit)(struct child *child), void (*gone)(struct child *child),

@@ -108,6 +108,9 @@ int control_send(struct control *control, json_t *object)
             out->end = out->start + before;
             out->failed = false;
             err = ERR_FULL;
+        } else if (buf_len(out) - before > CONTROL_LINE_MAX) {
+            out->end = out->start + before;
+            err = ERR_TOO_BIG;
         }
     }
     json_decref(object);

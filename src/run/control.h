@@ -38,16 +38,17 @@ struct control {
     void *owner;
 };
 
-/* Limits: of one line, and of what waits for a slow other side. */
-enum { CONTROL_LINE_MAX = 1024 * 1024, CONTROL_PENDING_MAX = 8 * 1024 * 1024 };
+/* Limits: of one line (a hello lists all children and holds the texts of all manifests), and of
+ * what waits for a slow other side. */
+enum { CONTROL_LINE_MAX = 8 * 1024 * 1024, CONTROL_PENDING_MAX = 32 * 1024 * 1024 };
 
 /* Takes over `fd`. `message` gets each object (borrowed). ERR_* of io_stream_adopt. */
 int control_open(struct control *control, struct io *io, int fd, void *owner,
                  void (*message)(struct control *control, const char *op, json_t *object),
                  void (*closed)(struct control *control, int err));
 
-/* Sends one object and takes over its reference (also on failure). ERR_CLOSED, ERR_FULL, ERR_NOMEM.
- */
+/* Sends one object and takes over its reference (also on failure). ERR_CLOSED, ERR_FULL, ERR_NOMEM;
+ * ERR_TOO_BIG: longer than a line, which the other side would take for a broken protocol. */
 int control_send(struct control *control, json_t *object);
 
 /* Closes; `closed` still comes, with ERR_CLOSED, and only then may the memory go. */

@@ -33,9 +33,9 @@ struct parent {
     struct output worker_out, worker_err;
     int worker_outputs;
 
-    json_t *kept; /* the worker's note to the next worker; NULL: none */
-    struct list children;
-    size_t child_count; /* with those whose output has not ended yet */
+    json_t *kept;         /* the worker's note to the next worker; NULL: none */
+    struct list children; /* with those whose output has not ended yet */
+    size_t child_count;
     bool stopping, killing, ended;
     struct io_timer grace_timer;
     struct io_task end_task;
@@ -72,7 +72,7 @@ static void end_if_done(struct parent *parent)
 static void signal_children(struct parent *parent, int signal)
 {
     LIST_EACH(&parent->children, struct child, link, child) {
-        int err = io_kill(&child->process, signal);
+        int err = child->exited ? 0 : io_kill(&child->process, signal);
         if (err && err != ERR_NOT_FOUND)
             LOG(parent->options.log, LOG_ERROR, "kill_failed", LOG_S("id", child->id),
                 LOG_ERR(err));
@@ -97,7 +97,6 @@ static void tell(struct parent *parent, json_t *object)
 static void child_exited(struct child *child)
 {
     struct parent *parent = child->owner;
-    list_remove(&child->link);
     if (parent->control_open)
         tell(parent,
              json_pack("{s:s, s:s, s:i}", "op", "exit", "id", child->id, "status", child->status));
@@ -107,11 +106,12 @@ static void child_gone(struct child *child)
 {
     struct parent *parent = child->owner;
     parent->child_count--;
+    list_remove(&child->link);
     child_free(child);
     end_if_done(parent);
 }
 
-/* The log file of a service, shared with a living child of the same service. */
+/* The log file of a service, shared by all its children that still write to it. */
 static int file_for(struct parent *parent, const char *service, struct output_file **ret_file)
 {
     LIST_EACH(&parent->children, struct child, link, child) {
@@ -126,7 +126,7 @@ static int file_for(struct parent *parent, const char *service, struct output_fi
 static struct child *child_find(struct parent *parent, const char *id)
 {
     LIST_EACH(&parent->children, struct child, link, child)
-        if (bytes_eq(bytes_str(child->id), bytes_str(id))) return child;
+        if (!child->exited && bytes_eq(bytes_str(child->id), bytes_str(id))) return child;
     return NULL;
 }
 
@@ -256,8 +256,9 @@ static void say_hello(struct parent *parent)
 {
     json_t *children = json_array();
     LIST_EACH(&parent->children, struct child, link, child)
-        json_array_append_new(children, json_pack("{s:s, s:i, s:O?}", "id", child->id, "pid",
-                                                  child->process.pid, "tag", child->tag));
+        if (!child->exited)
+            json_array_append_new(children, json_pack("{s:s, s:i, s:O?}", "id", child->id, "pid",
+                                                      child->process.pid, "tag", child->tag));
     tell(parent, json_pack("{s:s, s:o, s:i, s:O*}", "op", "hello", "children", children, "columns",
                            parent->options.columns, "kept", parent->kept));
 }

@@ -76,7 +76,14 @@ static void withdraw(struct process_seat *seat)
 
 /* ---- health ---- */
 
-static void process_step(struct process *process, enum unit_event event);
+static void tell_kill(const struct process *process, int signal)
+{
+    int err = control_send(process->world->control, json_pack("{s:s, s:s, s:i}", "op", "kill", "id",
+                                                              process->id, "signal", signal));
+    if (err)
+        LOG(process->world->log, LOG_ERROR, "kill_not_sent", LOG_S("process", process->id),
+            LOG_ERR(err));
+}
 
 static void probe_done(struct probe *probe, bool success, const char *reason)
 {
@@ -86,19 +93,18 @@ static void probe_done(struct probe *probe, bool success, const char *reason)
     snprintf(seat->reason, sizeof seat->reason, "%s", success ? "" : reason);
     struct health_update update = health_step(&seat->health, success, now_ms(process));
     io_timer_set(world->io, &seat->probe_timer, update.next_ms);
-    if (update.changed) {
-        seat->since_wall_ns = io_wall_ns(world->io);
-        LOG(world->log, seat->health.state == HEALTH_UP ? LOG_INFO : LOG_WARN, "health_changed",
-            LOG_S("instance", seat->seat.instance),
-            LOG_S("health", health_state_name(seat->health.state)), LOG_S("reason", seat->reason));
-        publish(seat);
-        changed(process);
+    if (update.restart && !process->retiring) {
+        LOG(world->log, LOG_WARN, "unhealthy_killed", LOG_S("instance", seat->seat.instance),
+            LOG_S("reason", seat->reason));
+        tell_kill(process, SIGKILL);
     }
-    if (!update.restart || process->retiring) return;
-    LOG(world->log, LOG_WARN, "unhealthy_killed", LOG_S("instance", seat->seat.instance),
-        LOG_S("reason", seat->reason));
-    control_send(world->control,
-                 json_pack("{s:s, s:s, s:i}", "op", "kill", "id", process->id, "signal", SIGKILL));
+    if (!update.changed) return;
+    seat->since_wall_ns = io_wall_ns(world->io);
+    LOG(world->log, seat->health.state == HEALTH_UP ? LOG_INFO : LOG_WARN, "health_changed",
+        LOG_S("instance", seat->seat.instance),
+        LOG_S("health", health_state_name(seat->health.state)), LOG_S("reason", seat->reason));
+    publish(seat);
+    changed(process);
 }
 
 static void probe_due(struct io_timer *timer)
@@ -202,9 +208,7 @@ static void process_step(struct process *process, enum unit_event event)
     const struct process_world *world = process->world;
     struct unit_update update = unit_step(&process->unit, event);
     if (update.timer_ms) io_timer_set(world->io, &process->unit_timer, update.timer_ms);
-    if (update.signal)
-        control_send(world->control, json_pack("{s:s, s:s, s:i}", "op", "kill", "id", process->id,
-                                               "signal", update.signal));
+    if (update.signal) tell_kill(process, update.signal);
     int err = update.spawn ? spawn(process) : 0;
     if (err) {
         LOG(world->log, LOG_ERROR, "spawn_failed", LOG_S("process", process->id), LOG_ERR(err));
@@ -223,6 +227,26 @@ static void free_if_down(struct process *process)
     if (!process->retiring || process->unit.state != UNIT_DOWN) return;
     for (size_t i = 0; i < process->seat_count; i++) withdraw(&process->seats[i]);
     process->world->gone(process->world->owner, process);
+}
+
+static void stop_draining(struct process *process)
+{
+    io_timer_cancel(process->world->io, &process->drain_timer);
+    io_task_cancel(process->world->io, &process->drain_task);
+    registry_unwatch(&process->watch);
+    for (size_t i = 0; i < process->seat_count; i++) {
+        struct process_seat *seat = &process->seats[i];
+        if (seat->drain_token)
+            process->world->drain.cancel(process->world->drain.context, seat->drain_token);
+        seat->drain_token = NULL;
+    }
+}
+
+static void stop(struct process *process)
+{
+    stop_draining(process);
+    process_step(process, UNIT_WANT_DOWN);
+    free_if_down(process);
 }
 
 void process_start(struct process *process)
@@ -263,24 +287,12 @@ void process_exited(struct process *process, int status, const char *error)
             process->seats[i].since_wall_ns = io_wall_ns(process->world->io);
             publish(&process->seats[i]);
         }
-    changed(process);
-    free_if_down(process);
+    bool retiring = process->retiring;
+    changed(process); /* may be the reason to give it up: then it is gone */
+    if (retiring) stop(process);
 }
 
 /* ---- retiring ---- */
-
-static void stop(struct process *process)
-{
-    io_timer_cancel(process->world->io, &process->drain_timer);
-    for (size_t i = 0; i < process->seat_count; i++) {
-        struct process_seat *seat = &process->seats[i];
-        if (seat->drain_token)
-            process->world->drain.cancel(process->world->drain.context, seat->drain_token);
-        seat->drain_token = NULL;
-    }
-    process_step(process, UNIT_WANT_DOWN);
-    free_if_down(process);
-}
 
 static void drain_over(struct io_timer *timer)
 {
@@ -298,6 +310,32 @@ static void seat_drained(void *context)
     stop(process);
 }
 
+/* Nothing new is sent there any more: what is in flight now is the last. */
+static void drain_due(struct io_task *task)
+{
+    struct process *process = CONTAINER_OF(task, struct process, drain_task);
+    const struct drain_port *port = &process->world->drain;
+    for (size_t i = 0; i < process->seat_count; i++) {
+        struct process_seat *seat = &process->seats[i];
+        seat->drain_token = port->drain(port->context, &seat->addr, seat_drained, seat);
+    }
+}
+
+/* The data plane follows the registry: it has been told before this watch, which is younger than
+ * its own, and what it does about it is posted before the task. */
+static void registry_changed(struct registry_watch *watch, const struct instance *before,
+                             const struct instance *after)
+{
+    struct process *process = CONTAINER_OF(watch, struct process, watch);
+    for (size_t i = 0; i < process->seat_count; i++) {
+        const struct instance *known =
+            registry_find(process->world->registry, bytes_str(process->seats[i].seat.instance));
+        if (!known || known->health != INSTANCE_DRAINING) return;
+    }
+    registry_unwatch(watch);
+    io_post(process->world->io, &process->drain_task);
+}
+
 void process_retire(struct process *process, uint32_t drain_ms)
 {
     if (process->retiring) return;
@@ -313,11 +351,7 @@ void process_retire(struct process *process, uint32_t drain_ms)
         return;
     }
     io_timer_set(world->io, &process->drain_timer, drain_ms);
-    for (size_t i = 0; i < process->seat_count; i++) {
-        struct process_seat *seat = &process->seats[i];
-        seat->drain_token =
-            world->drain.drain(world->drain.context, &seat->addr, seat_drained, seat);
-    }
+    registry_watch(world->registry, &process->watch, registry_changed);
 }
 
 /* ---- life ---- */
@@ -366,6 +400,8 @@ struct process *process_new(const struct process_world *world, struct deployment
               BACKOFF_MAX_MS, STABLE_MS);
     io_timer_init(&process->unit_timer, unit_timer_done);
     io_timer_init(&process->drain_timer, drain_over);
+    io_task_init(&process->drain_task, drain_due);
+    list_init(&process->watch.link);
     list_init(&process->link);
     if (make_seats(process) != 0) {
         process_free(process);
@@ -424,10 +460,11 @@ void process_redeploy(struct process *process, struct deployment *deployment)
     /* Names stay, places in the manifest may not. Equal fingerprints: the same seats. */
     for (size_t i = 0; i < process->seat_count; i++) {
         struct process_seat *seat = &process->seats[i];
+        bool probed = seat->probe.busy || seat->probe_timer.armed;
         probe_cancel(&seat->probe);
         seat->seat.service = manifest_find(manifest, service_of(process, seat->seat.service)->name);
         seat->health.policy = policy_of(manifest->services[seat->seat.service]);
-        if (process->pid && !process->retiring)
+        if (probed)
             io_timer_set(process->world->io, &seat->probe_timer,
                          seat->health.policy.deploy_interval_ms);
     }
@@ -448,15 +485,9 @@ bool process_is_up(const struct process *process)
 void process_free(struct process *process)
 {
     if (!process) return;
-    struct io *io = process->world->io;
-    for (size_t i = 0; i < process->seat_count; i++) {
-        struct process_seat *seat = &process->seats[i];
-        unwatch_health(seat);
-        if (seat->drain_token)
-            process->world->drain.cancel(process->world->drain.context, seat->drain_token);
-    }
-    io_timer_cancel(io, &process->unit_timer);
-    io_timer_cancel(io, &process->drain_timer);
+    for (size_t i = 0; i < process->seat_count; i++) unwatch_health(&process->seats[i]);
+    stop_draining(process);
+    io_timer_cancel(process->world->io, &process->unit_timer);
     list_remove(&process->link);
     deployment_unref(process->deployment);
     free(process->seats);

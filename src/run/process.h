@@ -4,9 +4,9 @@
  *
  *     process_new -> process_start | process_adopt -> ... -> process_retire -> gone
  *
- * Retiring: its instances are marked as draining, so that nothing new is sent to them; when nothing
- * is in flight any more it gets SIGTERM, after its grace SIGKILL; when it is gone its instances
- * leave the registry and `gone` runs. */
+ * Retiring: its instances are marked as draining; when the registry shows that, so that nothing new
+ * is sent to them, and nothing is in flight any more, it gets SIGTERM, after its grace SIGKILL;
+ * when it is gone its instances leave the registry and `gone` runs. */
 #ifndef DURE_RUN_PROCESS_H
 #define DURE_RUN_PROCESS_H
 
@@ -69,6 +69,8 @@ struct process {
     uint64_t fingerprint;
     struct unit unit;
     struct io_timer unit_timer, drain_timer;
+    struct registry_watch watch; /* while its instances are not yet known to be draining */
+    struct io_task drain_task;
     int pid; /* 0: none */
     bool retiring;
     struct process_seat *seats;

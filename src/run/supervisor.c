@@ -27,11 +27,9 @@ struct supervisor {
     struct io_timer deploy_timer;
     void (*done)(void *context, int result, const struct error *error);
     void *done_context;
-    bool preparing; /* the wanted sets are not complete yet: nothing can be settled */
+    struct io_task settle; /* something has changed: is the deployment under way at its end? */
     bool stopping;
 };
-
-static void settle(struct supervisor *supervisor);
 
 /* ---- sets ---- */
 
@@ -163,11 +161,9 @@ static void explain(struct supervisor *supervisor, struct error *error)
     }
 }
 
-static void deploy_fail(struct supervisor *supervisor)
+static void deploy_fail(struct supervisor *supervisor, const struct error *error)
 {
-    struct error error = {0};
-    explain(supervisor, &error);
-    LOG(supervisor->world.log, LOG_ERROR, "deploy_failed", LOG_S("reason", error.message));
+    LOG(supervisor->world.log, LOG_ERROR, "deploy_failed", LOG_S("reason", error->message));
     /* The first deployment has nothing to go back to. */
     bool first = supervisor->current == supervisor->next;
     LIST_EACH(&supervisor->sets, struct process_set, link, set) {
@@ -182,18 +178,47 @@ static void deploy_fail(struct supervisor *supervisor)
             if (err) LOG(supervisor->world.log, LOG_ERROR, "scale_failed", LOG_ERR(err));
         }
     }
-    deploy_end(supervisor, error.code ? error.code : ERR_TIMEOUT, &error);
+    deploy_end(supervisor, error->code, error);
 }
 
 static void deploy_timeout(struct io_timer *timer)
 {
-    deploy_fail(CONTAINER_OF(timer, struct supervisor, deploy_timer));
+    struct supervisor *supervisor = CONTAINER_OF(timer, struct supervisor, deploy_timer);
+    struct error error = {0};
+    error_set(&error, ERR_TIMEOUT, "not everything was healthy within %d s",
+              SUPERVISOR_DEPLOY_MS / 1000);
+    explain(supervisor, &error);
+    deploy_fail(supervisor, &error);
 }
 
-/* Goes on with the deployment under way as far as it goes now. */
-static void settle(struct supervisor *supervisor)
+/* A new process that ends again and again, while all that it may need runs: waiting would not help.
+ * (In the first deployment it would.) */
+static bool is_hopeless(struct supervisor *supervisor, struct error *error)
 {
-    if (!supervisor->next || supervisor->preparing) return;
+    if (supervisor->current == supervisor->next) return false;
+    LIST_EACH(&supervisor->sets, struct process_set, link, set) {
+        if (!set->fresh) continue;
+        LIST_EACH(&set->processes, struct process, link, process) {
+            if (process->unit.failures < SUPERVISOR_EXITS_MAX) continue;
+            error_set(error, ERR_UNAVAILABLE, "%s ended %d times in a row: %s", process->id,
+                      SUPERVISOR_EXITS_MAX, process->reason);
+            error_remedy(error, "read what it printed: dure logs %s", set->name);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A task of its own: what changes may change in the midst of a walk over sets and processes. */
+static void settle(struct io_task *task)
+{
+    struct supervisor *supervisor = CONTAINER_OF(task, struct supervisor, settle);
+    struct error error = {0};
+    if (!supervisor->next) return;
+    if (is_hopeless(supervisor, &error)) {
+        deploy_fail(supervisor, &error);
+        return;
+    }
     LIST_EACH(&supervisor->sets, struct process_set, link, set)
         if (!set->leaving && !set_is_up(set)) return;
     deploy_succeed(supervisor);
@@ -236,16 +261,14 @@ int supervisor_apply(struct supervisor *supervisor, struct deployment *deploymen
     supervisor->generation++;
     if (!supervisor->current) accept_deployment(supervisor, deployment);
     io_timer_set(supervisor->world.io, &supervisor->deploy_timer, SUPERVISOR_DEPLOY_MS);
-    supervisor->preparing = true;
     int err = want(supervisor, deployment);
-    supervisor->preparing = false;
     if (err) {
         struct error error = {0};
         error_set(&error, err, "cannot start the new processes: %s", err_text(err));
-        deploy_fail(supervisor);
+        deploy_fail(supervisor, &error);
         return 0;
     }
-    settle(supervisor);
+    io_post(supervisor->world.io, &supervisor->settle);
     return 0;
 }
 
@@ -387,7 +410,7 @@ void supervisor_message(struct supervisor *supervisor, const char *op, json_t *o
 static void process_changed(void *owner, struct process *process)
 {
     struct supervisor *supervisor = owner;
-    settle(supervisor);
+    io_post(supervisor->world.io, &supervisor->settle);
     supervisor->options.changed(supervisor->options.context);
 }
 
@@ -413,10 +436,10 @@ void supervisor_stop(struct supervisor *supervisor)
         error_set(&error, ERR_CANCELLED, "dure is stopping");
         deploy_end(supervisor, ERR_CANCELLED, &error);
     }
-    supervisor->stopping = true;
-    bool empty = list_empty(&supervisor->sets) && list_empty(&supervisor->retired);
+    /* Not yet `stopping`: processes that are down already are gone inside the walk. */
     LIST_EACH(&supervisor->sets, struct process_set, link, set) set_retire(supervisor, set);
-    if (empty) stopped_if_empty(supervisor);
+    supervisor->stopping = true;
+    stopped_if_empty(supervisor);
 }
 
 /* ---- status ---- */
@@ -474,6 +497,7 @@ struct supervisor *supervisor_new(const struct supervisor_options *options)
     list_init(&supervisor->sets);
     list_init(&supervisor->retired);
     io_timer_init(&supervisor->deploy_timer, deploy_timeout);
+    io_task_init(&supervisor->settle, settle);
     return supervisor;
 }
 
@@ -481,6 +505,7 @@ void supervisor_free(struct supervisor *supervisor)
 {
     if (!supervisor) return;
     io_timer_cancel(supervisor->world.io, &supervisor->deploy_timer);
+    io_task_cancel(supervisor->world.io, &supervisor->settle);
     LIST_EACH(&supervisor->sets, struct process_set, link, set) {
         LIST_EACH(&set->processes, struct process, link, process) process_free(process);
         set_remove(supervisor, set);

@@ -3,8 +3,8 @@
  * A *set* is all processes of one host service under one fingerprint. Applying a deployment keeps
  * the sets whose fingerprint is unchanged, starts new sets beside the old ones, waits until all of
  * the new are healthy, then calls `accepted` (the data plane switches over) and retires the old,
- * each process behind its last request. If the new do not become healthy in time, they are retired
- * instead and everything stays as it was.
+ * each process behind its last request. If the new do not become healthy in time, or end
+ * SUPERVISOR_EXITS_MAX times in a row, they are retired instead and everything stays as it was.
  *
  * A new worker takes over the processes of the last one (supervisor_adopt) before it applies. */
 #ifndef DURE_RUN_SUPERVISOR_H
@@ -14,7 +14,12 @@
 
 struct supervisor;
 
-enum { SUPERVISOR_SETS_MAX = 1024, SUPERVISOR_DEPLOY_MS = 60000, SUPERVISOR_DRAIN_MS = 15000 };
+enum {
+    SUPERVISOR_SETS_MAX = 1024,
+    SUPERVISOR_DEPLOY_MS = 60000,
+    SUPERVISOR_DRAIN_MS = 15000,
+    SUPERVISOR_EXITS_MAX = 5
+};
 
 struct supervisor_options {
     struct process_world world; /* its changed, gone and owner are the supervisor's to set */
