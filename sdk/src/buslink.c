@@ -95,6 +95,7 @@ static void join(struct buslink *link)
     char inbox[BUSLINK_INBOX_TEXT + 1];
     snprintf(inbox, sizeof inbox, "%s*", link->inbox);
     nats_put_sub(&link->out, bytes_str(inbox), BYTES(""), BYTES("1"));
+    nats_put_sub(&link->out, BYTES(BUSLINK_CANCEL_SUBJECT), BYTES(""), BYTES("2"));
     for (size_t i = 0; i < link->subscription_count && !link->draining; i++)
         if (link->subscriptions[i]) put_subscribe(link, link->subscriptions[i]);
     nats_put_ping(&link->out);
@@ -149,6 +150,8 @@ static void take_frame(struct buslink *link, const struct nats_frame *frame)
     case NATS_HMSG:
         if (bytes_eq(frame->sid, BYTES("1")))
             buslink_answered(link, frame);
+        else if (bytes_eq(frame->sid, BYTES("2")))
+            buslink_cancelled(link, frame);
         else
             buslink_deliver(link, frame);
         break;
@@ -450,7 +453,7 @@ void buslink_subscribe(struct buslink *link, struct subscription *subscription)
     }
     link->subscriptions = list;
     list[link->subscription_count++] = subscription;
-    subscription->sid = link->subscription_count + BUSLINK_INBOX_SID;
+    subscription->sid = link->subscription_count - 1 + BUSLINK_FIRST_SID;
     if (!buslink_sends(link)) return;
     put_subscribe(link, subscription);
     loop_post(&link->host->loop, &link->send);

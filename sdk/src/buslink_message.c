@@ -77,9 +77,9 @@ static struct subscription *find(struct buslink *bus, struct bytes sid)
 {
     uint64_t number;
     if (bytes_to_u64(sid, UINT32_MAX, &number) != 0) return NULL;
-    if (number <= BUSLINK_INBOX_SID || number - BUSLINK_INBOX_SID > bus->subscription_count)
+    if (number < BUSLINK_FIRST_SID || number - BUSLINK_FIRST_SID >= bus->subscription_count)
         return NULL;
-    return bus->subscriptions[number - BUSLINK_INBOX_SID - 1];
+    return bus->subscriptions[number - BUSLINK_FIRST_SID];
 }
 
 /* Flow control and heartbeats of a push consumer (status 100) are not for the handler. */
@@ -125,6 +125,24 @@ static int fill(struct dure_ctx *ctx, struct buslink *bus, const struct subscrip
     if (!end) return frame->payload.len >= ctx->body.max ? DURE_ETOOBIG : DURE_ENOMEM;
     *end = '\0';
     return ctx->arena.failed ? DURE_ENOMEM : err;
+}
+
+/* The handler that is to answer on this subject, if it runs here. */
+static struct dure_ctx *find_asked(struct buslink *bus, struct bytes reply_to)
+{
+    LIST_EACH(&bus->host->tenants, struct tenant, link, tenant)
+        LIST_EACH(&tenant->runs, struct dure_ctx, link, ctx) {
+            if (!ctx->caller || ctx->caller->answer != answered) continue;
+            struct bus_message *message = CONTAINER_OF(ctx->caller, struct bus_message, caller);
+            if (bytes_eq(bytes_str(message->reply_to), reply_to)) return ctx;
+        }
+    return NULL;
+}
+
+void buslink_cancelled(struct buslink *bus, const struct nats_frame *frame)
+{
+    struct dure_ctx *ctx = find_asked(bus, frame->payload);
+    if (ctx) ctx_abandon(ctx);
 }
 
 void buslink_deliver(struct buslink *bus, const struct nats_frame *frame)

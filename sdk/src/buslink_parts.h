@@ -8,7 +8,14 @@
 #include "base/map.h"
 #include "wire/nats.h"
 
-enum { BUSLINK_SERVERS_MAX = 8, BUSLINK_INBOX_TEXT = 40, BUSLINK_INBOX_SID = 1 };
+enum { BUSLINK_SERVERS_MAX = 8, BUSLINK_INBOX_TEXT = 40 };
+
+/* Numbers of subscriptions: answers, cancellations, then those of the tenants. */
+enum { BUSLINK_INBOX_SID = 1, BUSLINK_CANCEL_SID, BUSLINK_FIRST_SID };
+
+/* Where an asker that gives up before its deadline says so: the body is the reply subject of its
+ * request. Everybody hears it, because nobody but the bus knows who got the request. */
+#define BUSLINK_CANCEL_SUBJECT "_DURE.CANCEL"
 
 enum buslink_state {
     BUSLINK_DOWN,       /* waits to try again */
@@ -41,7 +48,7 @@ struct buslink {
     uint64_t next_token;
     struct list requests; /* in flight, oldest first */
     struct map by_token;
-    struct subscription **subscriptions; /* by sid - 2 */
+    struct subscription **subscriptions; /* by sid - BUSLINK_FIRST_SID */
     size_t subscription_count;
 };
 
@@ -62,6 +69,9 @@ void buslink_answered(struct buslink *link, const struct nats_frame *frame);
 
 /* buslink_message.c: a message for a subscription has come. */
 void buslink_deliver(struct buslink *link, const struct nats_frame *frame);
+
+/* An asker has given up. */
+void buslink_cancelled(struct buslink *link, const struct nats_frame *frame);
 
 /* Copies the fields of a NATS header block. DURE_EPROTOCOL, DURE_ENOMEM, DURE_EFULL. */
 int buslink_copy_headers(struct bytes block, struct arena *arena, struct dure_headers *headers);

@@ -85,9 +85,23 @@ static void fail(struct bus_request *request, int err)
     pending_fail(&request->pending, err);
 }
 
+/* Whoever has it now learns that nobody waits any more; of a deadline it knows itself. */
+static void say_cancelled(struct bus_request *request)
+{
+    struct buslink *bus = request->bus;
+    char reply[BUSLINK_INBOX_TEXT + sizeof request->token];
+    if (request->tell || !request->sends) return;
+    if (loop_monotonic_ns() >= request->pending.deadline_ns) return;
+    snprintf(reply, sizeof reply, "%s%s", bus->inbox, request->token);
+    buf_clear(&bus->headers);
+    buslink_put(bus, BUSLINK_CANCEL_SUBJECT, NULL, bytes_str(reply)); /* at most once will do */
+}
+
 static void abandoned(struct dure_pending *pending)
 {
-    forget((struct bus_request *)pending);
+    struct bus_request *request = (struct bus_request *)pending;
+    say_cancelled(request);
+    forget(request);
 }
 
 static void send_again(struct loop_timer *timer)

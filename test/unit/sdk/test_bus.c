@@ -92,6 +92,28 @@ static void several_at_once(void **state)
     assert_string_equal(get("/short"), "TIMEOUT goes on");
 }
 
+/* The neighbour on the bus is told, and does not work for nobody. */
+static void giving_up_goes_all_the_way(void **state)
+{
+    need_server();
+    struct response *r = NULL;
+    int fd = client_connect(front.ports[0]);
+    client_send(fd, "GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
+    for (int i = 0; i < 500; i++) {
+        r = client_request(back.ports[0], "GET", "/stats", NULL, NULL);
+        if (strstr(r->body, "running=1")) break;
+        usleep(5000);
+    }
+    assert_non_null(strstr(r->body, "running=1"));
+    close(fd);
+    for (int i = 0; i < 500; i++) {
+        r = client_request(back.ports[0], "GET", "/stats", NULL, NULL);
+        if (strstr(r->body, "running=0")) break;
+        usleep(5000);
+    }
+    assert_non_null(strstr(r->body, "running=0"));
+}
+
 static void any_client_may_ask(void **state)
 {
     need_server();
@@ -402,7 +424,7 @@ static void a_reply_waits_for_the_next_connection(void **state)
     int fd = accept(listener, NULL, NULL);
     client_send(fd, info);
     expect(fd, "PING\r\n");
-    client_send(fd, "PONG\r\nMSG worker.nap 3 _INBOX.asker.1 3\r\n100\r\n");
+    client_send(fd, "PONG\r\nMSG worker.nap 4 _INBOX.asker.1 3\r\n100\r\n");
     usleep(30000);
     close(fd);
     usleep(150000); /* the handler answers now */
@@ -426,7 +448,7 @@ static void garbage_is_survived(void **state)
         "INFO {\"max_payload\":1048576}\r\nMSG x 2 99999999999\r\n",
         "INFO {\"max_payload\":1048576}\r\nHMSG x 2 9 3\r\nNATS/1.0\r\n",
         ("INFO {\"max_payload\":1048576}\r\nPONG\r\nMSG x 99 2\r\nhi\r\nMSG x 0 2\r\nhi\r\n"
-         "MSG worker.nap 3 2\r\nhi\r\nMSG _INBOX.x.1 1 2\r\nhi\r\n-ERR 'no'\r\n"),
+         "MSG worker.nap 4 2\r\nhi\r\nMSG _INBOX.x.1 1 2\r\nhi\r\n-ERR 'no'\r\n"),
     };
     static char where[64];
     static const char *const with[] = {where, NULL};
@@ -450,6 +472,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(asks_are_answered),
         cmocka_unit_test(several_at_once),
+        cmocka_unit_test(giving_up_goes_all_the_way),
         cmocka_unit_test(any_client_may_ask),
         cmocka_unit_test(every_wait_can_be_ended),
         cmocka_unit_test(spans_are_reported),
