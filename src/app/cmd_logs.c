@@ -60,9 +60,9 @@ static int add_tail(void *context, const char *name)
     snprintf(tail->service, sizeof tail->service, "%s", service);
     snprintf(tail->path, sizeof tail->path, "%.3900s/%.100s", logs->paths.logs, name);
     buf_init(&tail->rest, TAIL_BYTES);
-    uint64_t size = 0;
-    io_stat(logs->io, tail->path, &size, NULL, NULL);
-    tail->offset = size > TAIL_BYTES / 2 ? size - TAIL_BYTES / 2 : 0;
+    uint64_t size = 0, changed_ns;
+    int err = io_stat(logs->io, tail->path, &size, &changed_ns, NULL);
+    tail->offset = !err && size > TAIL_BYTES / 2 ? size - TAIL_BYTES / 2 : 0;
     return 0;
 }
 
@@ -120,6 +120,45 @@ static int by_time(const void *a, const void *b)
 
 /* ---- printing ---- */
 
+/* What the line's own columns say already, or nobody reads. */
+static bool is_said(const char *key)
+{
+    static const char *const said[] = {"time", "level", "event", "service", "span_id"};
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        if (strcmp(said[i], key) == 0) return true;
+    return false;
+}
+
+static void print_field(const char *key, json_t *value)
+{
+    if (is_said(key) || (json_is_string(value) && !json_string_length(value))) return;
+    char *dumped = json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    const char *text = json_is_string(value) ? json_string_value(value) : dumped;
+    printf(" %s=%s", key, text ? text : "");
+    free(dumped);
+}
+
+/* A line that is an event itself ({level, event, ...}, as dure and the SDK write them) is shown as
+ * words; false: it is not one. */
+static bool print_event(const struct logs *logs, const char *text)
+{
+    json_t *event = text[0] == '{' ? json_loads(text, 0, NULL) : NULL;
+    const char *name = json_string_value(json_object_get(event, "event"));
+    const char *level = json_string_value(json_object_get(event, "level"));
+    const char *key;
+    json_t *value;
+    if (name) {
+        bool loud = level && (strcmp(level, "warn") == 0 || strcmp(level, "error") == 0);
+        if (loud)
+            printf("%s%s%s ", logs->colour ? "\033[31m" : "", level, logs->colour ? "\033[0m" : "");
+        printf("%s", name);
+        json_object_foreach(event, key, value) print_field(key, value);
+        printf("\n");
+    }
+    json_decref(event);
+    return name != NULL;
+}
+
 static void print_line(const struct logs *logs, const struct line *line)
 {
     if (logs->json) {
@@ -129,8 +168,9 @@ static void print_line(const struct logs *logs, const struct line *line)
     json_t *object = json_loads(line->text, 0, NULL);
     const char *instance = json_string_value(json_object_get(object, "instance"));
     const char *text = json_string_value(json_object_get(object, "line"));
-    printf("%.12s %s%-16s%s %s\n", line->time + 11, logs->colour ? "\033[36m" : "",
-           instance ? instance : "", logs->colour ? "\033[0m" : "", text ? text : "");
+    printf("%.12s %s%-16s%s ", line->time + 11, logs->colour ? "\033[36m" : "",
+           instance ? instance : "", logs->colour ? "\033[0m" : "");
+    if (!text || !print_event(logs, text)) printf("%s\n", text ? text : "");
     json_decref(object);
 }
 

@@ -31,7 +31,8 @@ struct up {
 /* Lines go above the table, which comes again after them. */
 static void erase_table(struct up *up)
 {
-    if (up->table_lines) printf("\033[%dA\033[J", up->table_lines);
+    if (up->table_lines) printf("\r\033[%dA\033[J", up->table_lines);
+    fflush(stdout); /* what follows may go to stderr, which does not wait */
     up->table_lines = 0;
 }
 
@@ -94,6 +95,21 @@ static void terminated(struct io_signal *watch)
     stop(CONTAINER_OF(watch, struct up, terminate));
 }
 
+static int columns(void)
+{
+    struct winsize size;
+    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) return 0;
+    return size.ws_col ? size.ws_col : 80;
+}
+
+/* What is on the screen has been wrapped anew: nobody knows how many lines it has now. */
+static void resized(struct io_signal *watch)
+{
+    struct up *up = CONTAINER_OF(watch, struct up, window);
+    up->table_lines = 0;
+    parent_set_columns(up->parent, columns());
+}
+
 static bool log_line(void *context, enum log_level level, struct bytes line)
 {
     struct up *up = context;
@@ -109,13 +125,6 @@ static uint64_t log_time(void *context)
 }
 
 /* ---- the beginning ---- */
-
-static int columns(void)
-{
-    struct winsize size;
-    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) return 0;
-    return size.ws_col ? size.ws_col : 80;
-}
 
 static int make_folders(struct up *up, struct error *error)
 {
@@ -145,7 +154,9 @@ static int listen_addresses(const struct manifest_system *system, const struct p
 static int watch_signals(struct up *up)
 {
     int err = io_signal_watch(up->io, &up->interrupt, SIGINT, interrupted);
-    return err ? err : io_signal_watch(up->io, &up->terminate, SIGTERM, terminated);
+    if (!err) err = io_signal_watch(up->io, &up->terminate, SIGTERM, terminated);
+    if (!err && up->terminal) err = io_signal_watch(up->io, &up->window, SIGWINCH, resized);
+    return err;
 }
 
 static int run(struct up *up, const struct manifest_system *system)

@@ -380,6 +380,9 @@ static void on_message(struct control *control, const char *op, json_t *object)
         on_hello(worker, object);
     } else if (!worker->supervisor) {
         LOG(&worker->log, LOG_ERROR, "control_message_too_early", LOG_S("op", op));
+    } else if (bytes_eq(name, BYTES("columns"))) {
+        worker->columns = (unsigned)json_integer_value(json_object_get(object, "columns"));
+        status_changed(worker);
     } else if (bytes_eq(name, BYTES("stop"))) {
         supervisor_stop(worker->supervisor);
     } else {

@@ -15,6 +15,7 @@
  *                                                kept: as the last worker asked, or missing
  *     spawned  {id, pid}
  *     exit     {id, status, error}               status as of waitpid(2), or error: why no spawn
+ *     columns  {columns}                         the terminal's width is another now
  *     stop     {}                                end all children, then yourself
  *
  * Owned by its user; `closed` comes once, when the other end is gone or broke the protocol. */

@@ -407,6 +407,13 @@ void parent_free(struct parent *parent)
     free(parent);
 }
 
+void parent_set_columns(struct parent *parent, int columns)
+{
+    parent->options.columns = columns;
+    if (parent->control_open)
+        tell(parent, json_pack("{s:s, s:i}", "op", "columns", "columns", columns));
+}
+
 int parent_worker_pid(const struct parent *parent)
 {
     return parent->worker_alive ? parent->worker.pid : 0;

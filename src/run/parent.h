@@ -55,6 +55,9 @@ void parent_stop(struct parent *parent);
 /* After `ended`. NULL is allowed. */
 void parent_free(struct parent *parent);
 
+/* The terminal has another width now. */
+void parent_set_columns(struct parent *parent, int columns);
+
 /* For status: the worker's process id, and how often it was replaced. */
 int parent_worker_pid(const struct parent *parent);
 unsigned parent_worker_restarts(const struct parent *parent);
