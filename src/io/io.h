@@ -175,8 +175,9 @@ enum { IO_SEND_IOV = 64 };
 void io_send(struct io_stream *stream, const struct iovec *iov, int count, io_stream_done *done);
 
 /* After io_send, whether the engine has taken all of it already, so that the bytes may go before
- * `done` runs. If not, the caller may point an iovec's base to another copy of the same bytes at any
- * time until `done`: this is how what lies in the scratch buffer is sent without copying it first. */
+ * `done` runs. If not, the caller may point an iovec's base to another copy of the same bytes at
+ * any time until `done`: this is how what lies in the scratch buffer is sent without copying it
+ * first. */
 static inline bool io_send_taken(const struct io_stream *stream)
 {
     return stream->send_index == stream->send_count;
