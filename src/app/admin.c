@@ -48,7 +48,7 @@ static void get_trace(struct worker *worker, struct http_exchange *x)
     struct bytes id = query_value(x->in.query, BYTES("id"));
     uint64_t limit = TRACES_DEFAULT;
     struct trace_id only;
-    if (last.data && bytes_to_u64(last, 200, &limit) != 0) {
+    if (last.data && (bytes_to_u64(last, 200, &limit) != 0 || !limit)) {
         http_problem(x, 400, NULL, BYTES("last must be a number from 1 to 200"), BYTES(""));
         return;
     }

@@ -70,7 +70,7 @@ static int add_tail(void *context, const char *name)
 
 static void keep(struct logs *logs, struct bytes text)
 {
-    json_t *object = json_loadb(text.data, text.len, 0, NULL);
+    json_t *object = json_loadb(text.data, text.len, JSON_ALLOW_NUL, NULL);
     const char *time = json_string_value(json_object_get(object, "time"));
     if (logs->line_count == logs->line_size && logs->line_size < LINES_MAX) {
         size_t size = logs->line_size ? logs->line_size * 2 : 1024;
@@ -165,7 +165,7 @@ static void print_line(const struct logs *logs, const struct line *line)
         printf("%s\n", line->text);
         return;
     }
-    json_t *object = json_loads(line->text, 0, NULL);
+    json_t *object = json_loads(line->text, JSON_ALLOW_NUL, NULL);
     const char *instance = json_string_value(json_object_get(object, "instance"));
     const char *text = json_string_value(json_object_get(object, "line"));
     printf("%.12s %s%-16s%s ", line->time + 11, logs->colour ? "\033[36m" : "",

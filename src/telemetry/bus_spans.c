@@ -85,6 +85,14 @@ static enum span_kind kind_of(struct bytes kind)
     return SPAN_INTERNAL;
 }
 
+/* A number of a report, which must lie from 0 to max. */
+static bool take_number(json_t *report, const char *key, json_int_t max, uint64_t *ret_number)
+{
+    json_int_t number = json_integer_value(json_object_get(report, key));
+    *ret_number = (uint64_t)number;
+    return number >= 0 && number <= max;
+}
+
 /* {trace, span, parent, name, service, kind, start_ns, duration_us, status} */
 static void take_report(struct bus_spans *bus_spans, json_t *report)
 {
@@ -93,9 +101,12 @@ static void take_report(struct bus_spans *bus_spans, json_t *report)
     if (span_id_parse(member(report, "span"), &span.id) != 0) return;
     if (span_id_parse(member(report, "parent"), &span.parent) != 0)
         span.parent = (struct span_id){0};
-    span.start_wall_ns = (uint64_t)json_integer_value(json_object_get(report, "start_ns"));
-    span.duration_ns = (uint64_t)json_integer_value(json_object_get(report, "duration_us")) * 1000;
-    span.status = (int)json_integer_value(json_object_get(report, "status"));
+    uint64_t duration_us, status;
+    if (!take_number(report, "start_ns", INT64_MAX / 2, &span.start_wall_ns)) return;
+    if (!take_number(report, "duration_us", INT64_MAX / 2000, &duration_us)) return;
+    if (!take_number(report, "status", 999, &status)) return;
+    span.duration_ns = duration_us * 1000;
+    span.status = (int)status;
     span.failed = span.status >= 500;
     SPAN_TEXT(span.name, member(report, "name"));
     SPAN_TEXT(span.service, member(report, "service"));

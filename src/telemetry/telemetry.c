@@ -32,9 +32,11 @@ static void add_span(struct telemetry *telemetry, const struct access_event *eve
         .attempts = event->attempts,
         .failed = event->error != 0 || event->status >= 500,
     };
-    char name[sizeof span.name * 4];
-    int len = snprintf(name, sizeof name, "%.*s %.*s", BYTES_ARG(event->method),
-                       (int)(event->path.len < 256 ? event->path.len : 256), event->path.data);
+    /* More of the path than the field holds, so that the cut is made there, between characters. */
+    char name[2 * sizeof span.name];
+    int len = snprintf(name, sizeof name, "%.*s %.*s",
+                       BYTES_ARG(bytes_head(event->method, sizeof span.name - 2)),
+                       BYTES_ARG(bytes_head(event->path, sizeof span.name)));
     SPAN_TEXT(span.name, bytes_make(name, (size_t)len));
     SPAN_TEXT(span.service, event->service.len ? event->service : BYTES("gateway"));
     SPAN_TEXT(span.instance, event->instance);
