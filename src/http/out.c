@@ -208,7 +208,9 @@ int http_send_head(struct http_exchange *x, uint64_t length)
     else if (x->out.status && x->in.minor == 0)
         buf_append(text, BYTES("Connection: keep-alive\r\n"));
     buf_append(text, BYTES("\r\n"));
-    if (text->failed || composed == 0) return composed ? ERR_TOO_BIG : ERR_INVALID;
+    /* The limit is far above what heads are; one that failed well below it failed for memory. */
+    if (text->failed) return buf_len(text) < text->max / 2 ? ERR_NOMEM : ERR_TOO_BIG;
+    if (composed == 0) return ERR_INVALID;
     x->head_sent = true;
     x->sent_last = x->out_kind == HTTP1_BODY_NONE;
     if (!x->out.status) x->request_method = x->out.method;
