@@ -15,6 +15,17 @@
 
 enum { FIXTURE_BACKENDS = 8, FIXTURE_EVENTS = 4096, FIXTURE_BUF = 256 << 20 };
 
+/* Above 0 while the fixture's own code runs: what it allocates is not the proxy's (test_nomem). */
+static int fixture_inside;
+
+static inline void fixture_leave(const int *level)
+{
+    fixture_inside = *level - 1;
+}
+
+#define FIXTURE_INSIDE \
+    __attribute__((cleanup(fixture_leave), unused)) int inside_ = ++fixture_inside
+
 /* ---- scripted upstreams -------------------------------------------------------------------- */
 
 enum script {
@@ -80,6 +91,7 @@ static void backend_conn_work(struct backend_conn *conn);
 
 static void backend_conn_sent(struct io_stream *stream, int result)
 {
+    FIXTURE_INSIDE;
     struct backend_conn *conn = CONTAINER_OF(stream, struct backend_conn, stream);
     conn->sending = false;
     if (conn->closing) return;
@@ -218,6 +230,7 @@ static void backend_conn_work(struct backend_conn *conn)
 
 static void backend_conn_received(struct io_stream *stream, int result)
 {
+    FIXTURE_INSIDE;
     struct backend_conn *conn = CONTAINER_OF(stream, struct backend_conn, stream);
     if (conn->closing) return;
     if (result <= 0) {
@@ -231,6 +244,7 @@ static void backend_conn_received(struct io_stream *stream, int result)
 
 static void backend_accepted(struct io_listener *listener)
 {
+    FIXTURE_INSIDE;
     struct backend *backend = CONTAINER_OF(listener, struct backend, listener);
     struct backend_conn *conn = calloc(1, sizeof *conn);
     assert_non_null(conn);
@@ -465,6 +479,7 @@ static void client_sent(struct io_stream *stream, int result)
 
 static void client_received(struct io_stream *stream, int result)
 {
+    FIXTURE_INSIDE;
     struct client *client = CONTAINER_OF(stream, struct client, stream);
     if (client->closing) return;
     if (result <= 0) {
