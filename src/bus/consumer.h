@@ -39,11 +39,13 @@ struct consumer_config {
 };
 
 struct delivery {
-    uint64_t seq;           /* names the message in ack, nak, term, progress */
-    uint64_t consumer_seq;  /* counts deliveries, from 1, without gaps */
-    uint64_t time_ns;       /* wall clock: when it was stored */
-    uint32_t attempt;       /* from 1 */
-    struct message message; /* views for the call; message_ref() keeps them; reply is empty */
+    uint64_t seq;          /* names the message in ack, nak, term, progress */
+    uint64_t consumer_seq; /* counts deliveries, from 1, without gaps */
+    uint64_t time_ns;      /* wall clock: when it was stored */
+    uint32_t attempt;      /* from 1 */
+    /* Views for the call; reply is empty. To keep it: copy the struct, message_ref, message_done.
+     */
+    struct message message;
 };
 
 typedef void consumer_deliver(void *context, const struct delivery *delivery);

@@ -47,12 +47,14 @@ static void hand_over(struct consumer *consumer, struct consumer_pending *pendin
     if (pending->attempt > 1) consumer->metrics->redelivered++;
     io_timer_set(consumer->io, &pending->timer, wait_ms(consumer, pending->attempt));
     consumer_write_delivery(consumer, pending);
+    const struct message *m = &message->message;
+    /* Borrowed anew: a copy that another reader has been given belongs to that one. */
     const struct delivery delivery = {
         .seq = message->seq,
         .consumer_seq = consumer->state.consumer_seq,
         .time_ns = message->time_ns,
         .attempt = pending->attempt,
-        .message = message->message,
+        .message = message_borrow(m->subject, m->reply, m->headers, m->payload),
     };
     consumer->deliver(consumer->context, &delivery);
 }
