@@ -258,10 +258,12 @@ static int load(struct consumer *consumer, struct error *error)
     if (r == 0) r = consumer_state_decode(&consumer->state, buf_bytes(&data));
     buf_release(&data);
     if (r < 0 && r != ERR_NOT_FOUND) return r;
+    uint64_t segment = consumer->stream->host->segment_bytes;
+    if (segment > SEGMENT_BYTES) segment = SEGMENT_BYTES;
     const struct journal_options options = {
         .dir = consumer->dir,
-        .segment_bytes = SEGMENT_BYTES,
-        .allocate_bytes = SEGMENT_BYTES / 4,
+        .segment_bytes = segment,
+        .allocate_bytes = segment / 4,
         .log = consumer->stream->host->log,
         .metrics = consumer->stream->host->store_metrics,
         .context = consumer,

@@ -305,7 +305,7 @@ static void check_stream(struct world *w)
 static int start_once(struct world *w)
 {
     static const char *const subjects[] = {"s.>"};
-    const struct streams_options options = {.dir = "/store", .segment_bytes = 8192};
+    const struct streams_options options = {.dir = "/store", .segment_bytes = 4096};
     const struct stream_config config = {.name = "S", .subjects = subjects, .subject_count = 1};
     const struct consumer_config consumer = {.name = "C",
                                              .filter = sim_random_below(w->sim, 2) ? "s.*" : NULL,
