@@ -9,7 +9,7 @@
 enum {
     REQUESTS_MAX = 16384,
     WAITING_MAX = 1024,
-    IDLE_MAX = 256,
+    IDLE_MAX = 1024,
     POOL_IDLE_MS = 60000,
     REPLAY_MAX = 64 << 10,
 };

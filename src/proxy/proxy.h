@@ -49,7 +49,7 @@ struct access_event {
 struct proxy_options {
     size_t requests_max;   /* client connections at a time: 16,384 */
     size_t waiting_max;    /* requests held for a first usable endpoint: 1,024 */
-    size_t idle_max;       /* idle connections kept for each endpoint: 256 */
+    size_t idle_max;       /* idle connections kept for each endpoint: 1,024 */
     uint32_t pool_idle_ms; /* how long an idle connection is kept: 60,000 */
     uint64_t body_max;     /* bytes of a request's body: 1 GiB; more is 413 */
     size_t replay_max;     /* bytes of a request's body kept for a retry: 64 KiB */
