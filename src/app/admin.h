@@ -12,6 +12,9 @@
 
 #include "http/server.h"
 
+/* The status that says: the manifests have mistakes. */
+enum { ADMIN_MISTAKES = 422 };
+
 struct worker;
 
 /* Serves on a listening socket that the parent made. */

@@ -1,5 +1,6 @@
 #include "app/admin_client.h"
 
+#include "app/admin.h"
 #include "app/cli.h"
 #include "http/client.h"
 
@@ -103,7 +104,7 @@ static void tell_problem(int status, const struct buf *answer)
     json_t *problem = json_loadb(text.data, text.len, 0, NULL);
     const char *detail = json_string_value(json_object_get(problem, "detail"));
     if (detail)
-        fprintf(stderr, "dure: %s\n", detail);
+        fprintf(stderr, "dure: %.*s\n", BYTES_ARG(bytes_trim(bytes_str(detail))));
     else
         fprintf(stderr, "dure: the system answered with status %d\n%.*s\n", status,
                 BYTES_ARG(text));
@@ -128,5 +129,5 @@ int admin_ask(const struct paths *paths, const char *method, const char *target,
     if (err) return cli_fail(EXIT_FAILED, &error);
     if (status < 400) return EXIT_OK;
     tell_problem(status, answer);
-    return EXIT_FAILED;
+    return status == ADMIN_MISTAKES ? EXIT_MANIFEST : EXIT_FAILED;
 }

@@ -104,8 +104,8 @@ static void answer_mistakes(struct http_exchange *x, const struct errors *errors
     struct buf text;
     buf_init(&text, MANIFEST_ERRORS_MAX);
     errors_format(errors, &text);
-    http_problem(x, 422, "The manifests have mistakes; nothing was changed", buf_bytes(&text),
-                 BYTES(""));
+    http_problem(x, ADMIN_MISTAKES, "The manifests have mistakes; nothing was changed",
+                 buf_bytes(&text), BYTES(""));
     buf_release(&text);
 }
 

@@ -1,4 +1,5 @@
 """Fixtures: a system that `dure up` runs, in a folder and on ports of its own."""
+import contextlib
 import json
 import os
 import pathlib
@@ -86,6 +87,16 @@ class System:
                 elif b"DURE_SERVICE" in environment:
                     found[pid] = environment[b"DURE_SERVICE"].decode()
         return found
+
+    def children_left(self):
+        """Processes of this system that have outlived `dure up`."""
+        mark = f"DURE_DATA={self.state}/".encode()
+        left = []
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if mark in (process / "environ").read_bytes():
+                    left.append(int(process.name))
+        return left
 
     def kill(self, name):
         """kill -9 to every process of that name; returns the pids."""
