@@ -34,6 +34,7 @@ static char *fail(struct buf *buf)
 static void slide_to_front(struct buf *buf)
 {
     if (!buf->start) return;
+    assert(buf->data);
     memmove(buf->data, buf->data + buf->start, buf_len(buf));
     buf->end -= buf->start;
     buf->start = 0;

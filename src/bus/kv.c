@@ -56,7 +56,7 @@ static enum kv_operation operation_of(struct bytes headers)
 static struct kv_entry entry_of(const struct kv *kv, const struct stream_message *message)
 {
     return (struct kv_entry){
-        .key = bytes_skip(message->message.subject, strlen(kv->prefix)),
+        .key = bytes_skip(message->message.subject, bytes_str(kv->prefix).len),
         .value = message->message.payload,
         .revision = message->seq,
         .time_ns = message->time_ns,
@@ -225,8 +225,9 @@ static void stored(struct stream_observer *observer, const struct stream_message
 static void removed(struct stream_observer *observer, uint64_t seq, struct bytes subject)
 {
     struct kv *kv = CONTAINER_OF(observer, struct kv, observer);
-    if (!bytes_starts(subject, bytes_str(kv->prefix))) return;
-    struct bytes key = bytes_skip(subject, strlen(kv->prefix));
+    struct bytes prefix = bytes_str(kv->prefix);
+    if (!bytes_starts(subject, prefix)) return;
+    struct bytes key = bytes_skip(subject, prefix.len);
     const struct item *item = map_get(&kv->items, key);
     if (item && item->entry.revision == seq) forget(kv, key);
 }

@@ -35,8 +35,9 @@ static uint64_t read_clock(clockid_t clock)
 /* Only notes: runs nobody's code (see the head of epoll.h). */
 static void note(struct epoll *epoll, const struct epoll_event *event)
 {
-    void *owner = (void *)(uintptr_t)(event->data.u64 & ~(uint64_t)EPOLL_KIND_MASK);
-    switch ((enum epoll_kind)(event->data.u64 & EPOLL_KIND_MASK)) {
+    enum epoll_kind kind = (enum epoll_kind)(event->data.u64 & EPOLL_KIND_MASK);
+    void *owner = (char *)event->data.ptr - kind;
+    switch (kind) {
     case EPOLL_STREAM: epoll_stream_note(epoll, owner, event->events); break;
     case EPOLL_LISTENER: epoll_listener_note(epoll, owner); break;
     case EPOLL_PROCESS: {
