@@ -35,7 +35,10 @@ int stream_config_check(const struct stream_config *config, struct error *error)
             return error_set(error, ERR_INVALID, "invalid subject '%.100s'", config->subjects[i]);
         }
         for (size_t j = 0; j < i; j++) {
-            if (!subject_overlaps(subject, bytes_str(config->subjects[j]))) continue;
+            /* Patterns that only have some subjects in common (a.*, *.b) are two people's wishes;
+             * one within another is a mistake. */
+            struct bytes other = bytes_str(config->subjects[j]);
+            if (!subject_contains(subject, other) && !subject_contains(other, subject)) continue;
             return error_set(error, ERR_INVALID, "subject '%.100s' overlaps with '%.100s'",
                              config->subjects[i], config->subjects[j]);
         }

@@ -28,6 +28,7 @@ struct asked {
 static void reply(struct answers *answers, struct bytes subject, int status, struct bytes type,
                   struct bytes body)
 {
+    if (!subject.len) return; /* published, not asked: nobody waits */
     struct buf headers;
     buf_init(&headers, 4096);
     nats_headers_begin(&headers, 0, NULL);

@@ -11,7 +11,8 @@ enum { KEEP_DAYS = 7 };
 
 /* One delivery that a manifest asks for: events or requests of one subject to one service. */
 struct link {
-    struct list link;
+    struct list link; /* in bridge->links; in bridge->closing when its end is awaited */
+    struct bridge *bridge;
     struct events *events; /* one of the two */
     struct answers *answers;
     bool wanted;
@@ -22,11 +23,13 @@ struct bridge {
     struct bridge_options options;
     struct publish_context publish;
     struct callers callers;
-    struct list links;
-    struct stream *stream;   /* NULL: no service has durable subjects yet */
-    struct stream_op update; /* of the stream's subjects */
+    struct list links, closing;
+    const struct manifest *manifest; /* what it is to be */
+    struct io_task again;            /* configures once more, behind what was in the way */
+    bool waits;                      /* something was in the way: an update, a link that closes */
+    struct stream *stream;           /* NULL: no service has durable subjects yet */
+    struct stream_op update;         /* of the stream's subjects */
     bool updating;
-    size_t closing; /* deliveries whose end is awaited */
     bool closed;
     void (*done)(void *context);
     void *context;
@@ -35,15 +38,18 @@ struct bridge {
 /* ---- the stream's subjects ---- */
 
 /* The smallest set of patterns that covers all that the manifest names: none of them lies within
- * another. Returns how many; the strings belong to the manifest. */
+ * another. Returns how many, or one more than a stream may have; the strings belong to the
+ * manifest.
+ */
 static size_t add_subject(const char **subjects, size_t count, struct bytes subject)
 {
+    if (count > STREAM_SUBJECTS_MAX) return count;
     for (size_t i = 0; i < count; i++)
         if (subject_contains(bytes_str(subjects[i]), subject)) return count;
     size_t kept = 0;
     for (size_t i = 0; i < count; i++)
         if (!subject_contains(subject, bytes_str(subjects[i]))) subjects[kept++] = subjects[i];
-    if (kept < STREAM_SUBJECTS_MAX) subjects[kept++] = subject.data;
+    subjects[kept++] = subject.data;
     return kept;
 }
 
@@ -69,6 +75,23 @@ static bool same_subjects(const struct stream_config *config, const char *const 
     return true;
 }
 
+/* What was in the way is gone. */
+static void go_on(struct bridge *bridge)
+{
+    if (bridge->waits && !bridge->closed) io_post(bridge->options.io, &bridge->again);
+    bridge->waits = false;
+}
+
+static void finish_if_done(struct bridge *bridge)
+{
+    if (!bridge->closed || bridge->updating || !list_empty(&bridge->closing)) return;
+    callers_release(&bridge->callers);
+    void (*done)(void *) = bridge->done;
+    void *context = bridge->context;
+    free(bridge);
+    if (done) done(context);
+}
+
 static void updated(struct stream_op *op, int result)
 {
     struct bridge *bridge = CONTAINER_OF(op, struct bridge, update);
@@ -76,6 +99,8 @@ static void updated(struct stream_op *op, int result)
     if (result)
         LOG(bridge->options.log, LOG_ERROR, "events_stream_not_updated", LOG_ERR(result),
             LOG_S("reason", op->refusal.description));
+    go_on(bridge);
+    finish_if_done(bridge);
 }
 
 static int configure_stream(struct bridge *bridge, const struct manifest *manifest,
@@ -90,13 +115,17 @@ static int configure_stream(struct bridge *bridge, const struct manifest *manife
         .subject_count = count,
         .max_age_ns = (int64_t)KEEP_DAYS * 24 * 3600 * 1000000000,
     };
+    if (count > STREAM_SUBJECTS_MAX)
+        return error_set(error, ERR_FULL, "there are more than %d durable subjects",
+                         STREAM_SUBJECTS_MAX);
     if (!count) return 0; /* what the stream holds stays until it is wanted again */
     if (!bridge->stream)
         return streams_add(bridge->options.streams, &config, &bridge->stream, error);
     if (same_subjects(stream_config(bridge->stream), subjects, count)) return 0;
-    if (bridge->updating)
-        return error_set(error, ERR_FULL,
-                         "the last change of the stream " BRIDGE_STREAM " is not on the disk yet");
+    if (bridge->updating) {
+        bridge->waits = true;
+        return 0;
+    }
     bridge->updating = true;
     stream_update(bridge->stream, &bridge->update, &config, updated);
     return 0;
@@ -104,38 +133,37 @@ static int configure_stream(struct bridge *bridge, const struct manifest *manife
 
 /* ---- deliveries ---- */
 
-static void finish_if_done(struct bridge *bridge)
+static void link_free(struct link *link)
 {
-    if (!bridge->closed || bridge->closing) return;
-    callers_release(&bridge->callers);
-    void (*done)(void *) = bridge->done;
-    void *context = bridge->context;
-    free(bridge);
-    if (done) done(context);
+    list_remove(&link->link);
+    buf_release(&link->key);
+    free(link);
 }
 
 static void events_closed(void *context)
 {
-    struct bridge *bridge = context;
-    bridge->closing--;
+    struct link *link = context;
+    struct bridge *bridge = link->bridge;
+    link_free(link);
+    go_on(bridge);
     finish_if_done(bridge);
 }
 
 static void link_close(struct bridge *bridge, struct link *link)
 {
-    list_remove(&link->link);
     answers_close(link->answers);
-    if (link->events) {
-        bridge->closing++;
-        events_close(link->events, events_closed, bridge);
+    if (!link->events) {
+        link_free(link);
+        return;
     }
-    buf_release(&link->key);
-    free(link);
+    list_remove(&link->link);
+    list_push(&bridge->closing, &link->link);
+    events_close(link->events, events_closed, link);
 }
 
-static struct link *link_find(struct bridge *bridge, struct bytes key)
+static struct link *find_in(struct list *links, struct bytes key)
 {
-    LIST_EACH(&bridge->links, struct link, link, link)
+    LIST_EACH(links, struct link, link, link)
         if (bytes_eq(buf_bytes(&link->key), key)) return link;
     return NULL;
 }
@@ -143,7 +171,7 @@ static struct link *link_find(struct bridge *bridge, struct bytes key)
 /* The link of this key, wanted from now on. *ret_new: it has no delivery yet. */
 static struct link *link_want(struct bridge *bridge, struct buf *key, bool *ret_new)
 {
-    struct link *link = key->failed ? NULL : link_find(bridge, buf_bytes(key));
+    struct link *link = key->failed ? NULL : find_in(&bridge->links, buf_bytes(key));
     *ret_new = !link;
     if (link || key->failed) {
         buf_release(key);
@@ -153,6 +181,7 @@ static struct link *link_want(struct bridge *bridge, struct buf *key, bool *ret_
             buf_release(key);
             return NULL;
         }
+        link->bridge = bridge;
         link->key = *key;
         list_push(&bridge->links, &link->link);
     }
@@ -168,6 +197,11 @@ static int want_events(struct bridge *bridge, const struct manifest *manifest,
     bool is_new;
     buf_init(&key, 4096);
     buf_append_format(&key, "event %s %s", service->name.data, subscription->subject.data);
+    if (find_in(&bridge->closing, buf_bytes(&key))) {
+        buf_release(&key);
+        bridge->waits = true; /* its consumer can be opened again when it is closed */
+        return 0;
+    }
     struct link *link = link_want(bridge, &key, &is_new);
     if (!link) return error_set(error, ERR_NOMEM, "out of memory");
     struct events_config config = {
@@ -227,8 +261,9 @@ static int want_service(struct bridge *bridge, const struct manifest *manifest,
     return first;
 }
 
-int bridge_configure(struct bridge *bridge, const struct manifest *manifest, struct error *error)
+static int configure(struct bridge *bridge, struct error *error)
 {
+    const struct manifest *manifest = bridge->manifest;
     int first = configure_stream(bridge, manifest, error);
     if (first) return first;
     LIST_EACH(&bridge->links, struct link, link, link) link->wanted = false;
@@ -241,6 +276,20 @@ int bridge_configure(struct bridge *bridge, const struct manifest *manifest, str
     return first;
 }
 
+static void configure_again(struct io_task *task)
+{
+    struct bridge *bridge = CONTAINER_OF(task, struct bridge, again);
+    struct error error = {0};
+    if (configure(bridge, &error) != 0)
+        LOG(bridge->options.log, LOG_ERROR, "bridge_incomplete", LOG_S("reason", error.message));
+}
+
+int bridge_configure(struct bridge *bridge, const struct manifest *manifest, struct error *error)
+{
+    bridge->manifest = manifest;
+    return configure(bridge, error);
+}
+
 /* ---- life ---- */
 
 int bridge_new(const struct bridge_options *options, struct bridge **ret_bridge)
@@ -249,6 +298,8 @@ int bridge_new(const struct bridge_options *options, struct bridge **ret_bridge)
     if (!bridge) return ERR_NOMEM;
     bridge->options = *options;
     list_init(&bridge->links);
+    list_init(&bridge->closing);
+    io_task_init(&bridge->again, configure_again);
     bridge->publish = (struct publish_context){options->bus, options->streams, options->max_payload,
                                                options->log};
     callers_init(&bridge->callers, options->http, &options->road);
@@ -272,7 +323,7 @@ void bridge_close(struct bridge *bridge, void (*done)(void *context), void *cont
     bridge->closed = true;
     bridge->done = done;
     bridge->context = context;
-    bridge->closing++; /* this call itself, so that nothing is finished inside the loop below */
+    io_task_cancel(bridge->options.io, &bridge->again);
     LIST_EACH(&bridge->links, struct link, link, link) link_close(bridge, link);
-    events_closed(bridge);
+    finish_if_done(bridge);
 }

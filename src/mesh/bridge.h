@@ -32,8 +32,9 @@ struct bridge_options {
 /* Everything must outlive the bridge. ERR_NOMEM. */
 int bridge_new(const struct bridge_options *options, struct bridge **ret_bridge);
 
-/* Makes it what the manifest says. BLOCKS shortly when there are new consumers. On an error, which
- * is told, what could be done is done. */
+/* Makes it what the manifest says, which must stay until the next call or bridge_close(). BLOCKS
+ * shortly when there are new consumers. What must wait for an earlier change is done behind it. On
+ * an error, which is told, what could be done is done. */
 int bridge_configure(struct bridge *bridge, const struct manifest *manifest, struct error *error);
 
 /* Ends deliveries; `done` (may be NULL) runs when their places are safe. The proxy must not take
