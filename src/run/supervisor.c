@@ -11,8 +11,9 @@ struct process_set {
     char name[64]; /* of the host service */
     uint64_t fingerprint;
     uint32_t generation;
-    bool fresh;   /* started by the deployment that is under way */
-    bool leaving; /* not in the deployment that is under way; stays until that is healthy */
+    uint32_t scale; /* how many processes the deployment wants that is under way, or counts */
+    bool fresh;     /* started by the deployment that is under way */
+    bool leaving;   /* not in the deployment that is under way; stays until that is healthy */
     struct list processes, link;
 };
 
@@ -84,14 +85,12 @@ static bool index_taken(const struct process_set *set, uint32_t index)
     return false;
 }
 
-/* Starts what is missing of `scale` processes, retires what is too many. */
-static int set_scale(struct supervisor *supervisor, struct process_set *set,
-                     struct deployment *deployment, size_t host, uint32_t scale)
+/* Starts what is missing of `scale` processes. What is too many stays, until set_shrink. */
+static int set_grow(struct supervisor *supervisor, struct process_set *set,
+                    struct deployment *deployment, size_t host, uint32_t scale)
 {
-    LIST_EACH(&set->processes, struct process, link, process) {
-        process_redeploy(process, deployment);
-        if (process->index >= scale) retire(supervisor, process);
-    }
+    set->scale = scale;
+    LIST_EACH(&set->processes, struct process, link, process) process_redeploy(process, deployment);
     for (uint32_t index = 0; index < scale; index++) {
         if (index_taken(set, index)) continue;
         struct process *process = process_new(&supervisor->world, deployment, host,
@@ -103,10 +102,16 @@ static int set_scale(struct supervisor *supervisor, struct process_set *set,
     return 0;
 }
 
+static void set_shrink(struct supervisor *supervisor, struct process_set *set)
+{
+    LIST_EACH(&set->processes, struct process, link, process)
+        if (process->index >= set->scale) retire(supervisor, process);
+}
+
 static bool set_is_up(const struct process_set *set)
 {
     LIST_EACH(&set->processes, struct process, link, process)
-        if (!process_is_up(process)) return false;
+        if (process->index < set->scale && !process_is_up(process)) return false;
     return true;
 }
 
@@ -136,9 +141,19 @@ static void accept_deployment(struct supervisor *supervisor, struct deployment *
 static void deploy_succeed(struct supervisor *supervisor)
 {
     if (supervisor->current != supervisor->next) accept_deployment(supervisor, supervisor->next);
-    LIST_EACH(&supervisor->sets, struct process_set, link, set)
-        if (set->leaving) set_retire(supervisor, set);
+    LIST_EACH(&supervisor->sets, struct process_set, link, set) {
+        if (set->leaving)
+            set_retire(supervisor, set);
+        else
+            set_shrink(supervisor, set);
+    }
     deploy_end(supervisor, 0, NULL);
+}
+
+/* How long a deployment may take, for a person. */
+static double timeout_s(const struct supervisor *supervisor)
+{
+    return supervisor->next->manifest.system->deploy_timeout_ms / 1e3;
 }
 
 /* A sentence about the first process that is not healthy. */
@@ -147,12 +162,12 @@ static void explain(struct supervisor *supervisor, struct error *error)
     LIST_EACH(&supervisor->sets, struct process_set, link, set) {
         if (set->leaving) continue;
         LIST_EACH(&set->processes, struct process, link, process) {
-            for (size_t i = 0; i < process->seat_count; i++) {
+            for (size_t i = 0; i < process->seat_count && process->index < set->scale; i++) {
                 const struct process_seat *seat = &process->seats[i];
                 if (seat->health.state == HEALTH_UP && process->pid) continue;
                 const char *reason = process->pid ? seat->reason : process->reason;
-                error_set(error, ERR_TIMEOUT, "%s did not become healthy within %d s: %s",
-                          seat->seat.instance, SUPERVISOR_DEPLOY_MS / 1000,
+                error_set(error, ERR_TIMEOUT, "%s did not become healthy within %g s: %s",
+                          seat->seat.instance, timeout_s(supervisor),
                           reason[0] ? reason : "it has not answered its health check");
                 error_remedy(error, "read what it printed: dure logs %s", set->name);
                 return;
@@ -163,7 +178,6 @@ static void explain(struct supervisor *supervisor, struct error *error)
 
 static void deploy_fail(struct supervisor *supervisor, const struct error *error)
 {
-    LOG(supervisor->world.log, LOG_ERROR, "deploy_failed", LOG_S("reason", error->message));
     /* The first deployment has nothing to go back to. */
     bool first = supervisor->current == supervisor->next;
     LIST_EACH(&supervisor->sets, struct process_set, link, set) {
@@ -173,8 +187,9 @@ static void deploy_fail(struct supervisor *supervisor, const struct error *error
         const struct manifest *manifest = &supervisor->current->manifest;
         LIST_EACH(&supervisor->sets, struct process_set, link, set) {
             size_t host = manifest_find(manifest, bytes_str(set->name));
-            int err = set_scale(supervisor, set, supervisor->current, host,
-                                manifest->system->deployments[host].scale);
+            int err = set_grow(supervisor, set, supervisor->current, host,
+                               manifest->system->deployments[host].scale);
+            set_shrink(supervisor, set);
             if (err) LOG(supervisor->world.log, LOG_ERROR, "scale_failed", LOG_ERR(err));
         }
     }
@@ -185,8 +200,7 @@ static void deploy_timeout(struct io_timer *timer)
 {
     struct supervisor *supervisor = CONTAINER_OF(timer, struct supervisor, deploy_timer);
     struct error error = {0};
-    error_set(&error, ERR_TIMEOUT, "not everything was healthy within %d s",
-              SUPERVISOR_DEPLOY_MS / 1000);
+    error_set(&error, ERR_TIMEOUT, "not everything was healthy within %g s", timeout_s(supervisor));
     explain(supervisor, &error);
     deploy_fail(supervisor, &error);
 }
@@ -243,7 +257,7 @@ static int want(struct supervisor *supervisor, struct deployment *deployment)
             set->fresh = true;
         }
         set->leaving = false;
-        err = set_scale(supervisor, set, deployment, i, wish->scale);
+        err = set_grow(supervisor, set, deployment, i, wish->scale);
         if (err) return err;
     }
     return 0;
@@ -260,7 +274,8 @@ int supervisor_apply(struct supervisor *supervisor, struct deployment *deploymen
     supervisor->done_context = context;
     supervisor->generation++;
     if (!supervisor->current) accept_deployment(supervisor, deployment);
-    io_timer_set(supervisor->world.io, &supervisor->deploy_timer, SUPERVISOR_DEPLOY_MS);
+    io_timer_set(supervisor->world.io, &supervisor->deploy_timer,
+                 deployment->manifest.system->deploy_timeout_ms);
     int err = want(supervisor, deployment);
     if (err) {
         struct error error = {0};

@@ -14,12 +14,7 @@
 
 struct supervisor;
 
-enum {
-    SUPERVISOR_SETS_MAX = 1024,
-    SUPERVISOR_DEPLOY_MS = 60000,
-    SUPERVISOR_DRAIN_MS = 15000,
-    SUPERVISOR_EXITS_MAX = 5
-};
+enum { SUPERVISOR_SETS_MAX = 1024, SUPERVISOR_DRAIN_MS = 15000, SUPERVISOR_EXITS_MAX = 5 };
 
 struct supervisor_options {
     struct process_world world; /* its changed, gone and owner are the supervisor's to set */

@@ -183,6 +183,7 @@ struct manifest_system {
     struct manifest_internal internal;
     struct yaml_pair *env; /* of every service */
     size_t env_count;
+    uint32_t deploy_timeout_ms;
 };
 
 /* ---- all together ------------------------------------------------------------------------ */

@@ -465,6 +465,15 @@ static const struct yaml_field system_fields[] = {
      .example = "env: {TZ: UTC}",
      .check = manifest_check_environment,
      .doc = "Environment variables of every service; weaker than those of a service."},
+    {.key = "deploy_timeout",
+     .type = YAML_DURATION,
+     AT(manifest_system, deploy_timeout_ms),
+     .min = 1000,
+     .max = HOUR_MS,
+     .fallback = "60s",
+     .example = "deploy_timeout: 60s",
+     .doc = "How long `dure apply` waits until everything new is healthy; then the new is taken "
+            "away again."},
     {0}};
 
 const struct yaml_schema manifest_system_schema = {"a system", sizeof(struct manifest_system),
