@@ -53,8 +53,8 @@ static void end_run(struct io_task *task)
 
 static void close_listeners(struct parent *parent)
 {
-    for (int i = 0; i < parent->listening; i++) io_listener_close(&parent->listeners[i]);
-    parent->listening = 0;
+    while (parent->listening)
+        io_listener_close(&parent->listeners[LISTENER_COUNT - parent->listening--]);
 }
 
 /* Ends when nothing is left that could still call back. */
@@ -83,6 +83,7 @@ static void grace_over(struct io_timer *timer)
 {
     struct parent *parent = CONTAINER_OF(timer, struct parent, grace_timer);
     signal_children(parent, SIGKILL);
+    if (parent->worker_alive) io_kill(&parent->worker, SIGKILL);
 }
 
 /* ---- messages from the worker ---- */
@@ -227,8 +228,11 @@ static void control_closed(struct control *control, int err)
 {
     struct parent *parent = control->owner;
     parent->control_open = false;
-    /* A worker that cannot be talked to is of no use, whatever it still does. */
-    if (parent->worker_alive) io_kill(&parent->worker, SIGKILL);
+    /* A worker that cannot be talked to is of no use, whatever it still does; but one that stops
+     * closes its channel last, and is left to end by itself. */
+    if (parent->worker_alive && !parent->stopping) io_kill(&parent->worker, SIGKILL);
+    if (parent->worker_alive && parent->stopping)
+        io_timer_set(parent->io, &parent->grace_timer, parent->options.grace_ms);
     worker_gone(parent);
 }
 
@@ -330,18 +334,29 @@ static void never_accepted(struct io_listener *listener)
     assert(!"the parent accepts no connection");
 }
 
+static void explain_listen(const struct io_addr *addr, int err, struct error *error)
+{
+    char text[IO_ADDR_TEXT];
+    io_addr_format(addr, text, sizeof text);
+    if (err == ERR_IN_USE && addr->family == IO_UNIX) {
+        error_set(error, err, "this system is up already: somebody listens on %s", text);
+        error_remedy(error, "see it with: dure status; end it with: dure down");
+        return;
+    }
+    error_set(error, err, "cannot listen on %s: %s", text, err_text(err));
+    if (err == ERR_IN_USE)
+        error_remedy(error, "stop what uses it, or choose another address in dure.yaml");
+}
+
+/* The last first, which is the admin socket: whether this system is up already shows there. */
 static int open_listeners(struct parent *parent, struct error *error)
 {
-    for (int i = 0; i < LISTENER_COUNT; i++) {
+    while (parent->listening < LISTENER_COUNT) {
+        int i = LISTENER_COUNT - 1 - parent->listening;
         const struct io_addr *addr = &parent->options.listen[HANDOVER_GATEWAY + i];
         int err = io_listen(parent->io, &parent->listeners[i], addr, NULL, never_accepted);
         if (err) {
-            char text[IO_ADDR_TEXT];
-            io_addr_format(addr, text, sizeof text);
-            error_set(error, err, "cannot listen on %s: %s", text, err_text(err));
-            if (err == ERR_IN_USE)
-                error_remedy(error, "stop what uses it (is this system up already?), or choose "
-                                    "another address in dure.yaml");
+            explain_listen(addr, err, error);
             close_listeners(parent);
             return err;
         }
