@@ -48,39 +48,38 @@ int cmd_status(int argc, char **argv)
 }
 
 /* POSTs to the running system and says what that meant. */
-static int post(int argc, char **argv, const char *target, const char *done)
+static int post(const struct paths *paths, const char *target, const char *done)
 {
-    const char *dir = NULL;
-    const struct cli_option options[] = {{"dir", 0, NULL, &dir}};
-    struct paths paths;
-    int left = cli_parse(argc, argv, options, 1);
-    if (left < 0) return EXIT_USAGE;
-    if (left > 0) return cli_usage(argv[0], "takes no arguments");
-    int code = paths_find(dir, &paths);
-    if (code) return code;
     struct buf answer;
     buf_init(&answer, ANSWER_MAX);
-    code = admin_ask(&paths, "POST", target, BYTES(""), &answer);
+    int code = admin_ask(paths, "POST", target, BYTES(""), &answer);
     buf_release(&answer);
     if (!code) printf("%s\n", done);
     return code;
 }
 
-int cmd_apply(int argc, char **argv)
+/* The command line of a command that takes no more than --dir. */
+static int parse_dir(int argc, char **argv, const char **ret_dir, struct paths *ret_paths)
 {
-    return post(argc, argv, "/apply", "deployed: everything new is healthy and has the traffic");
+    *ret_dir = NULL;
+    const struct cli_option options[] = {{"dir", 0, NULL, ret_dir}};
+    int left = cli_parse(argc, argv, options, 1);
+    if (left < 0) return EXIT_USAGE;
+    if (left > 0) return cli_usage(argv[0], "takes no arguments");
+    return paths_find(*ret_dir, ret_paths);
 }
 
 int cmd_down(int argc, char **argv)
 {
-    return post(argc, argv, "/stop", "stopping");
+    const char *dir;
+    struct paths paths;
+    int code = parse_dir(argc, argv, &dir, &paths);
+    return code ? code : post(&paths, "/stop", "stopping");
 }
 
-int cmd_check(int argc, char **argv)
+/* Says all mistakes of the manifests in `dir`. `praise`: say that there are none, too. */
+static int check(const char *dir, bool praise)
 {
-    int left = cli_parse(argc, argv, NULL, 0);
-    if (left < 0) return EXIT_USAGE;
-    if (left > 1) return cli_usage("check", "takes one folder at most");
     struct io *io = cli_io();
     struct arena arena;
     struct errors errors;
@@ -88,15 +87,35 @@ int cmd_check(int argc, char **argv)
     arena_init(&arena, MISTAKES_MAX);
     errors_init(&errors, &arena);
     int code = EXIT_OK;
-    if (deployment_load(io, left ? argv[1] : ".", NULL, &errors, &deployment) != 0)
+    if (deployment_load(io, dir, NULL, &errors, &deployment) != 0)
         code = cli_fail_manifest(&errors);
-    else
+    else if (praise)
         printf("%s: %zu services, no mistakes\n", deployment->manifest.system->name.data,
                deployment->manifest.service_count);
     deployment_unref(deployment);
     arena_release(&arena);
     io_free(io);
     return code;
+}
+
+/* The mistakes are looked for here first, where the files have the names that the caller uses. */
+int cmd_apply(int argc, char **argv)
+{
+    const char *dir;
+    struct paths paths;
+    int code = parse_dir(argc, argv, &dir, &paths);
+    if (!code) code = check(dir ? dir : ".", false);
+    if (!code)
+        code = post(&paths, "/apply", "deployed: everything new is healthy and has the traffic");
+    return code;
+}
+
+int cmd_check(int argc, char **argv)
+{
+    int left = cli_parse(argc, argv, NULL, 0);
+    if (left < 0) return EXIT_USAGE;
+    if (left > 1) return cli_usage("check", "takes one folder at most");
+    return check(left ? argv[1] : ".", true);
 }
 
 int cmd_version(int argc, char **argv)

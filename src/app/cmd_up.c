@@ -191,14 +191,15 @@ static int run(struct up *up, const struct manifest_system *system)
     return err ? EXIT_FAILED : EXIT_OK;
 }
 
-static int load_and_run(struct up *up)
+/* `dir`: as the caller calls it, for the names of files in mistakes. */
+static int load_and_run(struct up *up, const char *dir)
 {
     struct arena arena;
     struct errors errors;
     struct deployment *deployment = NULL;
     arena_init(&arena, MISTAKES_MAX);
     errors_init(&errors, &arena);
-    int err = deployment_load(up->io, up->paths.dir, NULL, &errors, &deployment);
+    int err = deployment_load(up->io, dir, NULL, &errors, &deployment);
     int code = err ? cli_fail_manifest(&errors) : run(up, deployment->manifest.system);
     deployment_unref(deployment);
     arena_release(&arena);
@@ -225,5 +226,5 @@ int cmd_up(int argc, char **argv)
     }
     up.io = cli_io();
     up.log = (struct log){LOG_INFO, log_line, log_time, &up, 0};
-    return load_and_run(&up);
+    return load_and_run(&up, left ? argv[1] : ".");
 }
