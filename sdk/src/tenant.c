@@ -3,6 +3,7 @@
 #include "sdk/src/buslink.h"
 #include "sdk/src/ctx.h"
 #include "sdk/src/logger.h"
+#include "sdk/src/ping.h"
 #include "sdk/src/serve.h"
 
 #include <dlfcn.h>
@@ -243,10 +244,14 @@ static struct dure_ctx *hook_new(struct tenant *tenant, dure_handler *hook,
 void tenant_start(struct tenant *tenant)
 {
     struct dure_ctx *ctx = hook_new(tenant, tenant->module->init, init_returned);
-    if (ctx)
-        ctx_start(ctx);
-    else
+    if (!ctx) {
         tenant->state = TENANT_FAILED;
+        return;
+    }
+    int err = ping_register(ctx);
+    if (err)
+        LOGGER(tenant->host, tenant, DURE_WARN, "no_ping", DURE_S("error", dure_error_name(err)));
+    ctx_start(ctx);
 }
 
 void tenant_stop(struct tenant *tenant)

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-enum { SUBJECT_MAX = 128, REASON_MAX = 160 };
+enum { SUBJECT_MAX = 256, REASON_MAX = 160 };
 
 static void timed_out(struct io_timer *timer);
 
@@ -100,10 +100,11 @@ static void answered(struct bus_request *request, int result, struct message *re
     finish(probe, result == 0, reason);
 }
 
-static int ask(struct probe *probe)
+static int ask(struct probe *probe, const char *instance)
 {
     char subject[SUBJECT_MAX];
-    int len = snprintf(subject, sizeof subject, "$SRV.PING.%s", probe->service->name.data);
+    int len =
+        snprintf(subject, sizeof subject, "$SRV.PING.%s.%s", probe->service->name.data, instance);
     struct message message =
         message_borrow(bytes_make(subject, (size_t)len), BYTES(""), BYTES(""), BYTES(""));
     int err = bus_request(probe->bus, &probe->request, &message, probe->service->health.timeout_ms,
@@ -121,7 +122,7 @@ static int connect_to(struct probe *probe, const struct io_addr *addr)
     return err;
 }
 
-void probe_start(struct probe *probe, const struct manifest_service *service,
+void probe_start(struct probe *probe, const struct manifest_service *service, const char *instance,
                  const struct io_addr *addr,
                  void (*done)(struct probe *probe, bool success, const char *reason))
 {
@@ -129,7 +130,8 @@ void probe_start(struct probe *probe, const struct manifest_service *service,
     probe->done = done;
     probe->service = service;
     probe->busy = true;
-    int err = service->health.kind == MANIFEST_HEALTH_BUS ? ask(probe) : connect_to(probe, addr);
+    int err = service->health.kind == MANIFEST_HEALTH_BUS ? ask(probe, instance)
+                                                          : connect_to(probe, addr);
     /* A probe that could not be made says nothing about the instance: the timer reports it as one
      * that had no answer. */
     io_timer_set(probe->http->io, &probe->timer, err ? 1 : service->health.timeout_ms);

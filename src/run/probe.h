@@ -1,5 +1,5 @@
 /* probe: asks one instance once whether it is alive: an HTTP GET that must be answered with 2xx, a
- * TCP connection that must be accepted, or a ping on the bus (subject $SRV.PING.SERVICE) that must
+ * TCP connection that must be accepted, or a ping on the bus ($SRV.PING.SERVICE.INSTANCE) that must
  * be answered. Embedded in its owner. */
 #ifndef DURE_RUN_PROBE_H
 #define DURE_RUN_PROBE_H
@@ -26,7 +26,7 @@ struct probe {
 void probe_init(struct probe *probe, struct http *http, struct bus *bus);
 
 /* Not while it is busy. `service` must stay until done has run or probe_cancel(). */
-void probe_start(struct probe *probe, const struct manifest_service *service,
+void probe_start(struct probe *probe, const struct manifest_service *service, const char *instance,
                  const struct io_addr *addr,
                  void (*done)(struct probe *probe, bool success, const char *reason));
 

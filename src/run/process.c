@@ -111,7 +111,7 @@ static void probe_due(struct io_timer *timer)
 {
     struct process_seat *seat = CONTAINER_OF(timer, struct process_seat, probe_timer);
     const struct manifest_service *service = service_of(seat->process, seat->seat.service);
-    probe_start(&seat->probe, service, &seat->addr, probe_done);
+    probe_start(&seat->probe, service, seat->seat.instance, &seat->addr, probe_done);
 }
 
 static struct health_policy policy_of(const struct manifest_service *service)

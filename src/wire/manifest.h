@@ -68,7 +68,7 @@ int manifest_command_parse(struct bytes text, struct arena *arena,
 enum manifest_health_kind {
     MANIFEST_HEALTH_TCP,  /* $PORT accepts connections; also when `health` is left out */
     MANIFEST_HEALTH_HTTP, /* GET `path` on $PORT is answered with 2xx */
-    MANIFEST_HEALTH_BUS   /* it is connected to the bus */
+    MANIFEST_HEALTH_BUS   /* it answers pings on the bus */
 };
 
 struct manifest_health {

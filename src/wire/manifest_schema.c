@@ -30,8 +30,10 @@ static const struct yaml_field health_fields[] = {
      AT(manifest_health, bus),
      .one_of = 1,
      .example = "bus: true",
-     .doc = "Healthy when it is connected to the bus: for a service that does not listen on "
-            "`$PORT`."},
+     .doc =
+         "Healthy when it answers requests on `$SRV.PING.NAME.$DURE_INSTANCE`: for a service "
+         "that does not listen on `$PORT`. The SDK answers by itself; with any other NATS client "
+         "subscribe to it and reply with anything."},
     {.key = "interval",
      .type = YAML_DURATION,
      AT(manifest_health, interval_ms),
