@@ -18,7 +18,9 @@ static void counter(struct buf *out, const char *name, const char *help, uint64_
 void worker_expose(const struct worker *worker, struct buf *out)
 {
     proxy_expose(worker->proxy, out);
-    expose(out, http_metric_table, http_metric_count, &worker->http.metrics);
+    const struct metric_set http[] = {{"part=\"proxy\"", proxy_http_metrics(worker->proxy)},
+                                      {"part=\"own\"", &worker->http.metrics}};
+    metric_expose(out, http_metric_table, http_metric_count, http, 2);
     expose(out, bus_metric_table, bus_metric_count, bus_metrics(worker->bus));
     expose(out, stream_metric_table, stream_metric_count, streams_metrics(worker->streams));
     expose(out, store_metric_table, store_metric_count, streams_store_metrics(worker->streams));

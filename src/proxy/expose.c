@@ -62,11 +62,15 @@ static void expose_all(const struct map *map, const struct metric *table, struct
 
 void proxy_expose(const struct proxy *proxy, struct buf *out)
 {
-    struct metric_set whole = {"", &proxy->metrics}, http = {"", &proxy->http.metrics};
+    struct metric_set whole = {"", &proxy->metrics};
     metric_expose(out, proxy_table, sizeof proxy_table / sizeof *proxy_table, &whole, 1);
-    metric_expose(out, http_metric_table, http_metric_count, &http, 1);
     expose_all(&proxy->services, service_table, out);
     expose_all(&proxy->routes, route_table, out);
+}
+
+const struct http_metrics *proxy_http_metrics(const struct proxy *proxy)
+{
+    return &proxy->http.metrics;
 }
 
 static const struct traffic_metrics *find(const struct map *map, struct bytes name)

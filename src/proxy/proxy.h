@@ -126,6 +126,10 @@ const struct traffic_metrics *proxy_route_metrics(const struct proxy *proxy, str
  * dure_service_* with `service`, and dure_proxy_* of the whole. */
 void proxy_expose(const struct proxy *proxy, struct buf *out);
 
+/* Of the connections that the proxy serves and opens; whoever has other ones exposes both together:
+ * a family of metrics may stand in the text once only. */
+const struct http_metrics *proxy_http_metrics(const struct proxy *proxy);
+
 struct endpoint_status {
     size_t in_flight, connections, idle; /* idle: of the connections */
     uint64_t latency_us;                 /* peak EWMA; 0: unknown */
