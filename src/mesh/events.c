@@ -21,7 +21,9 @@ struct events {
     char path[EVENTS_PATH_MAX]; /* of the config; may change */
 };
 
-enum { ACK_WAIT_MS = 10 * 60 * 1000 };
+/* Longer than the longest timeout of a subscription: an event is not delivered again while a
+ * service still works at it. */
+enum { ACK_WAIT_MS = 2 * 60 * 60 * 1000 };
 
 /* One delivery under way, with the texts of its head. */
 struct posted {
@@ -41,6 +43,15 @@ static void posted_free(struct posted *posted)
     free(posted);
 }
 
+/* Before the delivery that follows delivery `number` (from 1). Not the consumer's own back-off,
+ * which is also the time after which it takes a delivery for lost. */
+static uint32_t wait_ms(uint32_t number)
+{
+    size_t last = sizeof backoff_ms / sizeof *backoff_ms - 1;
+    size_t before = number ? number - 1 : 0;
+    return backoff_ms[before < last ? before : last];
+}
+
 static void settle(struct posted *posted, int result, int status)
 {
     struct events *events = posted->events;
@@ -55,7 +66,7 @@ static void settle(struct posted *posted, int result, int status)
     else if (posted->number >= events->config.attempts)
         err = consumer_term(events->consumer, posted->seq, BYTES("max_deliver"));
     else
-        err = consumer_nak(events->consumer, posted->seq, CONSUMER_DELAY_BACKOFF);
+        err = consumer_nak(events->consumer, posted->seq, wait_ms(posted->number));
     /* Not pending any more: its time ran out, and it is delivered again anyway. */
     if (err && err != ERR_NOT_FOUND)
         LOG(events->log, LOG_ERROR, "event_not_settled", LOG_U("seq", posted->seq), LOG_ERR(err));
@@ -138,7 +149,7 @@ static void deliver(void *context, const struct delivery *delivery)
     message_done(&borrowed);
     if (!posted || !posted->message) {
         free(posted);
-        consumer_nak(events->consumer, delivery->seq, CONSUMER_DELAY_BACKOFF);
+        consumer_nak(events->consumer, delivery->seq, wait_ms(delivery->attempt));
         consumer_want(events->consumer, 1);
         return;
     }
@@ -185,9 +196,7 @@ int events_open(struct streams *streams, struct stream *stream, struct callers *
         .ack_wait_ms = ACK_WAIT_MS,
         .max_deliver = EVENTS_ATTEMPTS_MAX,
         .max_ack_pending = 4 * EVENTS_IN_FLIGHT_MAX,
-        .backoff_count = sizeof backoff_ms / sizeof *backoff_ms,
     };
-    memcpy(consumer.backoff_ms, backoff_ms, sizeof backoff_ms);
     if (events->arena.failed) err = ERR_NOMEM;
     if (err)
         error_set(error, err, "cannot deliver to %.*s: %s", BYTES_ARG(config->path), err_text(err));
