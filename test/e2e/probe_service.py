@@ -48,8 +48,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def answer_as_told(self, what):
-        status = told(what, "200")
+    def answer_as(self, status):
         if status == "hang":
             time.sleep(60)
         self.answer(int(status), {"told": status})
@@ -66,11 +65,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(error.code, {"body": error.read().decode()})
 
     def do_GET(self):
-        what, _, rest = self.path.lstrip("/").partition("/")
+        what, _, rest = self.path.partition("?")[0].lstrip("/").partition("/")
         if what == "health":
-            self.answer_as_told("health")
+            self.answer_as(told("health", "200"))
         elif what == "status":
-            self.answer(int(rest), {"status": int(rest)})
+            status = int(rest)
+            self.answer(status, None if status in (204, 304) else {"status": status})
         elif what == "slow":
             time.sleep(int(rest) / 1000)
             self.answer(200, {"slept_ms": int(rest)})
@@ -97,8 +97,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if what in ("publish", "request"):
             self.relay(f"{os.environ['DURE_BUS']}/{what}/{rest}", body)
         elif what == "events":
-            self.note(body)
-            self.answer_as_told("events")
+            status = told("events", "200")
+            self.note(body, status)
+            self.answer_as(status)
         elif what == "answer":
             wish = json.loads(body or b"{}")
             time.sleep(wish.get("wait_ms", 0) / 1000)
@@ -106,11 +107,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.answer(404)
 
-    def note(self, body):
+    def note(self, body, status):
         names = ("ce-id", "ce-type", "ce-source", "ce-specversion", "ce-time", "ce-dureattempt", "Content-Type",
                  "Idempotency-Key", "traceparent")
         line = {name.lower(): self.headers[name] for name in names}
-        line.update(body=body.decode(), at=time.time(), pid=os.getpid(), answered=told("events", "200"))
+        line.update(body=body.decode(), at=time.time(), pid=os.getpid(), answered=status)
         with LOCK, open(DATA / "events.jsonl", "a") as file:
             file.write(json.dumps(line) + "\n")
             file.flush()
