@@ -183,5 +183,6 @@ int cmd_gateway(int argc, char **argv)
 
 int cmd_host(int argc, char **argv)
 {
+    if (argc < 2) return cli_usage("host", "needs at least one module");
     return dure_host_main(argc, argv);
 }

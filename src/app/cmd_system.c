@@ -122,7 +122,9 @@ int cmd_version(int argc, char **argv)
 {
     bool json = false;
     const struct cli_option options[] = {{"json", 0, &json, NULL}};
-    if (cli_parse(argc, argv, options, 1) != 0) return EXIT_USAGE;
+    int left = cli_parse(argc, argv, options, 1);
+    if (left < 0) return EXIT_USAGE;
+    if (left > 0) return cli_usage("version", "takes no arguments");
     printf(json ? "{\"version\":\"%s\",\"nats\":\"%s\"}\n" : "dure %s (NATS protocol as of %s)\n",
            DURE_VERSION, BUS_NATS_VERSION);
     return EXIT_OK;
