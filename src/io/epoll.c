@@ -237,7 +237,7 @@ int io_new(const struct io_options *options, struct io **ret_io)
     epoll->fd = epoll_create1(EPOLL_CLOEXEC);
     epoll->jobs_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     err = epoll->fd < 0 || epoll->jobs_fd < 0 ? err_from_errno(errno) : 0;
-    if (!err) err = epoll_add(epoll, epoll->jobs_fd, EPOLLIN | EPOLLET, NULL, EPOLL_JOBS);
+    if (!err) err = epoll_add(epoll, epoll->jobs_fd, EPOLLIN | EPOLLET, epoll, EPOLL_JOBS);
     if (!err)
         err = io_pool_new(options->threads ? options->threads : THREADS, epoll->jobs_fd,
                           &epoll->pool);

@@ -20,7 +20,8 @@ struct io_pool;
 
 enum { EPOLL_EVENTS_MAX = 256, EPOLL_RANDOM_SIZE = 4096 };
 
-/* What an event is about, in the low bits of its pointer. */
+/* What an event is about, in the low bits of the pointer to its owner; of the loop itself for jobs
+ * and signals. */
 enum epoll_kind {
     EPOLL_STREAM,
     EPOLL_LISTENER,

@@ -25,7 +25,7 @@ static int update(struct epoll *epoll, int also)
     int fd = signalfd(epoll->signal_fd, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (fd < 0) return err_from_errno(errno);
     if (epoll->signal_fd >= 0) return 0;
-    int err = epoll_add(epoll, fd, EPOLLIN | EPOLLET, NULL, EPOLL_SIGNALS);
+    int err = epoll_add(epoll, fd, EPOLLIN | EPOLLET, epoll, EPOLL_SIGNALS);
     if (err)
         close(fd);
     else
