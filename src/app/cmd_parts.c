@@ -183,6 +183,8 @@ int cmd_gateway(int argc, char **argv)
 
 int cmd_host(int argc, char **argv)
 {
-    if (argc < 2) return cli_usage("host", "needs at least one module");
+    /* A running system names the modules in the environment, each with its own. */
+    if (argc < 2 && !getenv("DURE_HOST_MODULES"))
+        return cli_usage("host", "needs at least one module");
     return dure_host_main(argc, argv);
 }
