@@ -64,11 +64,10 @@ int cli_parse(int argc, char **argv, const struct cli_option *options, size_t op
 
 int cli_usage(const char *command, const char *what)
 {
-    for (size_t i = 0; i < command_count; i++) {
-        if (strcmp(commands[i].name, command) != 0) continue;
-        fprintf(stderr, "dure %s: %s\n  Usage: dure %s %s\n", command, what, command,
-                commands[i].arguments);
-    }
+    fprintf(stderr, "dure %s: %s\n", command, what);
+    for (size_t i = 0; i < command_count; i++)
+        if (strcmp(commands[i].name, command) == 0)
+            fprintf(stderr, "  Usage: dure %s %s\n", command, commands[i].arguments);
     return EXIT_USAGE;
 }
 

@@ -92,8 +92,10 @@ static void accepted(void *context, struct deployment *deployment)
     /* A new worker goes on with what was deployed, not with what somebody is editing. */
     control_send(&worker->control,
                  json_pack("{s:s, s:O}", "op", "keep", "what", deployment->texts));
-    if (bridge_configure(worker->bridge, &deployment->manifest, &error) != 0)
+    if (bridge_configure(worker->bridge, &deployment->manifest, &error) != 0) {
         LOG(&worker->log, LOG_ERROR, "bridge_incomplete", LOG_S("reason", error.message));
+        say(worker, error.message);
+    }
     io_post(worker->io, &worker->compile);
 }
 
@@ -115,6 +117,17 @@ static void applying_closed(struct http_exchange *x, int result)
     worker->applying = NULL;
 }
 
+/* Everything is in force, the durable subjects too. */
+static void answer_deployed(void *context)
+{
+    struct worker *worker = context;
+    struct http_exchange *x = worker->applying;
+    if (!x) return;
+    worker->applying = NULL;
+    x->closed = NULL;
+    http_respond(x, 200, BYTES("application/json"), BYTES("{\"deployed\":true}"));
+}
+
 static void applied(void *context, int result, const struct error *error)
 {
     struct worker *worker = context;
@@ -125,13 +138,14 @@ static void applied(void *context, int result, const struct error *error)
         LOG_S("reason", text));
     if (!worker->columns) say(worker, result ? text : "all services are up");
     if (!x) return;
+    if (!result) {
+        bridge_when_settled(worker->bridge, answer_deployed, worker);
+        return;
+    }
     worker->applying = NULL;
     x->closed = NULL;
-    if (result)
-        http_problem(x, 409, "The deployment failed; what ran before runs on", bytes_str(text),
-                     BYTES(""));
-    else
-        http_respond(x, 200, BYTES("application/json"), BYTES("{\"deployed\":true}"));
+    http_problem(x, 409, "The deployment failed; what ran before runs on", bytes_str(text),
+                 BYTES(""));
 }
 
 /* A listening address belongs to the parent, and needs a new start. */
@@ -163,7 +177,7 @@ static int load(struct worker *worker, json_t *texts, struct http_exchange *x,
 
 void worker_apply(struct worker *worker, struct http_exchange *x)
 {
-    if (supervisor_busy(worker->supervisor)) {
+    if (supervisor_busy(worker->supervisor) || worker->applying) {
         http_problem(x, 409, NULL, BYTES("a deployment is under way: try again when it is done"),
                      BYTES(""));
         return;

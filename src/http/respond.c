@@ -4,7 +4,9 @@
 #include "http/server.h"
 #include "wire/http1_write.h"
 
-enum { PROBLEM_MAX = 8 * 1024 };
+/* A detail may be all the mistakes of a system's manifests; escaped it is eight times as long at
+ * most. */
+enum { DETAIL_MAX = 64 * 1024, PROBLEM_MAX = 8 * DETAIL_MAX + 1024 };
 
 void http_respond(struct http_exchange *x, int status, struct bytes content_type, struct bytes body)
 {
@@ -30,7 +32,7 @@ void http_problem(struct http_exchange *x, int status, const char *title, struct
     jsonw_cstr(&json, "type", "about:blank");
     jsonw_str(&json, "title", title ? bytes_str(title) : http1_reason(status));
     jsonw_u64(&json, "status", (uint64_t)status);
-    if (detail.len) jsonw_str(&json, "detail", bytes_head(detail, PROBLEM_MAX / 8));
+    if (detail.len) jsonw_str(&json, "detail", bytes_head(detail, DETAIL_MAX));
     if (trace.len) jsonw_str(&json, "trace", bytes_head(trace, 64));
     jsonw_object_end(&json);
     http_respond(x, status, BYTES("application/problem+json"),
@@ -43,7 +45,7 @@ static void refuse_malformed(struct http_exchange *x, struct bytes trace)
     struct buf detail;
     bool in_body = x->parser.error == HTTP1_OK;
     enum http1_error error = in_body ? x->chunked.error : x->parser.error;
-    buf_init(&detail, PROBLEM_MAX);
+    buf_init(&detail, DETAIL_MAX);
     buf_append_str(&detail, http1_error_text(error));
     if (in_body)
         buf_append_str(&detail, " (in the request's body)");

@@ -33,6 +33,8 @@ struct bridge {
     bool closed;
     void (*done)(void *context);
     void *context;
+    void (*settled)(void *context); /* NULL: nobody waits for it */
+    void *settled_context;
 };
 
 /* ---- the stream's subjects ---- */
@@ -79,7 +81,14 @@ static bool same_subjects(const struct stream_config *config, const char *const 
 static void go_on(struct bridge *bridge)
 {
     if (bridge->waits && !bridge->closed) io_post(bridge->options.io, &bridge->again);
-    bridge->waits = false;
+}
+
+static void tell_if_settled(struct bridge *bridge)
+{
+    void (*settled)(void *context) = bridge->settled;
+    if (!settled || bridge->updating || bridge->waits || !list_empty(&bridge->closing)) return;
+    bridge->settled = NULL;
+    settled(bridge->settled_context);
 }
 
 static void finish_if_done(struct bridge *bridge)
@@ -100,6 +109,7 @@ static void updated(struct stream_op *op, int result)
         LOG(bridge->options.log, LOG_ERROR, "events_stream_not_updated", LOG_ERR(result),
             LOG_S("reason", op->refusal.description));
     go_on(bridge);
+    tell_if_settled(bridge);
     finish_if_done(bridge);
 }
 
@@ -146,6 +156,7 @@ static void events_closed(void *context)
     struct bridge *bridge = link->bridge;
     link_free(link);
     go_on(bridge);
+    tell_if_settled(bridge);
     finish_if_done(bridge);
 }
 
@@ -280,14 +291,24 @@ static void configure_again(struct io_task *task)
 {
     struct bridge *bridge = CONTAINER_OF(task, struct bridge, again);
     struct error error = {0};
+    bridge->waits = false;
     if (configure(bridge, &error) != 0)
         LOG(bridge->options.log, LOG_ERROR, "bridge_incomplete", LOG_S("reason", error.message));
+    tell_if_settled(bridge);
 }
 
 int bridge_configure(struct bridge *bridge, const struct manifest *manifest, struct error *error)
 {
     bridge->manifest = manifest;
+    bridge->waits = false;
     return configure(bridge, error);
+}
+
+void bridge_when_settled(struct bridge *bridge, void (*settled)(void *context), void *context)
+{
+    bridge->settled = settled;
+    bridge->settled_context = context;
+    tell_if_settled(bridge);
 }
 
 /* ---- life ---- */
@@ -321,6 +342,7 @@ void bridge_close(struct bridge *bridge, void (*done)(void *context), void *cont
         return;
     }
     bridge->closed = true;
+    bridge->settled = NULL;
     bridge->done = done;
     bridge->context = context;
     io_task_cancel(bridge->options.io, &bridge->again);

@@ -37,6 +37,10 @@ int bridge_new(const struct bridge_options *options, struct bridge **ret_bridge)
  * an error, which is told, what could be done is done. */
 int bridge_configure(struct bridge *bridge, const struct manifest *manifest, struct error *error);
 
+/* `settled` runs when everything that was configured is in force: later, or at once. One waits at a
+ * time; not after bridge_close(). */
+void bridge_when_settled(struct bridge *bridge, void (*settled)(void *context), void *context);
+
 /* Ends deliveries; `done` (may be NULL) runs when their places are safe. The proxy must not take
  * requests any more. NULL is allowed. */
 void bridge_close(struct bridge *bridge, void (*done)(void *context), void *context);

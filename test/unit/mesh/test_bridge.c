@@ -114,6 +114,27 @@ static void gone_and_back_within_a_turn(void **state)
     assert_int_equal(world.seen_count, 2);
 }
 
+static void count_settled(void *context)
+{
+    ++*(int *)context;
+}
+
+static void it_is_settled_when_all_is_in_force(void **state)
+{
+    int settled = 0;
+    make("subscribes: [{subject: 'a.*', path: /a}]", "");
+    bridge_when_settled(world.bridge, count_settled, &settled);
+    assert_int_equal(settled, 1); /* a first stream is made at once */
+    make("", "publishes: [c.c]");
+    make("subscribes: [{subject: 'a.*', path: /a2}]", "publishes: [d.d]");
+    bridge_when_settled(world.bridge, count_settled, &settled);
+    assert_int_equal(settled, 1);
+    UNTIL(settled == 2);
+    assert_string_equal(subjects(), "a.* d.d");
+    turn_for(50);
+    assert_int_equal(settled, 2);
+}
+
 static void closed_in_the_midst_of_changes(void **state)
 {
     make("subscribes: [{subject: 'a.*', path: /hold}]", "");
@@ -149,6 +170,7 @@ int main(void)
         TEST(patterns_may_cross),
         TEST(again_and_again),
         TEST(gone_and_back_within_a_turn),
+        TEST(it_is_settled_when_all_is_in_force),
         TEST(closed_in_the_midst_of_changes),
         TEST(too_many_subjects_are_told),
     };
