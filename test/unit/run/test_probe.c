@@ -73,7 +73,7 @@ static void probed(struct probe *finished, bool is_up, const char *why)
 static void run(void)
 {
     int before = done;
-    probe_start(&probe, &service, &addr, probed);
+    probe_start(&probe, &service, "shop-1-0", &addr, probed);
     assert_int_equal(done, before);
     for (int i = 0; i < 500 && done == before; i++) io_turn(io, 10);
     assert_int_equal(done, before + 1);
@@ -148,7 +148,8 @@ static void a_ping_on_the_bus(void **state)
     assert_false(success);
     assert_string_equal(reason, "ping on the bus: no healthy instance");
     assert_int_equal(
-        bus_subscribe(bus, BYTES("$SRV.PING.shop"), BYTES(""), pong, NULL, &subscription), 0);
+        bus_subscribe(bus, BYTES("$SRV.PING.shop.shop-1-0"), BYTES(""), pong, NULL, &subscription),
+        0);
     run();
     assert_true(success);
     bus_unsubscribe(subscription);
@@ -163,7 +164,7 @@ static void cancelled_at_any_stage_nothing_comes(void **state)
         for (int i = 0; i < 3; i++) {
             int before = done;
             service.health.kind = kinds[i];
-            probe_start(&probe, &service, &addr, probed);
+            probe_start(&probe, &service, "shop-1-0", &addr, probed);
             for (int turn = 0; turn < turns && done == before; turn++) io_turn(io, 1);
             if (done > before) continue;
             probe_cancel(&probe);
