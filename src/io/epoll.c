@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NS_PER_MS = 1000000, SCRATCH_SIZE = 64 * 1024, THREADS = 2, ROUNDS_MAX = 16 };
+enum { NS_PER_MS = 1000000, SCRATCH_SIZE = 128 * 1024, THREADS = 2, ROUNDS_MAX = 16 };
 
 int epoll_add(struct epoll *epoll, int fd, uint32_t events, void *owner, enum epoll_kind kind)
 {

@@ -34,7 +34,7 @@ struct io_timer;
 /* ---- the loop ---------------------------------------------------------------------------- */
 
 struct io_options {
-    size_t scratch_size; /* bytes of the loop's shared receive buffer; 0: 64 KiB */
+    size_t scratch_size; /* bytes of the loop's shared receive buffer; 0: 128 KiB */
     int threads;         /* threads for jobs; 0: 2 */
 };
 
