@@ -161,6 +161,7 @@ static void on_spawn(struct parent *parent, json_t *request)
                                "error", error.message));
         return;
     }
+    assert(child);
     parent->child_count++;
     list_push(&parent->children, &child->link);
     tell(parent,
