@@ -188,7 +188,7 @@ def reconcile(state, answers, settle_seconds):
 
 
 def show(lines, discrepancies, stream):
-    print(f"{'':<24}{'orders':>10}{'cents':>16}", file=stream)
+    print(f"{'in the books':<24}{'orders':>10}{'cents':>16}", file=stream)
     for what, count, money in lines:
         print(f"{what:<24}{count:>10}{money:>16}", file=stream)
     for order_id, wrong in discrepancies[:SHOWN]:
