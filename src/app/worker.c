@@ -233,7 +233,6 @@ static void next_step(void *context)
     case 3: telemetry_close(worker->telemetry, next_step, worker); break;
     case 4:
         supervisor_free(worker->supervisor);
-        registry_unwatch(&worker->registry_watch);
         registry_close(worker->registry);
         streams_close(worker->streams, next_step, worker);
         break;
@@ -247,6 +246,7 @@ static void all_stopped(void *context)
     struct worker *worker = context;
     io_timer_cancel(worker->io, &worker->tick);
     io_timer_cancel(worker->io, &worker->table_due);
+    registry_unwatch(&worker->registry_watch); /* its last news are of no use to the proxy */
     io_task_cancel(worker->io, &worker->compile);
     worker->columns = 0;
     next_step(worker);
