@@ -117,7 +117,9 @@ def running(folder, services, more="", up=True):
         probe.close()
         print(f"--- {probe.log}\n{probe.log.read_text()[-4000:] if probe.log.exists() else ''}")
         own = probe.folder / ".dure" / "log" / "dure.log"
-        print(f"--- {own}\n{own.read_text()[-4000:] if own.exists() else ''}")
+        said = own.read_text() if own.exists() else ""
+        print(f"--- {own}\n{said[-4000:]}")
+    assert not re.search(r"Assertion|Sanitizer|runtime error", said + probe.log.read_text()), "the worker has a bug"
     wait_until(lambda: not [pid for pid in left if alive(pid)], f"all of {left} are gone", 15)
 
 
