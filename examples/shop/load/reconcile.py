@@ -32,6 +32,7 @@ class Books:
     charges: dict = field(default_factory=lambda: collections.defaultdict(list))
     refunds: dict = field(default_factory=lambda: collections.defaultdict(list))
     deliveries: dict = field(default_factory=dict)
+    void: list = field(default_factory=list)
 
 
 def path_of(state, service):
@@ -76,8 +77,15 @@ def read(state):
         text = journal.read()
     for line in text[:text.rfind(b"\n") + 1].splitlines():  # what follows the last newline never counted
         record = json.loads(line)
-        (books.charges if record["kind"] == "charge" else books.refunds)[record["order"]].append(record)
+        lines = (books.charges if record["kind"] == "charge" else books.refunds)[record["order"]]
+        (books.void if is_void(record, lines) else lines).append(record)
     return books
+
+
+def is_void(record, earlier):
+    """As payment.js reads them: of two instances that were asked at the same moment, the first line counts. The
+    same instance never writes a second one."""
+    return bool(earlier) and record.get("by") not in [line.get("by") for line in earlier]
 
 
 def expected(books, request):
@@ -159,6 +167,7 @@ def table(books):
         ("  refunds", *refunded),
         ("  deliveries failed", *brought("failed")),
         ("under way", *by_status(*UNDER_WAY)),
+        ("void payments", len(books.void), sum(record["amount"] for record in books.void)),
     ]
 
 

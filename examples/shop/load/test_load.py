@@ -109,6 +109,16 @@ class Books(unittest.TestCase):
         self.pay({"kind": "charge", "order": "d", "member": "m1", "amount": 100, "outcome": "charged"})
         self.assertEqual(self.wrong(), {"d", "all"})
 
+    def test_a_second_line_counts_when_the_same_instance_wrote_it(self):
+        again = {"kind": "charge", "order": "d", "member": "m1", "amount": 100, "outcome": "charged"}
+        self.pay({**again, "by": "payment-2-0"})
+        self.assertEqual(self.wrong(), set())
+        self.pay({**again, "by": "payment-2-0"})
+        self.assertIn(("void payments", 2, 200), reconcile(self.state, self.answers, 0.1)[0])
+        self.pay({**again, "order": "new", "by": "payment-2-0"})
+        self.pay({**again, "order": "new", "by": "payment-2-0"})
+        self.assertEqual(self.wrong(), {"new", "all"})
+
     def test_charged_to_somebody_else(self):
         self.spoil("order", "UPDATE orders SET request = replace(request, 'm1', 'm2') WHERE id = 'd'")
         self.spoil("member", "INSERT INTO member VALUES ('m2', 'Lee')")

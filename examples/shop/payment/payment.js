@@ -5,21 +5,25 @@ const http = require('node:http');
 const { Journal } = require('./journal.js');
 
 class Payments {
-  constructor(path) {
+  constructor(path, instance = process.env.DURE_INSTANCE || String(process.pid)) {
+    this.instance = instance; // stands in each line that it writes
     this.charges = new Map(); // order -> {order, member, amount, outcome}
     this.refunds = new Map(); // order -> {order, amount}
     this.underway = new Map(); // what is on its way to the disk, so that a repeat waits for it
     this.journal = new Journal(path, (record) => this.apply(record));
   }
 
+  // The first line about an order counts. A second one can only come from another instance that was asked
+  // at the same moment; whoever wrote it answers with the first one, too.
   apply(record) {
-    (record.kind === 'charge' ? this.charges : this.refunds).set(record.order, record);
+    const book = record.kind === 'charge' ? this.charges : this.refunds;
+    if (!book.has(record.order)) book.set(record.order, record);
   }
 
   async record(record) {
     const key = `${record.kind} ${record.order}`;
     if (!this.underway.has(key)) {
-      const stored = this.journal.append(record).then(() => this.apply(record));
+      const stored = this.journal.append({ ...record, by: this.instance });
       this.underway.set(key, stored.finally(() => this.underway.delete(key)));
     }
     await this.underway.get(key);
@@ -27,6 +31,7 @@ class Payments {
 
   async charge({ order, member, amount, card }) {
     if (typeof order !== 'string' || !Number.isInteger(amount) || amount <= 0) return [400, { detail: 'not a charge' }];
+    this.journal.catchUp();
     if (!this.charges.has(order)) {
       const outcome = card === 'declined' ? 'declined' : 'charged';
       await this.record({ kind: 'charge', order, member, amount, outcome });
@@ -36,6 +41,7 @@ class Payments {
   }
 
   async refund({ order }) {
+    this.journal.catchUp();
     const charge = this.charges.get(order);
     if (!charge || charge.outcome !== 'charged') return [404, { detail: `${order} was not charged` }];
     if (!this.refunds.has(order)) await this.record({ kind: 'refund', order, amount: charge.amount });

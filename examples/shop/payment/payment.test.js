@@ -46,3 +46,24 @@ test('everything is there after a restart, and a torn last line is cut', async (
   await after.charge({ order: 'o3', amount: 7 });
   assert.strictEqual(new Payments(file).charges.size, 2);
 });
+
+test('two instances with one journal agree, also when both are asked at once', async () => {
+  const file = fresh();
+  const [old, fresher] = [new Payments(file, 'old'), new Payments(file, 'new')];
+  await old.charge({ order: 'o1', amount: 5 });
+  assert.strictEqual((await fresher.refund({ order: 'o1' }))[0], 200);
+  assert.strictEqual((await old.refund({ order: 'o1' }))[0], 200);
+  assert.strictEqual(fs.readFileSync(file, 'utf8').trim().split('\n').length, 2);
+  const answers = await Promise.all([
+    old.charge({ order: 'o2', amount: 7 }), fresher.charge({ order: 'o2', amount: 7, card: 'declined' })]);
+  assert.deepStrictEqual(answers[0], answers[1]);
+  assert.deepStrictEqual(await new Payments(file).charge({ order: 'o2', amount: 7 }), answers[0]);
+});
+
+test('a journal of more than one chunk is read whole', async () => {
+  const file = fresh();
+  const line = (n) => JSON.stringify({ kind: 'charge', order: `o${n}`, member: 'm', amount: 5, outcome: 'charged' });
+  fs.writeFileSync(file, Array.from({ length: 30000 }, (_, n) => line(n) + '\n').join(''));
+  assert.ok(fs.statSync(file).size > 2 << 20);
+  assert.strictEqual(new Payments(file).charges.size, 30000);
+});
