@@ -129,6 +129,26 @@ static void the_other_end_going_is_told_once(void **state)
     turn_until(&ends[1].closed, 1);
 }
 
+/* The other side would take it for a broken protocol, and the worker would be lost for one big
+ * manifest. */
+static void what_is_longer_than_a_line_is_refused_here(void **state)
+{
+    char *text = malloc(CONTROL_LINE_MAX + 1);
+    memset(text, 'x', CONTROL_LINE_MAX);
+    text[CONTROL_LINE_MAX] = 0;
+    assert_int_equal(
+        control_send(&ends[0].control, json_pack("{s:s, s:s}", "op", "keep", "what", text)),
+        ERR_TOO_BIG);
+    text[CONTROL_LINE_MAX - 100] = 0;
+    assert_int_equal(
+        control_send(&ends[0].control, json_pack("{s:s, s:s}", "op", "keep", "what", text)), 0);
+    assert_int_equal(control_send(&ends[0].control, json_pack("{s:s}", "op", "last")), 0);
+    free(text);
+    turn_until(&ends[1].messages, 2);
+    assert_string_equal(ends[1].last, "last");
+    assert_int_equal(ends[1].closed, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +158,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(garbage_closes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_message_without_op_closes, setup, teardown),
         cmocka_unit_test_setup_teardown(too_much_for_a_slow_reader_is_refused_whole, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_is_longer_than_a_line_is_refused_here, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(the_other_end_going_is_told_once, setup, teardown),
     };
