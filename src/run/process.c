@@ -482,6 +482,27 @@ bool process_is_up(const struct process *process)
     return process->pid != 0 && !process->retiring;
 }
 
+bool process_is_held(const struct process *process)
+{
+    return process->unit.state == UNIT_DOWN && !process->unit.wanted && !process->retiring;
+}
+
+static bool owns_alone(const struct manifest_service *service)
+{
+    return service->store_count > 0 && !service->share_stores;
+}
+
+bool process_excludes(const struct process *process, const struct process *other)
+{
+    for (size_t i = 0; i < process->seat_count; i++)
+        for (size_t j = 0; j < other->seat_count; j++) {
+            const struct manifest_service *a = service_of(process, process->seats[i].seat.service);
+            const struct manifest_service *b = service_of(other, other->seats[j].seat.service);
+            if (bytes_eq(a->name, b->name) && (owns_alone(a) || owns_alone(b))) return true;
+        }
+    return false;
+}
+
 void process_free(struct process *process)
 {
     if (!process) return;

@@ -106,6 +106,13 @@ void process_exited(struct process *process, int status, const char *error);
 /* Whether all its seats are up. */
 bool process_is_up(const struct process *process);
 
+/* Whether it was made and never told to start. */
+bool process_is_held(const struct process *process);
+
+/* Whether the two may not run at the same time: a service has a seat in both, and owns stores that
+ * it does not share. */
+bool process_excludes(const struct process *process, const struct process *other);
+
 /* Forgets it without touching anything outside: for a worker that ends. NULL is allowed. */
 void process_free(struct process *process);
 

@@ -85,7 +85,29 @@ static bool index_taken(const struct process_set *set, uint32_t index)
     return false;
 }
 
-/* Starts what is missing of `scale` processes. What is too many stays, until set_shrink. */
+/* Whether a process that runs, or is on its way out, has stores open that this one wants alone. */
+static bool is_excluded(const struct supervisor *supervisor, const struct process *process)
+{
+    LIST_EACH(&supervisor->sets, struct process_set, link, set)
+        LIST_EACH(&set->processes, struct process, link, other)
+            if (other != process && !process_is_held(other) && process_excludes(process, other))
+                return true;
+    LIST_EACH(&supervisor->retired, struct process, link, other)
+        if (process_excludes(process, other)) return true;
+    return false;
+}
+
+/* Starts what had to wait and need not any more. */
+static void start_held(struct supervisor *supervisor)
+{
+    LIST_EACH(&supervisor->sets, struct process_set, link, set)
+        LIST_EACH(&set->processes, struct process, link, process)
+            if (!set->leaving && process_is_held(process) && !is_excluded(supervisor, process))
+                process_start(process);
+}
+
+/* Makes what is missing of `scale` processes; start_held starts them. What is too many stays, until
+ * set_shrink. */
 static int set_grow(struct supervisor *supervisor, struct process_set *set,
                     struct deployment *deployment, size_t host, uint32_t scale)
 {
@@ -97,7 +119,6 @@ static int set_grow(struct supervisor *supervisor, struct process_set *set,
                                               set->fingerprint, set->generation, index);
         if (!process) return ERR_NOMEM;
         list_push(&set->processes, &process->link);
-        process_start(process);
     }
     return 0;
 }
@@ -108,10 +129,13 @@ static void set_shrink(struct supervisor *supervisor, struct process_set *set)
         if (process->index >= set->scale) retire(supervisor, process);
 }
 
+/* Whether all that could be started is healthy. */
 static bool set_is_up(const struct process_set *set)
 {
-    LIST_EACH(&set->processes, struct process, link, process)
-        if (process->index < set->scale && !process_is_up(process)) return false;
+    LIST_EACH(&set->processes, struct process, link, process) {
+        bool counts = process->index < set->scale && !process_is_held(process);
+        if (counts && !process_is_up(process)) return false;
+    }
     return true;
 }
 
@@ -148,6 +172,32 @@ static void deploy_succeed(struct supervisor *supervisor)
             set_shrink(supervisor, set);
     }
     deploy_end(supervisor, 0, NULL);
+}
+
+/* What waits for stores gets them: the processes that have them open end behind their last request.
+ * Their sets stay, for the case that the new ones fail. Requests wait in the data plane. */
+static void hand_over(struct supervisor *supervisor, const struct process *heir)
+{
+    LIST_EACH(&supervisor->sets, struct process_set, link, set) {
+        if (!set->leaving) continue;
+        LIST_EACH(&set->processes, struct process, link, process)
+            if (process_excludes(heir, process)) retire(supervisor, process);
+    }
+}
+
+/* Hands over to all that are held; false: none is. */
+static bool hand_over_to_held(struct supervisor *supervisor)
+{
+    bool any = false;
+    LIST_EACH(&supervisor->sets, struct process_set, link, set) {
+        if (set->leaving) continue;
+        LIST_EACH(&set->processes, struct process, link, process) {
+            if (!process_is_held(process)) continue;
+            any = true;
+            hand_over(supervisor, process);
+        }
+    }
+    return any;
 }
 
 /* How long a deployment may take, for a person. */
@@ -189,11 +239,13 @@ static void deploy_fail(struct supervisor *supervisor, const struct error *error
             size_t host = manifest_find(manifest, bytes_str(set->name));
             int err = set_grow(supervisor, set, supervisor->current, host,
                                manifest->system->deployments[host].scale);
+            set->leaving = false;
             set_shrink(supervisor, set);
             if (err) LOG(supervisor->world.log, LOG_ERROR, "scale_failed", LOG_ERR(err));
         }
     }
     deploy_end(supervisor, error->code, error);
+    io_post(supervisor->world.io, &supervisor->settle);
 }
 
 static void deploy_timeout(struct io_timer *timer)
@@ -228,6 +280,7 @@ static void settle(struct io_task *task)
 {
     struct supervisor *supervisor = CONTAINER_OF(task, struct supervisor, settle);
     struct error error = {0};
+    start_held(supervisor);
     if (!supervisor->next) return;
     if (is_hopeless(supervisor, &error)) {
         deploy_fail(supervisor, &error);
@@ -235,7 +288,7 @@ static void settle(struct io_task *task)
     }
     LIST_EACH(&supervisor->sets, struct process_set, link, set)
         if (!set->leaving && !set_is_up(set)) return;
-    deploy_succeed(supervisor);
+    if (!hand_over_to_held(supervisor)) deploy_succeed(supervisor);
 }
 
 /* Makes the sets that `deployment` wants; others are leaving. */
@@ -283,6 +336,7 @@ int supervisor_apply(struct supervisor *supervisor, struct deployment *deploymen
         deploy_fail(supervisor, &error);
         return 0;
     }
+    start_held(supervisor);
     io_post(supervisor->world.io, &supervisor->settle);
     return 0;
 }
@@ -439,6 +493,7 @@ static void process_gone(void *owner, struct process *process)
 {
     struct supervisor *supervisor = owner;
     process_free(process);
+    if (!supervisor->stopping) io_post(supervisor->world.io, &supervisor->settle);
     supervisor->options.changed(supervisor->options.context);
     stopped_if_empty(supervisor);
 }

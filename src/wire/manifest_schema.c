@@ -224,10 +224,9 @@ static const struct yaml_field service_fields[] = {
      AT(manifest_service, share_stores),
      .fallback = "false",
      .example = "share_stores: true",
-     .doc =
-         "Several instances of it may have its stores open at once for good. Without it a service "
-         "with stores has one instance; but while a new version takes over, the old and the new "
-         "one both have them open, until the old one has answered what it had begun."},
+     .doc = "Several instances of it may have its stores open at once. Without it a service with "
+            "stores has one instance, and a new version starts only when the old one has ended; "
+            "requests wait meanwhile."},
     {.key = "publishes",
      .type = YAML_STRINGS,
      LIST_AT(manifest_service, publishes, publish_count),

@@ -303,6 +303,7 @@ static inline int world_teardown(void **state)
 struct wish {
     const char *name, *version, *run;
     int scale;
+    const char *more; /* lines of its service.yaml; NULL: none */
 };
 
 static inline struct deployment *make_deployment(const struct wish *wishes, size_t count)
@@ -318,8 +319,9 @@ static inline struct deployment *make_deployment(const struct wish *wishes, size
                  wishes[i].scale);
         snprintf(text, sizeof text,
                  "name: %s\nversion: %s\nowner: team\nrun: %s\n"
-                 "health: {tcp: true, interval: 100ms}\nstop: {grace: 200ms}\n",
-                 wishes[i].name, wishes[i].version, wishes[i].run);
+                 "health: {tcp: true, interval: 100ms}\nstop: {grace: 200ms}\n%s",
+                 wishes[i].name, wishes[i].version, wishes[i].run,
+                 wishes[i].more ? wishes[i].more : "");
         snprintf(path, sizeof path, "/sys/%s/service.yaml", wishes[i].name);
         json_object_set_new(texts, path, json_string(text));
     }

@@ -107,6 +107,48 @@ static void what_leaves_is_draining_in_the_registry_before_it_is_waited_for(void
     place("a-1-0 gets TERM");
 }
 
+static const char own_store[] = "stores: [a.db]\n";
+
+static void stores_that_are_not_shared_are_handed_over(void **state)
+{
+    APPLY({"a", "1.0.0", "well", 1, own_store}, {"b", "1.0.0", "well", 1});
+    UNTIL(world.applied);
+    APPLY({"a", "1.0.1", "well", 1, own_store}, {"b", "1.0.1", "well", 1});
+    UNTIL(world.applied && alive("") == 2);
+    assert_int_equal(world.result, 0);
+    /* What shares nothing is there first; then one ends, and only then the other starts. */
+    assert_true(place("b-2-0 starts") < place("a-1-0 gets TERM"));
+    assert_true(place("a-1-0 ends") < place("a-2-0 starts"));
+    assert_true(place("a-2-0 starts") < place("accepted"));
+    UNTIL(strcmp(health_of("a-2-0"), "up") == 0);
+}
+
+static void a_new_version_that_fails_gives_the_stores_back(void **state)
+{
+    APPLY({"a", "1.0.0", "well", 1, own_store});
+    UNTIL(world.applied);
+    world.accepted = 0;
+    APPLY({"a", "1.0.1", "dead", 1, own_store});
+    UNTIL(world.applied);
+    assert_int_equal(world.result, ERR_UNAVAILABLE);
+    assert_int_equal(world.accepted, 0);
+    UNTIL(alive("a-1-0") == 1 && alive("") == 1);
+    assert_true(place("a-2-0 ends") < place("a-1-0 starts"));
+    UNTIL(status_of(0).up == 1);
+}
+
+static void stopping_ends_what_is_held_for_stores(void **state)
+{
+    APPLY({"a", "1.0.0", "well", 1, own_store});
+    UNTIL(world.applied);
+    APPLY({"a", "1.0.1", "well", 1, own_store}, {"b", "1.0.0", "deaf", 1});
+    turn_for(50); /* b is never healthy, so a is never handed over */
+    has_not("a-2-0 starts");
+    supervisor_stop(world.supervisor);
+    UNTIL(world.stopped);
+    assert_int_equal(alive(""), 0);
+}
+
 static void what_ends_while_it_drains_is_not_started_again(void **state)
 {
     APPLY({"a", "1.0.0", "well", 1});
@@ -322,6 +364,9 @@ int main(void)
         TEST(scale_goes_up_and_down_without_touching_the_others),
         TEST(a_new_version_is_healthy_before_the_old_one_goes),
         TEST(what_leaves_is_draining_in_the_registry_before_it_is_waited_for),
+        TEST(stores_that_are_not_shared_are_handed_over),
+        TEST(a_new_version_that_fails_gives_the_stores_back),
+        TEST(stopping_ends_what_is_held_for_stores),
         TEST(what_ends_while_it_drains_is_not_started_again),
         TEST(a_version_that_keeps_ending_is_taken_back),
         TEST(a_program_that_is_missing_says_so),
