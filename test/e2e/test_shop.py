@@ -2,7 +2,9 @@
 services agree afterwards. Each test is short; the environment makes it longer:
 
     DURE_SHOP_ORDERS   orders of each test (600)
-    DURE_SHOP_SEED     which orders, and which service dies when (1)"""
+    DURE_SHOP_SEED     which orders, and which service dies when (1)
+    DURE_SHOP_SECONDS  for how long services are killed (15): one that dies again and again is started later
+                       and later, so killing without end leaves nobody to answer"""
 import contextlib
 import json
 import os
@@ -21,6 +23,7 @@ from conftest import DURE, dure, wait_until
 
 ORDERS = int(os.environ.get("DURE_SHOP_ORDERS", "600"))
 SEED = os.environ.get("DURE_SHOP_SEED", "1")
+SECONDS = float(os.environ.get("DURE_SHOP_SECONDS", "15"))
 SERVICES = ("member", "catalog", "payment", "delivery", "order")
 
 
@@ -116,8 +119,9 @@ def test_services_die_and_nothing_is_lost(shop, load):
         killed.extend((name, pid) for pid in shop.kill(name))
 
     work = load("--rate", "80")
+    end = time.monotonic() + SECONDS
     with again_and_again(kill_one, 1):
-        while work.running():
+        while work.running() and time.monotonic() < end:
             time.sleep(0.1)
     print(f"killed {len(killed)}: {[name for name, _ in killed]}")
     assert len(killed) >= 3
