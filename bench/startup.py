@@ -14,20 +14,15 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def copy_shop(run):
-    """The shop in a folder of its own, with the include folder where its build commands look for it."""
-    root = run.folder / "startup"
-    shop = root / "examples/shop"
+    """The shop in a folder of its own, built, on ports of its own."""
+    shop = run.folder / "shop"
     shutil.copytree(ROOT / "examples/shop", shop, ignore=shutil.ignore_patterns(".dure", "__pycache__"))
-    (root / "sdk").symlink_to(ROOT / "sdk")
     manifest = shop / "dure.yaml"
     text = manifest.read_text()
     for default in ("8080", "4222"):
         text = text.replace(f"127.0.0.1:{default}", f"127.0.0.1:{world.free_port()}")
     manifest.write_text(text)
-    for service in shop.glob("*/service.yaml"):
-        for line in service.read_text().splitlines():
-            if line.startswith("build:"):
-                subprocess.run(line.removeprefix("build:").strip(), shell=True, cwd=service.parent, check=True)
+    subprocess.run([run.dure, "build", str(shop)], check=True, stdout=subprocess.DEVNULL)
     return shop
 
 
