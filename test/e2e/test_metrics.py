@@ -118,6 +118,7 @@ def test_bytes_are_counted(probe):
 
 
 def test_bus_and_streams_move(probe):
+    wait_until(lambda: probe.metrics()["dure_consumers_ack_pending"] == 0, "what came before is over")
     seen = len(probe.events("watcher"))
     with Moved(probe) as moved:
         for _ in range(5):
