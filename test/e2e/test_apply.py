@@ -83,9 +83,13 @@ class Load:
         self.thread.start()
         return self
 
-    def __exit__(self, *_):
-        self.ended.set()
-        self.thread.join()
+    def __exit__(self, kind, *_):
+        try:
+            if kind is None:  # what was changed may have been quicker than a few requests
+                wait_until(lambda: self.count > 10, "there was some load")
+        finally:
+            self.ended.set()
+            self.thread.join()
 
 
 def apply(probe):
