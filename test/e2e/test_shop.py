@@ -118,7 +118,7 @@ def test_services_die_and_nothing_is_lost(shop, load):
         name = dice.choice(SERVICES)
         killed.extend((name, pid) for pid in shop.kill(name))
 
-    work = load("--rate", "80")
+    work = load("--rate", "80", orders=max(ORDERS, 600))  # long enough to kill a few times
     end = time.monotonic() + SECONDS
     with again_and_again(kill_one, 1):
         while work.running() and time.monotonic() < end:
@@ -165,7 +165,7 @@ def test_the_worker_dies_and_nothing_is_lost(shop, load):
     edge = Edge(shop.gateway_port)
     edge.start()
     killed = []
-    work = load("--rate", "80")
+    work = load("--rate", "80", orders=max(ORDERS, 600))  # long enough to kill a few times
     with again_and_again(lambda: killed.extend(shop.kill("worker")), 2.5):
         while work.running():
             time.sleep(0.1)
