@@ -9,8 +9,8 @@
 
 enum {
     BACKOFF_MIN_MS = 100,
-    BACKOFF_MAX_MS = 30000,
-    STABLE_MS = 10000,
+    BACKOFF_MAX_MS = 10000,
+    STABLE_MS = 3000, /* what lives for so long was killed, not born dead: no growing waits */
     DEPLOY_INTERVAL_MS = 1000,
     DEPLOY_MS = 30000,
     START_MS = 60000,
