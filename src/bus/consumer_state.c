@@ -1,6 +1,7 @@
 #include "bus/consumer_state.h"
 
 #include "base/err.h"
+#include "base/le.h"
 
 #include <endian.h>
 #include <stdlib.h>
@@ -9,13 +10,6 @@ static void put64(struct buf *out, uint64_t value)
 {
     value = htole64(value);
     buf_append(out, bytes_make(&value, sizeof value));
-}
-
-static uint64_t get64(const char *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
-    return le64toh(value);
 }
 
 void consumer_record_encode(const struct consumer_record *record,
@@ -39,7 +33,7 @@ int consumer_record_decode(struct bytes bytes, struct consumer_record *ret_recor
     *ret_record = (struct consumer_record){
         .kind = (enum consumer_record_kind)kind,
         .attempt = le32toh(attempt),
-        .seq = get64(bytes.data + 8),
+        .seq = le_get64(bytes.data + 8),
     };
     return 0;
 }
@@ -142,15 +136,15 @@ void consumer_state_encode(const struct consumer_state *state, struct buf *out)
 int consumer_state_decode(struct consumer_state *state, struct bytes bytes)
 {
     if (bytes.len < 24 || (bytes.len - 24) % 16 != 0) return ERR_CORRUPT;
-    uint64_t count = get64(bytes.data + 16);
+    uint64_t count = le_get64(bytes.data + 16);
     if (count != (bytes.len - 24) / 16) return ERR_CORRUPT;
-    state->next_seq = get64(bytes.data);
-    state->consumer_seq = get64(bytes.data + 8);
+    state->next_seq = le_get64(bytes.data);
+    state->consumer_seq = le_get64(bytes.data + 8);
     state->started = true;
     for (size_t at = 24; at < bytes.len; at += 16) {
-        struct consumer_pending *pending = consumer_state_claim(state, get64(bytes.data + at));
+        struct consumer_pending *pending = consumer_state_claim(state, le_get64(bytes.data + at));
         if (!pending) return ERR_NOMEM;
-        pending->attempt = (uint32_t)get64(bytes.data + at + 8);
+        pending->attempt = (uint32_t)le_get64(bytes.data + at + 8);
     }
     return 0;
 }

@@ -1,5 +1,7 @@
 #include "bus/stream_impl.h"
 
+#include "base/le.h"
+
 #include <assert.h>
 #include <endian.h>
 #include <stdio.h>
@@ -40,13 +42,6 @@ static void put64(struct buf *out, uint64_t value)
     buf_append(out, bytes_make(&value, sizeof value));
 }
 
-static uint64_t get64(const char *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
-    return le64toh(value);
-}
-
 /* The sequences that are held, as runs without a gap. */
 static void put_ranges(const struct stream_index *index, struct buf *out)
 {
@@ -78,17 +73,17 @@ void stream_snapshot_encode(const struct stream *stream, struct buf *out)
 static int snapshot_decode(struct stream *stream, struct bytes data)
 {
     if (data.len < 24) return ERR_CORRUPT;
-    stream->last_seq = get64(data.data);
-    stream->last_time_ns = get64(data.data + 8);
-    uint64_t count = get64(data.data + 16);
+    stream->last_seq = le_get64(data.data);
+    stream->last_time_ns = le_get64(data.data + 8);
+    uint64_t count = le_get64(data.data + 16);
     data = bytes_skip(data, 24);
     if (count > data.len / 16) return ERR_CORRUPT;
     stream->ranges = calloc((size_t)count + 1, sizeof *stream->ranges);
     if (!stream->ranges) return ERR_NOMEM;
     stream->range_count = (size_t)count;
     for (size_t i = 0; i < count; i++) {
-        stream->ranges[i].first = get64(data.data + i * 16);
-        stream->ranges[i].count = get64(data.data + i * 16 + 8);
+        stream->ranges[i].first = le_get64(data.data + i * 16);
+        stream->ranges[i].count = le_get64(data.data + i * 16 + 8);
     }
     return stream_config_decode(bytes_skip(data, (size_t)count * 16), &stream->config);
 }

@@ -1,20 +1,9 @@
 #include "bus/stream_record.h"
 
+#include "base/le.h"
+
 #include <assert.h>
 #include <endian.h>
-
-static void put64(char *at, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(at, &value, sizeof value);
-}
-
-static uint64_t get64(const char *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
-    return le64toh(value);
-}
 
 void stream_record_encode(const struct stream_record *record, char ret_header[STREAM_RECORD_HEADER])
 {
@@ -25,9 +14,9 @@ void stream_record_encode(const struct stream_record *record, char ret_header[ST
     ret_header[1] = 0;
     memcpy(ret_header + 2, &subject_len, sizeof subject_len);
     memcpy(ret_header + 4, &headers_len, sizeof headers_len);
-    put64(ret_header + 8, record->seq);
-    put64(ret_header + 16, record->time_ns);
-    put64(ret_header + 24, record->origin);
+    le_put64(ret_header + 8, record->seq);
+    le_put64(ret_header + 16, record->time_ns);
+    le_put64(ret_header + 24, record->origin);
 }
 
 int stream_record_decode(struct bytes bytes, struct stream_record *ret_record)
@@ -45,9 +34,9 @@ int stream_record_decode(struct bytes bytes, struct stream_record *ret_record)
     if ((uint64_t)subject_len + headers_len > rest.len) return ERR_CORRUPT;
     *ret_record = (struct stream_record){
         .kind = (enum stream_record_kind)kind,
-        .seq = get64(bytes.data + 8),
-        .time_ns = get64(bytes.data + 16),
-        .origin = get64(bytes.data + 24),
+        .seq = le_get64(bytes.data + 8),
+        .time_ns = le_get64(bytes.data + 16),
+        .origin = le_get64(bytes.data + 24),
         .subject = bytes_head(rest, subject_len),
         .headers = bytes_head(bytes_skip(rest, subject_len), headers_len),
         .payload = bytes_skip(rest, (size_t)subject_len + headers_len),

@@ -1,6 +1,7 @@
 #include "store/segment.h"
 
-#include <endian.h>
+#include "base/le.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,32 +10,6 @@
 enum { WINDOW_SIZE = 256 << 10 };
 
 static const char magic[8] = {'d', 'u', 'r', 'e', 's', 'e', 'g', '1'};
-
-static void put64(char *at, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(at, &value, sizeof value);
-}
-
-static uint64_t get64(const char *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
-    return le64toh(value);
-}
-
-static void put32(char *at, uint32_t value)
-{
-    value = htole32(value);
-    memcpy(at, &value, sizeof value);
-}
-
-static uint32_t get32(const char *at)
-{
-    uint32_t value;
-    memcpy(&value, at, sizeof value);
-    return le32toh(value);
-}
 
 static uint64_t hash(const char *data, size_t len, uint64_t salt)
 {
@@ -45,16 +20,16 @@ void segment_header_encode(const struct segment_header *header, char ret_bytes[S
 {
     memset(ret_bytes, 0, SEGMENT_HEADER);
     memcpy(ret_bytes, magic, sizeof magic);
-    put64(ret_bytes + 8, header->salt);
-    put64(ret_bytes + 16, header->first_seq);
-    put64(ret_bytes + 56, hash(ret_bytes, 56, 0));
+    le_put64(ret_bytes + 8, header->salt);
+    le_put64(ret_bytes + 16, header->first_seq);
+    le_put64(ret_bytes + 56, hash(ret_bytes, 56, 0));
 }
 
 int segment_header_decode(const char bytes[SEGMENT_HEADER], struct segment_header *ret_header)
 {
     if (memcmp(bytes, magic, sizeof magic) != 0) return ERR_CORRUPT;
-    if (get64(bytes + 56) != hash(bytes, 56, 0)) return ERR_CORRUPT;
-    *ret_header = (struct segment_header){get64(bytes + 8), get64(bytes + 16)};
+    if (le_get64(bytes + 56) != hash(bytes, 56, 0)) return ERR_CORRUPT;
+    *ret_header = (struct segment_header){le_get64(bytes + 8), le_get64(bytes + 16)};
     return ret_header->first_seq > 0 ? 0 : ERR_CORRUPT;
 }
 
@@ -82,23 +57,23 @@ void segment_record_begin(char *at, uint64_t seq, uint32_t payload_len)
     size_t used = SEGMENT_RECORD_HEADER + payload_len;
     memset(at, 0, SEGMENT_RECORD_HEADER);
     memset(at + used, 0, segment_record_size(payload_len) - used);
-    put64(at + 8, seq);
-    put32(at + 16, payload_len);
+    le_put64(at + 8, seq);
+    le_put32(at + 16, payload_len);
 }
 
 void segment_record_seal(char *at, uint64_t salt, uint32_t unsynced)
 {
-    put32(at + 20, unsynced);
-    put64(at + 24, hash(at + SEGMENT_RECORD_HEADER, get32(at + 16), salt));
-    put64(at, hash_head(at, salt));
+    le_put32(at + 20, unsynced);
+    le_put64(at + 24, hash(at + SEGMENT_RECORD_HEADER, le_get32(at + 16), salt));
+    le_put64(at, hash_head(at, salt));
 }
 
 void segment_record_peek(const char *at, struct segment_record *ret_record)
 {
-    uint32_t len = get32(at + 16);
+    uint32_t len = le_get32(at + 16);
     *ret_record = (struct segment_record){
-        .seq = get64(at + 8),
-        .unsynced = get32(at + 20),
+        .seq = le_get64(at + 8),
+        .unsynced = le_get32(at + 20),
         .payload = {at + SEGMENT_RECORD_HEADER, len},
         .size = segment_record_size(len),
     };
@@ -109,7 +84,7 @@ int segment_record_head(const char *at, uint64_t salt, struct segment_record *re
     segment_record_peek(at, ret_record);
     /* Sequence 0 is never given out: a cheap way past zeros. */
     if (ret_record->seq == 0) return ERR_CORRUPT;
-    return get64(at) == hash_head(at, salt) ? 0 : ERR_CORRUPT;
+    return le_get64(at) == hash_head(at, salt) ? 0 : ERR_CORRUPT;
 }
 
 int64_t segment_record_decode(struct bytes bytes, uint64_t salt, size_t payload_max,
@@ -122,7 +97,7 @@ int64_t segment_record_decode(struct bytes bytes, uint64_t salt, size_t payload_
     *ret_need = ret_record->size;
     if (bytes.len < ret_record->size) return 0;
     struct bytes payload = ret_record->payload;
-    if (get64(bytes.data + 24) != hash(payload.data, payload.len, salt)) return ERR_CORRUPT;
+    if (le_get64(bytes.data + 24) != hash(payload.data, payload.len, salt)) return ERR_CORRUPT;
     return (int64_t)ret_record->size;
 }
 

@@ -1,25 +1,13 @@
 /* The snapshot file: "duresnap"  covers:8  length:8  hash:8  data. Replaced as a whole. */
+
+#include "base/le.h"
 #include "store/journal_impl.h"
 
-#include <endian.h>
 #include <xxhash.h>
 
 enum { SNAPSHOT_HEADER = 32 };
 
 static const char magic[8] = {'d', 'u', 'r', 'e', 's', 'n', 'a', 'p'};
-
-static void put64(char *at, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(at, &value, sizeof value);
-}
-
-static uint64_t get64(const char *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
-    return le64toh(value);
-}
 
 /* The seed binds the data to what it covers. */
 static uint64_t hash(uint64_t covers, struct bytes data)
@@ -76,9 +64,9 @@ int journal_snapshot_write(struct journal *journal, struct bytes data, uint64_t 
     char *header = buf_reserve(&snapshot->data, SNAPSHOT_HEADER);
     if (header) {
         memcpy(header, magic, sizeof magic);
-        put64(header + 8, covers);
-        put64(header + 16, data.len);
-        put64(header + 24, hash(covers, data));
+        le_put64(header + 8, covers);
+        le_put64(header + 16, data.len);
+        le_put64(header + 24, hash(covers, data));
         buf_commit(&snapshot->data, SNAPSHOT_HEADER);
         buf_append(&snapshot->data, data);
     }
@@ -103,7 +91,7 @@ static int read_file(struct io_file *file, struct buf *ret_data, uint64_t *ret_c
     int64_t n = io_file_read(file, header, sizeof header, 0);
     if (n < 0) return (int)n;
     if (n < SNAPSHOT_HEADER || memcmp(header, magic, sizeof magic) != 0) return ERR_CORRUPT;
-    uint64_t len = get64(header + 16);
+    uint64_t len = le_get64(header + 16);
     if (len != (uint64_t)size - SNAPSHOT_HEADER) return ERR_CORRUPT;
     char *room = buf_reserve(ret_data, (size_t)len);
     if (!room) return ERR_NOMEM;
@@ -111,8 +99,8 @@ static int read_file(struct io_file *file, struct buf *ret_data, uint64_t *ret_c
     if (n < 0) return (int)n;
     if ((uint64_t)n != len) return ERR_CORRUPT;
     buf_commit(ret_data, (size_t)len);
-    *ret_covers = get64(header + 8);
-    return get64(header + 24) == hash(*ret_covers, buf_bytes(ret_data)) ? 0 : ERR_CORRUPT;
+    *ret_covers = le_get64(header + 8);
+    return le_get64(header + 24) == hash(*ret_covers, buf_bytes(ret_data)) ? 0 : ERR_CORRUPT;
 }
 
 int journal_snapshot_read(struct io *io, const char *dir, struct buf *ret_data,
