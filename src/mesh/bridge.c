@@ -321,8 +321,8 @@ int bridge_new(const struct bridge_options *options, struct bridge **ret_bridge)
     list_init(&bridge->links);
     list_init(&bridge->closing);
     io_task_init(&bridge->again, configure_again);
-    bridge->publish = (struct publish_context){options->bus, options->streams, options->max_payload,
-                                               options->log};
+    bridge->publish =
+        (struct publish_context){options->bus, options->streams, options->max_payload};
     callers_init(&bridge->callers, options->http, &options->road);
     int err = proxy_handle(options->proxy, BYTES(PUBLISH_PREFIX), publish_handle, &bridge->publish);
     if (!err)

@@ -19,7 +19,6 @@ struct publish_context {
     struct bus *bus;
     struct streams *streams;
     size_t max_payload;
-    struct log *log;
 };
 
 /* The handlers, for proxy_handle(); `context` is a struct publish_context that outlives the proxy.
