@@ -2,7 +2,7 @@
 #include "app/cli.h"
 #include "app/commands.h"
 #include "bus/bus.h"
-#include "bus/streams.h"
+#include "stream/streams.h"
 #include "dure/dure.h"
 #include "gateway/gateway_config.h"
 #include "proxy/proxy.h"

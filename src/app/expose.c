@@ -1,6 +1,6 @@
 #include "app/worker.h"
 
-#include "bus/streams.h"
+#include "stream/streams.h"
 #include "store/metrics.h"
 
 static void expose(struct buf *out, const struct metric *table, size_t count, const void *values)

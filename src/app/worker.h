@@ -7,7 +7,7 @@
 #include "app/status.h"
 #include "base/log.h"
 #include "bus/bus.h"
-#include "bus/streams.h"
+#include "stream/streams.h"
 #include "http/server.h"
 #include "mesh/bridge.h"
 #include "proxy/proxy.h"

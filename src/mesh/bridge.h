@@ -9,7 +9,7 @@
 #define DURE_MESH_BRIDGE_H
 
 #include "base/log.h"
-#include "bus/streams.h"
+#include "stream/streams.h"
 #include "http/http.h"
 #include "proxy/proxy.h"
 #include "wire/manifest.h"

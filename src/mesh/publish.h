@@ -12,7 +12,7 @@
 #define DURE_MESH_PUBLISH_H
 
 #include "base/log.h"
-#include "bus/streams.h"
+#include "stream/streams.h"
 #include "http/server.h"
 
 struct publish_context {

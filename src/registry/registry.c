@@ -1,7 +1,7 @@
 #include "registry/registry.h"
 
 #include "base/map.h"
-#include "bus/kv.h"
+#include "stream/kv.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #define DURE_REGISTRY_REGISTRY_H
 
 #include "base/log.h"
-#include "bus/streams.h"
+#include "stream/streams.h"
 #include "registry/instance.h"
 
 #define REGISTRY_BUCKET "dure_registry"

@@ -2,8 +2,8 @@
  * acknowledged to a publisher is there; what a consumer has settled does not come again; everything
  * else comes until it is settled or in the dead-letter stream; a restart finds the state that was.
  */
-#include "bus/consumer_impl.h"
-#include "bus/kv.h"
+#include "stream/consumer_impl.h"
+#include "stream/kv.h"
 #include "runner.h"
 
 #include <inttypes.h>

@@ -5,7 +5,7 @@
 #define DURE_TEST_MESH_HARNESS_H
 
 #include "bus/bus.h"
-#include "bus/streams.h"
+#include "stream/streams.h"
 #include "http/server.h"
 #include "mesh/body.h"
 #include "mesh/bridge.h"

@@ -1,6 +1,6 @@
 #include "registry/registry.h"
 
-#include "bus/kv.h"
+#include "stream/kv.h"
 #include "temp_dir.h"
 
 #include <setjmp.h>

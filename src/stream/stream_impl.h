@@ -3,12 +3,12 @@
 #ifndef DURE_BUS_STREAM_IMPL_H
 #define DURE_BUS_STREAM_IMPL_H
 
-#include "bus/stream.h"
-#include "bus/stream_config.h"
-#include "bus/stream_dedupe.h"
-#include "bus/stream_index.h"
-#include "bus/stream_record.h"
-#include "bus/streams.h"
+#include "stream/stream.h"
+#include "stream/stream_config.h"
+#include "stream/stream_dedupe.h"
+#include "stream/stream_index.h"
+#include "stream/stream_record.h"
+#include "stream/streams.h"
 
 #define STREAM_CONSUMERS "consumers" /* folder of the consumers' journals */
 

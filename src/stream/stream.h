@@ -1,5 +1,5 @@
 /* stream: a durable run of messages on some subjects, with the semantics of a JetStream stream,
- * over a journal of its own. Made, found and destroyed through `struct streams` (bus/streams.h).
+ * over a journal of its own. Made, found and destroyed through `struct streams` (stream/streams.h).
  *
  * A stream is a state machine: its state is a function of the records in its journal, applied in
  * order by one function, live and at recovery alike. So what is visible (reads, consumers, limits)

@@ -13,8 +13,8 @@
 #ifndef DURE_BUS_CONSUMER_H
 #define DURE_BUS_CONSUMER_H
 
-#include "bus/stream.h"
-#include "bus/streams.h"
+#include "stream/stream.h"
+#include "stream/streams.h"
 
 struct consumer;
 

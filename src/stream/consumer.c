@@ -1,4 +1,4 @@
-#include "bus/consumer_impl.h"
+#include "stream/consumer_impl.h"
 #include "bus/subject.h"
 
 #include <stdio.h>

@@ -3,9 +3,9 @@
 #ifndef DURE_BUS_CONSUMER_IMPL_H
 #define DURE_BUS_CONSUMER_IMPL_H
 
-#include "bus/consumer.h"
-#include "bus/consumer_state.h"
-#include "bus/stream_impl.h"
+#include "stream/consumer.h"
+#include "stream/consumer_state.h"
+#include "stream/stream_impl.h"
 
 enum { CONSUMER_PATH = STREAM_PATH + 160 };
 

@@ -11,7 +11,7 @@
  * All messages that were copied precede, in the order of sequences, all that were not; and those
  * stand in the journal in that order. So the oldest record that is needed is found among the copied
  * ones and the first other. */
-#include "bus/stream_impl.h"
+#include "stream/stream_impl.h"
 
 enum {
     READ_AHEAD = 64 << 10,

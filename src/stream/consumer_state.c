@@ -1,4 +1,4 @@
-#include "bus/consumer_state.h"
+#include "stream/consumer_state.h"
 
 #include "base/err.h"
 #include "base/le.h"

@@ -2,10 +2,10 @@
 #ifndef DURE_TEST_STREAM_TEST_H
 #define DURE_TEST_STREAM_TEST_H
 
-#include "bus/consumer.h"
-#include "bus/kv.h"
-#include "bus/streams.h"
-#include "bus_test.h"
+#include "stream/consumer.h"
+#include "stream/kv.h"
+#include "stream/streams.h"
+#include "bus/bus_test.h"
 
 #include <ftw.h>
 

@@ -1,4 +1,4 @@
-#include "bus/stream_config.h"
+#include "stream/stream_config.h"
 
 #include "base/jsonw.h"
 #include "bus/subject.h"

@@ -1,4 +1,4 @@
-#include "bus/stream_index.h"
+#include "stream/stream_index.h"
 
 #include "base/err.h"
 

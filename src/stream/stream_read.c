@@ -1,4 +1,4 @@
-#include "bus/stream_impl.h"
+#include "stream/stream_impl.h"
 #include "bus/subject.h"
 
 enum { EACH_AHEAD = 256 << 10 };

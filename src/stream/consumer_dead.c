@@ -1,6 +1,6 @@
 /* Dead letters: a message that has failed for good is published to the stream DEAD, and settled
  * only when it is there. Its id makes a repetition after a crash a duplicate. */
-#include "bus/consumer_impl.h"
+#include "stream/consumer_impl.h"
 
 #include "base/timestamp.h"
 #include "wire/nats.h"

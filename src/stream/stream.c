@@ -1,4 +1,4 @@
-#include "bus/stream_impl.h"
+#include "stream/stream_impl.h"
 
 #include "base/le.h"
 

@@ -1,4 +1,4 @@
-#include "bus/stream_record.h"
+#include "stream/stream_record.h"
 
 #include "base/le.h"
 

@@ -1,8 +1,8 @@
 /* Records of a stream's and a consumer's journal, and a consumer's snapshot, from arbitrary bytes.
  */
-#include "bus/consumer_state.h"
-#include "bus/stream_config.h"
-#include "bus/stream_record.h"
+#include "stream/consumer_state.h"
+#include "stream/stream_config.h"
+#include "stream/stream_record.h"
 
 #include <assert.h>
 #include <stdlib.h>

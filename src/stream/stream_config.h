@@ -4,7 +4,7 @@
 #define DURE_BUS_STREAM_CONFIG_H
 
 #include "base/buf.h"
-#include "bus/stream.h"
+#include "stream/stream.h"
 
 /* ERR_INVALID; `error` says what is wrong with which field. */
 int stream_config_check(const struct stream_config *config, struct error *error);

@@ -1,6 +1,6 @@
 /* Submitting changes, and telling their owners. What is checked here is checked against everything
  * submitted so far, durable or not, because it will be durable before this one is. */
-#include "bus/stream_impl.h"
+#include "stream/stream_impl.h"
 #include "wire/nats.h"
 
 #include <stdarg.h>

@@ -1,6 +1,6 @@
-#include "bus/kv.h"
+#include "stream/kv.h"
 
-#include "bus/stream_impl.h"
+#include "stream/stream_impl.h"
 #include "bus/subject.h"
 #include "wire/nats.h"
 

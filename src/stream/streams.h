@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 #include "base/metric.h"
-#include "bus/stream.h"
+#include "stream/stream.h"
 
 struct bus;
 struct streams;
@@ -19,7 +19,7 @@ struct stream_metrics {
 #define COUNTER METRIC_FIELD_U64
 #define GAUGE METRIC_FIELD_U64
 #define HISTOGRAM METRIC_FIELD_HISTOGRAM
-#include "bus/stream_metrics.def"
+#include "stream/stream_metrics.def"
 #undef COUNTER
 #undef GAUGE
 #undef HISTOGRAM

@@ -7,8 +7,8 @@
 #ifndef DURE_BUS_KV_H
 #define DURE_BUS_KV_H
 
-#include "bus/stream.h"
-#include "bus/streams.h"
+#include "stream/stream.h"
+#include "stream/streams.h"
 
 struct kv;
 struct kv_watch;

@@ -1,8 +1,8 @@
-#include "bus/streams.h"
+#include "stream/streams.h"
 
 #include "base/jsonw.h"
 #include "bus/bus.h"
-#include "bus/stream_impl.h"
+#include "stream/stream_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@ const struct metric stream_metric_table[] = {
 #define GAUGE(field, name, help) {name, help, METRIC_GAUGE, offsetof(struct stream_metrics, field)},
 #define HISTOGRAM(field, name, help) \
     {name, help, METRIC_HISTOGRAM, offsetof(struct stream_metrics, field)},
-#include "bus/stream_metrics.def"
+#include "stream/stream_metrics.def"
 #undef COUNTER
 #undef GAUGE
 #undef HISTOGRAM

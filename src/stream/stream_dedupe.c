@@ -1,4 +1,4 @@
-#include "bus/stream_dedupe.h"
+#include "stream/stream_dedupe.h"
 
 #include "base/err.h"
 

@@ -1,6 +1,6 @@
 /* Choosing what to deliver next. First what is to come again, then what the stream holds that was
  * never delivered; and when there is nothing left, new messages straight as they become durable. */
-#include "bus/consumer_impl.h"
+#include "stream/consumer_impl.h"
 #include "bus/subject.h"
 
 enum { SCAN_BUDGET = 4096, READ_AHEAD = 64 << 10 };

@@ -1,7 +1,7 @@
 /* The state machine of a stream: what each record does to it. The same at recovery and live, so
  * what a restart finds is what was there. Limits are enforced here, oldest first, which makes the
  * outcome independent of when they were enforced. */
-#include "bus/stream_impl.h"
+#include "stream/stream_impl.h"
 #include "bus/subject.h"
 #include "wire/nats.h"
 
