@@ -536,4 +536,8 @@ DURE_EXPORT const char *dure_json_text(struct dure_ctx *ctx, const struct dure_j
 }
 #endif
 
+#include "dure/bus.h"
+#include "dure/kv.h"
+#include "dure/object.h"
+
 #endif
