@@ -1,15 +1,19 @@
 /* busload: publishers, subscribers, requesters of a NATS server, in one loop.
  *
- *     busload publish  --port PORT --pids PID,PID [--size 16] [--subscribers 1]
- *     busload wildcard --port PORT --pids PID,PID [--size 16] [--patterns 10000] [--subjects 64]
- *     busload request  --port PORT --pids PID,PID [--size 16] [--at-once 64]
+ *     busload publish  --server ADDR --pids PID,PID [--size 16] [--subscribers 1]
+ *     busload wildcard --server ADDR --pids PID,PID [--size 16] [--patterns 10000] [--subjects 64]
+ *     busload request  --server ADDR --pids PID,PID [--size 16] [--at-once 64]
  *              all:    [--warmup SECONDS] [--seconds SECONDS]
+ *
+ * ADDR is a port, or the path of a Unix socket.
  *
  * publish: one connection publishes on one subject as fast as the subscribers keep up (a bounded
  *     number of bytes is under way); each subscriber compares every byte. An operation is a
  * delivery. wildcard: the same with one subscriber that has many wildcard subscriptions; the
- * subjects match one each. request: each requester has one request under way; one connection
- * answers all with what it was sent. An operation is a request with its answer. */
+ * subjects match one each (more
+ *     subjects than patterns: several match the same). request: each requester has one request
+ * under way; one connection answers all with what it was sent. An operation is a request with its
+ * answer. */
 #include "nats_load.h"
 
 #include <errno.h>
@@ -26,7 +30,8 @@ enum { BATCH = 64 * 1024, INPUT = 1024 * 1024, EVENTS_MAX = 128, STALL_MS = 5000
 enum { WINDOW_ONE = 4 << 20, WINDOW_EACH = 1 << 20 };
 
 static int epoll_fd;
-static unsigned port, subscriber_count = 1, pattern_count = 10000, subject_count = 64;
+static const char *address;
+static unsigned subscriber_count = 1, pattern_count = 10000, subject_count = 64;
 static unsigned at_once = 64;
 static size_t payload_len = 16;
 static struct measure measure;
@@ -149,20 +154,25 @@ static int run_publish(void)
     frames_repeat(&flow.expected, INPUT);
     flow.subscribers = load_alloc(flow.count * sizeof(struct link *));
     for (unsigned i = 0; i < flow.count; i++) {
-        flow.subscribers[i] = link_new(port, INPUT);
+        flow.subscribers[i] = link_new(address, INPUT);
         flow.subscribers[i]->id = i;
         link_command(flow.subscribers[i], "SUB shop.order 7\r\n", 18);
     }
-    flow.publisher = link_new(port, BATCH);
+    flow.publisher = link_new(address, BATCH);
     return flow_run(&flow);
 }
 
 /* Half of the patterns end early, half have their wildcard inside: a trie walks both ways. */
-static int pattern_text(char *text, size_t size, unsigned i, bool literal)
+static int pattern_text(char *text, size_t size, unsigned i)
 {
-    if (i & 1) return snprintf(text, size, literal ? "region.eu.%05u.done" : "region.*.%05u.>", i);
-    return snprintf(text, size,
-                    literal ? "device.%05u.k7.temperature" : "device.%05u.*.temperature", i);
+    return snprintf(text, size, i & 1 ? "region.*.%05u.>" : "device.%05u.*.temperature", i);
+}
+
+/* One of the subjects that the pattern matches. */
+static int subject_text(char *text, size_t size, unsigned i, unsigned variant)
+{
+    if (i & 1) return snprintf(text, size, "region.eu.%05u.done%u", i, variant);
+    return snprintf(text, size, "device.%05u.k%u.temperature", i, variant);
 }
 
 static int run_wildcard(void)
@@ -170,9 +180,9 @@ static int run_wildcard(void)
     struct flow flow = {.count = 1};
     char line[160], subject[64];
     flow.subscribers = load_alloc(sizeof(struct link *));
-    struct link *subscriber = flow.subscribers[0] = link_new(port, INPUT);
+    struct link *subscriber = flow.subscribers[0] = link_new(address, INPUT);
     for (unsigned i = 0; i < pattern_count; i++) {
-        pattern_text(subject, sizeof subject, i, false);
+        pattern_text(subject, sizeof subject, i);
         int n = snprintf(line, sizeof line, "SUB %s %u\r\n", subject, i + 1);
         link_put(subscriber, line, (size_t)n);
     }
@@ -182,7 +192,7 @@ static int run_wildcard(void)
     for (unsigned k = 0; k < subject_count; k++) {
         /* Spread over all patterns, and over both kinds: the step is odd. */
         unsigned i = (unsigned)((uint64_t)k * (pattern_count / subject_count | 1) % pattern_count);
-        pattern_text(subject, sizeof subject, i, true);
+        subject_text(subject, sizeof subject, i, k / pattern_count);
         snprintf(line, sizeof line, "PUB %s %zu\r\n", subject, payload_len);
         frames_add(&flow.sent, line, 'x', payload_len);
         snprintf(line, sizeof line, "MSG %s %u %zu\r\n", subject, i + 1, payload_len);
@@ -190,46 +200,11 @@ static int run_wildcard(void)
     }
     frames_repeat(&flow.sent, BATCH);
     frames_repeat(&flow.expected, INPUT);
-    flow.publisher = link_new(port, BATCH);
+    flow.publisher = link_new(address, BATCH);
     return flow_run(&flow);
 }
 
 /* ---- request ------------------------------------------------------------------------------- */
-
-struct message {
-    const char *reply; /* NULL: none */
-    int reply_len;
-    const char *payload;
-    size_t payload_len;
-};
-
-/* One MSG frame at `at`: its length, or 0 when it is not whole. Other lines have no payload. */
-static size_t read_message(struct link *link, size_t at, struct message *ret_message)
-{
-    const char *line = link->in + at, *fields[5];
-    size_t left = link->in_len - at;
-    unsigned count = 0;
-    *ret_message = (struct message){0};
-    if (left < 4) return 0;
-    if (memcmp(line, "HMSG", 4) == 0) load_fail("a request was answered with a status");
-    if (memcmp(line, "MSG ", 4) != 0) return link_control(link, at);
-    const char *newline = memchr(line, '\n', left);
-    if (!newline) return 0;
-    for (const char *p = line; p < newline && count < 5; p++)
-        if (*p == ' ') fields[count++] = p + 1;
-    if (count != 3 && count != 4) load_fail("not a MSG line: %.60s", line);
-    size_t len = strtoul(fields[count - 1], NULL, 10);
-    size_t frame = (size_t)(newline + 1 - line) + len + 2;
-    if (left < frame) return 0;
-    if (line[frame - 1] != '\n') load_fail("a frame does not end with its length");
-    ret_message->payload = newline + 1;
-    ret_message->payload_len = len;
-    if (count == 4) {
-        ret_message->reply = fields[2];
-        ret_message->reply_len = (int)(fields[3] - fields[2] - 1);
-    }
-    return frame;
-}
 
 static void send_request(struct link *link, uint64_t sequence)
 {
@@ -244,7 +219,7 @@ static void send_request(struct link *link, uint64_t sequence)
     link_put(link, "\r\n", 2);
 }
 
-static void answer(struct link *link, const struct message *message)
+static void answer(struct link *link, const struct link_message *message)
 {
     char line[160];
     if (!message->reply) load_fail("a request came without a reply subject");
@@ -257,11 +232,12 @@ static void answer(struct link *link, const struct message *message)
 /* Takes all whole messages of a connection; returns how many requests were answered. */
 static uint64_t take_messages(struct link *link, struct link *responder, uint64_t sequence)
 {
-    struct message message;
+    struct link_message message;
     uint64_t done = 0;
     size_t at = 0;
-    for (size_t len; at < link->in_len && (len = read_message(link, at, &message)) > 0; at += len) {
+    for (size_t len; at < link->in_len && (len = link_message(link, at, &message)) > 0; at += len) {
         if (!message.payload) continue;
+        if (message.status) load_fail("a request was answered with a status");
         if (link == responder) {
             answer(link, &message);
             continue;
@@ -279,14 +255,14 @@ static uint64_t take_messages(struct link *link, struct link *responder, uint64_
 static int run_request(void)
 {
     struct epoll_event events[EVENTS_MAX];
-    struct link *responder = link_new(port, INPUT);
+    struct link *responder = link_new(address, INPUT);
     char line[64];
     uint64_t done = 0;
     link_command(responder, "SUB shop.price 1\r\n", 18);
     link_nonblock(responder);
     watch(responder, EPOLLIN);
     for (unsigned i = 0; i < at_once; i++) {
-        struct link *link = link_new(port, 64 * 1024 + payload_len);
+        struct link *link = link_new(address, 64 * 1024 + payload_len);
         link->id = i;
         link_command(link, line,
                      (size_t)snprintf(line, sizeof line, "SUB _INBOX.c%05u.* 1\r\n", i));
@@ -312,27 +288,27 @@ static int run_request(void)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"port", 1, NULL, 'p'},        {"pids", 1, NULL, 'i'},
+        {"server", 1, NULL, 'p'},      {"pids", 1, NULL, 'i'},
         {"size", 1, NULL, 'l'},        {"at-once", 1, NULL, 'a'},
         {"subscribers", 1, NULL, 'n'}, {"patterns", 1, NULL, 't'},
         {"subjects", 1, NULL, 'j'},    {"warmup", 1, NULL, 'w'},
         {"seconds", 1, NULL, 's'},     {0}};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (option) {
-        case 'p': port = (unsigned)load_number("port", optarg, 1, 65535); break;
+        case 'p': address = optarg; break;
         case 'i': measure_pids(&measure, optarg); break;
         case 'l': payload_len = load_number("size", optarg, 1, 1 << 20); break;
         case 'a': at_once = (unsigned)load_number("at-once", optarg, 1, 4096); break;
         case 'n': subscriber_count = (unsigned)load_number("subscribers", optarg, 1, 4096); break;
         case 't': pattern_count = (unsigned)load_number("patterns", optarg, 1, 99999); break;
-        case 'j': subject_count = (unsigned)load_number("subjects", optarg, 1, 4096); break;
+        case 'j': subject_count = (unsigned)load_number("subjects", optarg, 1, 200000); break;
         case 'w': warmup_s = strtod(optarg, NULL); break;
         case 's': seconds = strtod(optarg, NULL); break;
         default: return 2;
         }
     }
-    if (!port || optind != argc - 1)
-        load_fail("needs one of publish, wildcard, request, and --port");
+    if (!address || optind != argc - 1)
+        load_fail("needs one of publish, wildcard, request, and --server");
     struct rlimit files = {32768, 32768};
     setrlimit(RLIMIT_NOFILE, &files);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -63,6 +64,19 @@ int load_connect(unsigned port)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (connect(fd, (struct sockaddr *)&addr, sizeof addr))
         load_fail("cannot connect to port %u: %s", port, strerror(errno));
+    return fd;
+}
+
+int load_connect_to(const char *address)
+{
+    if (address[0] != '/') return load_connect((unsigned)load_number("server", address, 1, 65535));
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    if (strlen(address) >= sizeof addr.sun_path) load_fail("%s: the path is too long", address);
+    memcpy(addr.sun_path, address, strlen(address));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) load_fail("socket: %s", strerror(errno));
+    if (connect(fd, (struct sockaddr *)&addr, sizeof addr))
+        load_fail("cannot connect to %s: %s", address, strerror(errno));
     return fd;
 }
 

@@ -26,6 +26,9 @@ uint64_t load_now_ns(void);
 
 /* A TCP connection to a port of 127.0.0.1, without Nagle's delay; blocking until load_nonblock. */
 int load_connect(unsigned port);
+
+/* The same, to a port ("4222") or to a Unix socket ("/path"). */
+int load_connect_to(const char *address);
 void load_nonblock(int fd);
 
 /* ---- latencies --------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -10,16 +11,16 @@ static const char hello[] =
     "\"version\":\"1\",\"name\":\"busload\",\"protocol\":1,\"echo\":true,\"headers\":true,"
     "\"no_responders\":true}\r\n";
 
-static void drop_input(struct link *link, size_t len)
+void link_drop(struct link *link, size_t len)
 {
     link->in_len -= len;
     if (link->in_len) memmove(link->in, link->in + len, link->in_len);
 }
 
-struct link *link_new(unsigned port, size_t in_size)
+struct link *link_new(const char *address, size_t in_size)
 {
     struct link *link = load_alloc(sizeof *link);
-    link->fd = load_connect(port);
+    link->fd = load_connect_to(address);
     link->in_size = in_size;
     link->out_size = 256 * 1024;
     link->in = load_alloc(in_size);
@@ -41,7 +42,7 @@ void link_command(struct link *link, const char *lines, size_t len)
         link_fill(link);
         for (size_t line; !answered && (line = link_control(link, 0)) > 0;) {
             answered = memcmp(link->in, "PONG", 4) == 0;
-            drop_input(link, line);
+            link_drop(link, line);
         }
     }
 }
@@ -104,6 +105,35 @@ size_t link_control(struct link *link, size_t at)
         load_fail("the server says: %.*s", len < 200 ? len : 200, line);
     }
     return (size_t)len;
+}
+
+size_t link_message(struct link *link, size_t at, struct link_message *ret_message)
+{
+    const char *line = link->in + at, *fields[6];
+    size_t left = link->in_len - at;
+    unsigned count = 0;
+    *ret_message = (struct link_message){0};
+    if (left < 5) return 0;
+    bool headers = memcmp(line, "HMSG ", 5) == 0;
+    if (!headers && memcmp(line, "MSG ", 4) != 0) return link_control(link, at);
+    const char *newline = memchr(line, '\n', left);
+    if (!newline) return 0;
+    for (const char *p = line; p < newline && count < 6; p++)
+        if (*p == ' ') fields[count++] = p + 1;
+    unsigned least = headers ? 4 : 3;
+    if (count != least && count != least + 1) load_fail("not a message: %.60s", line);
+    size_t len = strtoul(fields[count - 1], NULL, 10);
+    size_t frame = (size_t)(newline + 1 - line) + len + 2;
+    if (left < frame) return 0;
+    if (line[frame - 1] != '\n') load_fail("a frame does not end with its length");
+    ret_message->payload = newline + 1;
+    ret_message->payload_len = len;
+    ret_message->status = headers;
+    if (count == least + 1) {
+        ret_message->reply = fields[2];
+        ret_message->reply_len = (int)(fields[3] - fields[2] - 1);
+    }
+    return frame;
 }
 
 /* ---- frames, repeated without end -------------------------------------------------------- */
@@ -171,5 +201,5 @@ void link_expect(struct link *link, const struct frames *frames)
         if (!line) break;
         at += line;
     }
-    drop_input(link, at);
+    link_drop(link, at);
 }

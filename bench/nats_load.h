@@ -17,8 +17,8 @@ struct link {
     uint64_t start_ns; /* requester: of the request under way */
 };
 
-/* Connects and waits until the server answers. */
-struct link *link_new(unsigned port, size_t in_size);
+/* Connects to a port or a Unix socket (load_connect_to) and waits until the server answers. */
+struct link *link_new(const char *address, size_t in_size);
 
 /* Sends whole lines and waits until the server has taken them. Only while blocking. */
 void link_command(struct link *link, const char *lines, size_t len);
@@ -36,6 +36,20 @@ bool link_fill(struct link *link);
 /* Answers a PING, takes PONG and +OK, ends the run on -ERR or anything that is no control line.
  * Returns the length of the line at `at` of the input, or 0 when it is not whole. */
 size_t link_control(struct link *link, size_t at);
+
+/* Drops the first `len` bytes of the input. */
+void link_drop(struct link *link, size_t len);
+
+struct link_message {
+    const char *reply; /* NULL: none */
+    int reply_len;
+    const char *payload; /* NULL: it was another line */
+    size_t payload_len;
+    bool status; /* an HMSG: nothing else has headers here */
+};
+
+/* One frame at `at` of the input: its length, or 0 when it is not whole. */
+size_t link_message(struct link *link, size_t at, struct link_message *ret_message);
 
 /* ---- frames, repeated without end -------------------------------------------------------- */
 

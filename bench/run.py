@@ -8,6 +8,7 @@ import tempfile
 import traceback
 
 import ask
+import bus
 import startup
 import tables
 import world
@@ -21,15 +22,6 @@ PROXY_CASES = {
     "e64": ["--connections", "64", "--close"],
 }
 
-BUS_CASES = {
-    "1to1-16": ["publish", "--size", "16"],
-    "1to1-128": ["publish", "--size", "128"],
-    "1to1-4k": ["publish", "--size", "4096"],
-    "1to32-128": ["publish", "--size", "128", "--subscribers", "32"],
-    "wildcard": ["wildcard", "--size", "16", "--patterns", "10000", "--subjects", "64"],
-    "request": ["request", "--size", "16", "--at-once", "64"],
-}
-
 
 class Run:
     """What all cases share: where the programs are, how long and how often, what came out."""
@@ -38,6 +30,7 @@ class Run:
         self.build = pathlib.Path(arguments.build).resolve()
         self.dure = str(self.build / "src/app/dure")
         self.folder = pathlib.Path(folder)
+        self.part, self.newest_nats = arguments.part, arguments.newest_nats
         self.quick = arguments.quick
         self.rounds = arguments.rounds or (2 if self.quick else 5)
         self.seconds, self.warmup = (1, 0.4) if self.quick else (3, 1)
@@ -104,29 +97,17 @@ def proxy(run):
             "httpload", ["--proxy", str(server.port), "--backend", str(backend), *arguments], server))
 
 
-def bus(run):
-    def start(*argv):
-        def start_one(name):
-            port = world.free_port()
-            return world.Server(name, [part.replace("@PORT@", str(port)) for part in argv], port, run.log(name))
-        return start_one
-
-    compare_servers(
-        run, "bus: an operation is a delivered message, or a request with its answer", BUS_CASES,
-        {"dure": start(run.dure, "bus", "--listen", "127.0.0.1:@PORT@"),
-         "nats-server": start("nats-server", "-a", "127.0.0.1", "-p", "@PORT@")},
-        lambda server, arguments: run.generator("busload", [*arguments, "--port", str(server.port)], server))
-
-
-PARTS = {"proxy": proxy, "bus": bus, "ask": ask.measure, "startup": startup.measure}
+PARTS = {"proxy": proxy, "bus": bus.measure, "ask": ask.measure, "startup": startup.measure}
+BUS_PARTS = [part.__name__ for part in bus.PARTS]
 
 
 def main():
     parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
-    parser.add_argument("part", nargs="?", default="all", choices=[*PARTS, "all"])
+    parser.add_argument("part", nargs="?", default="all", choices=[*PARTS, *BUS_PARTS, "all"])
     parser.add_argument("--quick", action="store_true", help="short rounds, two of each: a first look")
     parser.add_argument("--rounds", type=int, help="of each case on each server (default 5, quick 2)")
     parser.add_argument("--json", metavar="FILE", help="write all rounds there")
+    parser.add_argument("--newest-nats", metavar="PROGRAM", help="a newer nats-server than the installed one")
     parser.add_argument("--build", required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     notes = world.prepare()
@@ -135,7 +116,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="dure-bench-") as folder:
         run = Run(arguments, folder)
         for name, part in PARTS.items():
-            if arguments.part not in (name, "all"):
+            if arguments.part not in (name, "all") and not (name == "bus" and arguments.part in BUS_PARTS):
                 continue
             try:
                 part(run)

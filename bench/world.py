@@ -106,7 +106,7 @@ class Server:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return
             except OSError:
-                time.sleep(0.02)
+                time.sleep(0.002)
         said = pathlib.Path(self.log).read_text(errors="replace")[-2000:]
         raise RuntimeError(f"{self.name} does not listen on port {self.port}\n{said}")
 
