@@ -1,7 +1,7 @@
 /* The parts of dure that also run alone: bus, gateway, host. */
 #include "app/cli.h"
 #include "app/commands.h"
-#include "bus/bus.h"
+#include "bus/bus_server.h"
 #include "stream/streams.h"
 #include "dure/dure.h"
 #include "gateway/gateway_config.h"
@@ -19,6 +19,7 @@ struct part {
     struct log log;
     struct io_signal interrupt, terminate;
     struct bus *bus;
+    struct bus_server *bus_server;
     struct streams *streams;
     struct proxy *proxy;
 };
@@ -40,10 +41,16 @@ static void closed(void *context)
     io_stop(part->io);
 }
 
-static void streams_closed(void *context)
+static void server_closed(void *context)
 {
     struct part *part = context;
     bus_close(part->bus, closed, part);
+}
+
+static void streams_closed(void *context)
+{
+    struct part *part = context;
+    bus_server_close(part->bus_server, server_closed, part);
 }
 
 static void stop(struct part *part)
@@ -103,9 +110,11 @@ int cmd_bus(int argc, char **argv)
     if (yaml_bytes_parse(bytes_str(max_payload), &payload) != 0 || !payload)
         return cli_usage("bus", "--max-payload needs a size such as 1MiB");
     struct bus_options bus = {.max_payload = (size_t)payload};
+    struct bus_server_options server = {.max_payload = (size_t)payload};
     int err = part_init(&part);
     if (!err) err = bus_new(part.io, &bus, &part.log, &part.bus);
-    if (!err) err = bus_listen(part.bus, &addr, &addr);
+    if (!err) err = bus_server_new(part.io, &server, part.bus, &part.log, &part.bus_server);
+    if (!err) err = bus_server_listen(part.bus_server, &addr, &addr);
     if (err) error_set(&error, err, "cannot listen on %s: %s", listen, err_text(err));
     struct streams_options streams = {.dir = data, .log = &part.log};
     if (!err && data) err = streams_open(part.io, part.bus, &streams, &part.streams, &error);

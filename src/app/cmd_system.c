@@ -3,6 +3,7 @@
 #include "app/cli.h"
 #include "app/commands.h"
 #include "app/status.h"
+#include "bus/bus_server.h"
 #include "run/deployment.h"
 
 #include <stdio.h>

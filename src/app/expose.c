@@ -22,6 +22,8 @@ void worker_expose(const struct worker *worker, struct buf *out)
                                       {"part=\"own\"", &worker->http.metrics}};
     metric_expose(out, http_metric_table, http_metric_count, http, 2);
     expose(out, bus_metric_table, bus_metric_count, bus_metrics(worker->bus));
+    expose(out, bus_server_metric_table, bus_server_metric_count,
+           bus_server_metrics(worker->bus_server));
     expose(out, stream_metric_table, stream_metric_count, streams_metrics(worker->streams));
     expose(out, store_metric_table, store_metric_count, streams_store_metrics(worker->streams));
     counter(out, "dure_access_events_dropped_total", "Access events that could not be written.",

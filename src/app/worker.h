@@ -6,7 +6,7 @@
 #include "app/paths.h"
 #include "app/status.h"
 #include "base/log.h"
-#include "bus/bus.h"
+#include "bus/bus_server.h"
 #include "stream/streams.h"
 #include "http/server.h"
 #include "mesh/bridge.h"
@@ -27,6 +27,7 @@ struct worker {
 
     struct http http;
     struct bus *bus;
+    struct bus_server *bus_server;
     struct streams *streams;
     struct registry *registry;
     struct registry_watch registry_watch;

@@ -1,5 +1,7 @@
-/* bus: a message bus that speaks the NATS protocol to its clients, and the same bus for the parts
- * of this program, without sockets. One loop, one bus.
+/* bus: one account of the message bus: who is subscribed to what, and how a message gets to them.
+ * The parts of this program use it directly, without sockets; its clients over the network come
+ * through a server (bus/bus_server.h), which serves one or more of these. What is published in one
+ * account is seen in that account only. One loop.
  *
  * Owned by whoever made it, until the `done` of bus_close() has run. Nothing here is called back
  * inside the call that causes it: a delivery, a reply or a failure comes from the loop. */
@@ -13,44 +15,30 @@
 struct bus;
 struct log;
 
-/* What INFO tells as the server's version. Clients switch features on by it (nats.js: the consumer
- * API of 2.9 and 2.10, batched direct get from 2.11), so it names the server whose features we
- * have, not our own version. */
-#define BUS_NATS_VERSION "2.10.0"
+/* The account of those who need not say who they are. */
+#define BUS_DEFAULT_ACCOUNT "$G"
 
 struct bus_options {
-    const char *name;           /* INFO.server_name; NULL: the server's id */
-    size_t max_payload;         /* headers and body; 0: 1 MiB */
-    size_t max_pending;         /* bytes that wait for one client before it is cut; 0: 64 MiB */
-    unsigned max_connections;   /* 0: 65536 */
-    unsigned max_subscriptions; /* of one connection; 0: 65536 */
-    uint32_t ping_interval_ms;  /* 0: 2 minutes */
-    unsigned max_pings;         /* left without an answer; 0: 2 */
+    const char *name;   /* of the account; NULL: BUS_DEFAULT_ACCOUNT. Copied, at most 63 bytes */
+    size_t max_payload; /* headers and body; 0: 1 MiB */
+    size_t max_pending; /* bytes that wait for one subscription of this program; 0: 64 MiB */
 };
 
 /* options may be NULL; log may be NULL. ERR_NOMEM. */
 int bus_new(struct io *io, const struct bus_options *options, struct log *log,
             struct bus **ret_bus);
 
-/* Closes listeners and connections, fails what is waiting (ERR_CLOSED), frees the bus with the
- * subscriptions that are left, and calls done(context) (may be NULL). NULL is allowed, and is done
- * at once. */
+/* Fails what is waiting (ERR_CLOSED), frees the bus with the subscriptions that are left, and calls
+ * done(context) (may be NULL). A server that serves it must have closed before. NULL is allowed,
+ * and is done at once. */
 void bus_close(struct bus *bus, void (*done)(void *context), void *context);
 
 /* Frees the bus without any I/O and without calling anybody: for a simulated host that has crashed
  * (io/sim.h). NULL is allowed. */
 void bus_free(struct bus *bus);
 
-/* Listens; may be called for several addresses (TCP and Unix). Port 0 becomes a free port, found in
- * ret_addr (may be NULL). */
-int bus_listen(struct bus *bus, const struct io_addr *addr, struct io_addr *ret_addr);
-
-/* The same with a listening socket that another process made; the bus owns it from now on. */
-int bus_adopt_listener(struct bus *bus, int fd, struct io_addr *ret_addr);
-
-/* Lame duck: takes no more connections and tells every client (INFO with ldm) to go elsewhere. The
- * connections stay until they leave or bus_close(). */
-void bus_lame_duck(struct bus *bus);
+/* "$G", or what it was given. */
+const char *bus_name(const struct bus *bus);
 
 /* ---- publish and subscribe ----------------------------------------------------------------- */
 

@@ -25,7 +25,7 @@ static void command_connect(struct session *session, const struct nats_frame *fr
     connect.no_responders = session->no_responders;
     connect.protocol = session->protocol;
     if (nats_connect_parse(frame->text, &connect)) {
-        session->bus->metrics.protocol_errors++;
+        session->server->metrics.protocol_errors++;
         session_end(session, NULL);
     } else if (connect.protocol < 0 || connect.protocol > 1) {
         session_end(session, "invalid client protocol");
@@ -59,10 +59,10 @@ static void forget(struct client_subscription *s)
     free(s);
 }
 
-void sessions_reap(struct bus *bus)
+void sessions_reap(struct bus_server *server)
 {
-    while (!list_empty(&bus->finished))
-        forget(CONTAINER_OF(bus->finished.next, struct client_subscription, link));
+    while (!list_empty(&server->finished))
+        forget(CONTAINER_OF(server->finished.next, struct client_subscription, link));
 }
 
 void session_forget_subscriptions(struct session *session)
@@ -82,7 +82,7 @@ void session_finish_subscription(struct subscription *subscription)
     struct client_subscription *s = client_of(subscription);
     if (subscription->gone) return;
     subscription->gone = true;
-    list_push(&subscription->session->bus->finished, &s->link);
+    list_push(&subscription->session->server->finished, &s->link);
 }
 
 static struct client_subscription *subscription_new(struct session *session,
@@ -102,8 +102,8 @@ static struct client_subscription *subscription_new(struct session *session,
 static void command_sub(struct session *session, const struct nats_frame *frame)
 {
     struct bus *bus = session->bus;
-    sessions_reap(bus);
-    if (session->subscriptions.count >= bus->options.max_subscriptions) {
+    sessions_reap(session->server);
+    if (session->subscriptions.count >= session->server->options.max_subscriptions) {
         session_say_err(session, "maximum subscriptions exceeded");
         return;
     }
@@ -129,7 +129,7 @@ static void command_sub(struct session *session, const struct nats_frame *frame)
 
 static void command_unsub(struct session *session, const struct nats_frame *frame)
 {
-    sessions_reap(session->bus);
+    sessions_reap(session->server);
     struct client_subscription *s = map_get(&session->subscriptions, frame->sid);
     if (s && frame->max > s->subscription.delivered)
         s->subscription.max = frame->max;
@@ -170,7 +170,7 @@ static void command_pub(struct session *session, const struct nats_frame *frame)
 {
     struct bus *bus = session->bus;
     if (frame->op == NATS_HPUB && !session->headers) {
-        bus->metrics.protocol_errors++;
+        session->server->metrics.protocol_errors++;
         session_end(session, NULL);
         return;
     }
@@ -181,11 +181,11 @@ static void command_pub(struct session *session, const struct nats_frame *frame)
         message_borrow(frame->subject, frame->reply, frame->headers, frame->payload);
     /* HPUB with an empty block goes out as MSG, which its tail does not fit. */
     bool fits = frame->op == NATS_PUB || frame->headers.len;
-    bus->congested = false;
+    session->server->congested = false;
     unsigned deliveries = deliver(bus, &message, fits ? frame->tail : (struct bytes){0}, session);
     message_done(&message);
     if (!deliveries && frame->reply.len) no_responders(session, frame);
-    if (bus->congested) session->stall = true;
+    if (session->server->congested) session->stall = true;
 }
 
 void session_command(struct session *session, const struct nats_frame *frame)

@@ -1,46 +1,30 @@
-/* core: the inside of a bus, shared by the files that make it up: bus.c (life, listeners),
- * session.c (one client), deliver.c (a message to all who want it), local.c (this program's
- * subscriptions and requests). Nobody else includes this. */
+/* core: the inside of a bus and of its server, shared by the files that make them up: bus.c (an
+ * account), deliver.c (a message to all who want it), local.c (this program's subscriptions and
+ * requests), bus_server.c (life, listeners), session.c and commands.c (one client). Nobody else
+ * includes this. */
 #ifndef DURE_BUS_CORE_H
 #define DURE_BUS_CORE_H
 
 #include "base/log.h"
 #include "base/map.h"
-#include "bus/bus.h"
+#include "bus/bus_server.h"
 #include "bus/outbox.h"
 #include "bus/router.h"
-
-struct bus_listener {
-    struct io_listener listener;
-    struct bus *bus;
-    struct list link;
-};
 
 struct bus {
     struct io *io;
     struct log *log;
     struct bus_options options; /* every 0 replaced by its default */
-    char id[24];                /* INFO.server_id, and the middle of our inboxes */
+    char id[24];                /* the middle of our inboxes */
     char name[64];
 
     struct router router;
-    struct outbox_pool pool;
     struct buf tails[2]; /* what a publish writes for its subscribers; see deliver.c */
     struct bus_capture *capture;
     struct bus_observer *observer;
     struct bus_metrics metrics;
-    bool delivering;      /* a route is being walked: no subscription may go */
-    bool congested;       /* what is published now goes to a client that reads too slowly */
-    struct list finished; /* subscriptions of clients that have had their last message */
-
-    struct list listeners, sessions;
-    unsigned session_count;
-    uint64_t next_client_id;
-    struct list dirty; /* sessions with something to send */
-    struct io_task flush;
-    struct list stalled; /* sessions that are not read from for a while */
-    struct io_timer resume;
-    bool lame_duck;
+    bool delivering;        /* a route is being walked: no subscription may go */
+    unsigned session_count; /* clients of this account */
 
     struct list local_subscriptions;
     struct list local_queue; /* deliveries to this program */
@@ -49,6 +33,39 @@ struct bus {
     struct map requests;
     uint64_t next_request;
     struct bus_subscription *inbox;
+
+    bool closing;
+    struct io_task close_task;
+    void (*closed)(void *context);
+    void *closed_context;
+};
+
+struct bus_listener {
+    struct io_listener listener;
+    struct bus_server *server;
+    struct list link;
+};
+
+struct bus_server {
+    struct io *io;
+    struct log *log;
+    struct bus_server_options options; /* every 0 replaced by its default */
+    char id[24];                       /* INFO.server_id */
+    char name[64];
+    struct bus *bus; /* whose those are who need not say who they are */
+
+    struct outbox_pool pool;
+    struct bus_server_metrics metrics;
+    struct list listeners, sessions;
+    unsigned session_count;
+    uint64_t next_client_id;
+    struct list dirty; /* sessions with something to send */
+    struct io_task flush;
+    struct list stalled; /* sessions that are not read from for a while */
+    struct io_timer resume;
+    struct list finished; /* subscriptions of clients that have had their last message */
+    bool congested;       /* what is published now goes to a client that reads too slowly */
+    bool lame_duck;
 
     bool closing;
     struct io_task close_task;
@@ -102,7 +119,12 @@ void local_release(struct bus *bus);
 
 /* ---- bus.c ---- */
 
-/* A session has gone; when it was the last one of a closing bus, the bus goes too. */
-void bus_session_gone(struct bus *bus);
+/* 22 random characters, as the names that clients make for themselves, and a NUL. */
+void bus_make_id(struct io *io, char ret_id[24]);
+
+/* ---- bus_server.c ---- */
+
+/* A session has gone; when it was the last one of a closing server, the server goes too. */
+void bus_server_session_gone(struct bus_server *server);
 
 #endif

@@ -22,8 +22,8 @@ static struct session *session_of(struct io_stream *stream)
 static void mark_dirty(struct session *session)
 {
     if (list_linked(&session->dirty)) return;
-    list_push(&session->bus->dirty, &session->dirty);
-    io_defer(session->bus->io, &session->bus->flush);
+    list_push(&session->server->dirty, &session->dirty);
+    io_defer(session->server->io, &session->server->flush);
 }
 
 static void receive(struct session *session)
@@ -33,37 +33,48 @@ static void receive(struct session *session)
     io_recv(&session->stream, NULL, 0, recv_done);
 }
 
+void session_bind(struct session *session, struct bus *bus)
+{
+    if (session->bus == bus) return;
+    if (session->bus) {
+        session_forget_subscriptions(session);
+        session->bus->session_count--;
+    }
+    session->bus = bus;
+    if (bus) bus->session_count++;
+}
+
 /* ---- going ---------------------------------------------------------------------------------- */
 
 void session_free(struct session *session)
 {
-    struct bus *bus = session->bus;
+    struct bus_server *server = session->server;
     session->out.in_flight = false;
     outbox_release(&session->out);
     buf_release(&session->partial);
-    session_forget_subscriptions(session);
+    session_bind(session, NULL);
     map_release(&session->subscriptions);
     list_remove(&session->dirty);
     list_remove(&session->stalled);
     list_remove(&session->link);
-    bus->session_count--;
+    server->session_count--;
     free(session);
 }
 
 static void stream_closed(struct io_stream *stream)
 {
     struct session *session = session_of(stream);
-    struct bus *bus = session->bus;
-    LOG(bus->log, LOG_DEBUG, "bus_disconnected", LOG_U("client", session->id));
+    struct bus_server *server = session->server;
+    LOG(server->log, LOG_DEBUG, "bus_disconnected", LOG_U("client", session->id));
     session_free(session);
-    bus_session_gone(bus);
+    bus_server_session_gone(server);
 }
 
 void session_close(struct session *session)
 {
     if (session->state == SESSION_CLOSING) return;
     session->state = SESSION_CLOSING;
-    io_timer_cancel(session->bus->io, &session->timer);
+    io_timer_cancel(session->server->io, &session->timer);
     io_close(&session->stream, stream_closed);
 }
 
@@ -84,16 +95,16 @@ void session_end(struct session *session, const char *text)
     list_remove(&session->stalled);
     if (session->receiving) io_recv_cancel(&session->stream);
     session->receiving = false;
-    io_timer_set(session->bus->io, &session->timer, LINGER_MS);
+    io_timer_set(session->server->io, &session->timer, LINGER_MS);
     mark_dirty(session);
 }
 
 /* The flight cannot be called back, but what waits behind it goes. */
 static void cut_slow(struct session *session)
 {
-    struct bus *bus = session->bus;
-    bus->metrics.slow_consumers++;
-    LOG(bus->log, LOG_WARN, "bus_slow_consumer", LOG_U("client", session->id),
+    struct bus_server *server = session->server;
+    server->metrics.slow_consumers++;
+    LOG(server->log, LOG_WARN, "bus_slow_consumer", LOG_U("client", session->id),
         LOG_U("pending", session->out.pending));
     outbox_cut(&session->out);
     session_end(session, "Slow Consumer");
@@ -101,10 +112,10 @@ static void cut_slow(struct session *session)
 
 /* ---- sending -------------------------------------------------------------------------------- */
 
-static void resume_all(struct bus *bus)
+static void resume_all(struct bus_server *server)
 {
     struct list *link;
-    while ((link = list_pop(&bus->stalled))) {
+    while ((link = list_pop(&server->stalled))) {
         struct session *session = CONTAINER_OF(link, struct session, stalled);
         if (session->state == SESSION_OPEN) receive(session);
     }
@@ -113,16 +124,16 @@ static void resume_all(struct bus *bus)
 static void send_done(struct io_stream *stream, int result)
 {
     struct session *session = session_of(stream);
-    struct bus *bus = session->bus;
+    struct bus_server *server = session->server;
     outbox_sent(&session->out);
     if (session->state == SESSION_CLOSING) return;
     if (result < 0) {
         session_close(session);
         return;
     }
-    if (session->congested && session->out.pending < bus->options.max_pending / 4) {
+    if (session->congested && session->out.pending < server->options.max_pending / 4) {
         session->congested = false;
-        resume_all(bus);
+        resume_all(server);
     }
     session_send(session);
 }
@@ -140,10 +151,10 @@ static void session_send(struct session *session)
 
 void sessions_flush(struct io_task *task)
 {
-    struct bus *bus = CONTAINER_OF(task, struct bus, flush);
+    struct bus_server *server = CONTAINER_OF(task, struct bus_server, flush);
     struct list *link;
-    sessions_reap(bus);
-    while ((link = list_pop(&bus->dirty))) {
+    sessions_reap(server);
+    while ((link = list_pop(&server->dirty))) {
         struct session *session = CONTAINER_OF(link, struct session, dirty);
         if (session->state != SESSION_OPEN) session_forget_subscriptions(session);
         session_send(session);
@@ -152,13 +163,13 @@ void sessions_flush(struct io_task *task)
 
 void sessions_resume(struct io_timer *timer)
 {
-    resume_all(CONTAINER_OF(timer, struct bus, resume));
+    resume_all(CONTAINER_OF(timer, struct bus_server, resume));
 }
 
 /* After something was put: is it too much? */
 static void check_pending(struct session *session)
 {
-    size_t max = session->bus->options.max_pending;
+    size_t max = session->server->options.max_pending;
     mark_dirty(session);
     if (session->out.pending <= max / 2) return;
     session->congested = true;
@@ -191,7 +202,7 @@ bool session_put(struct session *session, const struct route_target *target,
     outbox_commit(&session->out, prefix_len + form->tail.len);
     if (form->body.len) outbox_put_body(&session->out, form->held, form->body);
     check_pending(session);
-    if (session->congested) session->bus->congested = true;
+    if (session->congested) session->server->congested = true;
     return true;
 }
 
@@ -227,7 +238,7 @@ static size_t decode(struct session *session, struct nats_decoder *decoder, stru
     while (taken < in.len && session->state == SESSION_OPEN) {
         int64_t n = nats_decode(decoder, bytes_skip(in, taken), &frame);
         if (n < 0) {
-            session->bus->metrics.protocol_errors++;
+            session->server->metrics.protocol_errors++;
             session_end(session, nats_fault_text(decoder->fault));
         }
         if (n <= 0) break;
@@ -266,7 +277,7 @@ static void input(struct session *session, struct bytes in)
 {
     struct nats_decoder decoder;
     nats_decoder_init(&decoder, NATS_SERVER);
-    decoder.max_payload = session->bus->options.max_payload;
+    decoder.max_payload = session->server->options.max_payload;
     while (in.len && buf_len(&session->partial) && session->state == SESSION_OPEN)
         in = bytes_skip(in, complete(session, &decoder, in));
     if (session->state != SESSION_OPEN || !in.len) return;
@@ -280,7 +291,7 @@ static void input(struct session *session, struct bytes in)
 static void recv_done(struct io_stream *stream, int result)
 {
     struct session *session = session_of(stream);
-    struct bus *bus = session->bus;
+    struct bus_server *server = session->server;
     session->receiving = false;
     if (session->state == SESSION_CLOSING) return;
     if (result < 0 || (result == 0 && session->state != SESSION_OPEN)) {
@@ -301,8 +312,8 @@ static void recv_done(struct io_stream *stream, int result)
     if (session->state == SESSION_DRAINING || session->state == SESSION_CLOSING) return;
     if (session->stall && session->state == SESSION_OPEN) {
         session->stall = false;
-        list_push(&bus->stalled, &session->stalled);
-        if (!bus->resume.armed) io_timer_set(bus->io, &bus->resume, STALL_MS);
+        list_push(&server->stalled, &session->stalled);
+        if (!server->resume.armed) io_timer_set(server->io, &server->resume, STALL_MS);
         return;
     }
     receive(session);
@@ -325,19 +336,21 @@ static void client_ip(const struct session *session, char *text, size_t size)
 
 void session_say_info(struct session *session)
 {
-    struct bus *bus = session->bus;
+    struct bus_server *server = session->server;
     struct nats_info info = {.version = BUS_NATS_VERSION,
                              .host = "127.0.0.1",
                              .proto = 1,
-                             .max_payload = bus->options.max_payload,
+                             .max_payload = server->options.max_payload,
                              .client_id = session->id,
                              .headers = true,
-                             .lame_duck = bus->lame_duck};
-    memcpy(info.server_id, bus->id, sizeof bus->id);
-    memcpy(info.server_name, bus->name, sizeof bus->name);
+                             .jetstream = server->options.jetstream,
+                             .lame_duck = server->lame_duck};
+    memcpy(info.server_id, server->id, sizeof server->id);
+    memcpy(info.server_name, server->name, sizeof server->name);
     client_ip(session, info.client_ip, sizeof info.client_ip);
-    if (!list_empty(&bus->listeners)) {
-        struct bus_listener *first = CONTAINER_OF(bus->listeners.next, struct bus_listener, link);
+    if (!list_empty(&server->listeners)) {
+        struct bus_listener *first =
+            CONTAINER_OF(server->listeners.next, struct bus_listener, link);
         info.port = first->listener.addr.port;
     }
     struct buf json, out;
@@ -357,15 +370,15 @@ void session_say_info(struct session *session)
 static void timer_done(struct io_timer *timer)
 {
     struct session *session = CONTAINER_OF(timer, struct session, timer);
-    struct bus *bus = session->bus;
+    struct bus_server *server = session->server;
     if (session->state != SESSION_OPEN) {
         session_close(session);
         return;
     }
     if (session->heard) session->pings = 0;
-    if (session->pings >= bus->options.max_pings) {
-        bus->metrics.stale++;
-        LOG(bus->log, LOG_INFO, "bus_stale_connection", LOG_U("client", session->id));
+    if (session->pings >= server->options.max_pings) {
+        server->metrics.stale++;
+        LOG(server->log, LOG_INFO, "bus_stale_connection", LOG_U("client", session->id));
         session_end(session, "Stale Connection");
         return;
     }
@@ -374,39 +387,41 @@ static void timer_done(struct io_timer *timer)
         session_say(session, BYTES("PING\r\n"));
     }
     session->heard = false;
-    io_timer_set(bus->io, &session->timer, bus->options.ping_interval_ms);
+    io_timer_set(server->io, &session->timer, server->options.ping_interval_ms);
 }
 
-static struct session *session_new(struct bus *bus)
+static struct session *session_new(struct bus_server *server)
 {
     struct session *session = calloc(1, sizeof *session);
     if (!session) return NULL;
-    session->bus = bus;
-    session->id = ++bus->next_client_id;
+    session->server = server;
+    session->id = ++server->next_client_id;
     list_init(&session->dirty);
     list_init(&session->stalled);
     list_init(&session->link);
-    list_push(&bus->sessions, &session->link);
-    bus->session_count++;
-    outbox_init(&session->out, &bus->pool);
-    buf_init(&session->partial, NATS_LINE_MAX + bus->options.max_payload + FRAME_OVERHEAD);
-    map_init(&session->subscriptions, bus->options.max_subscriptions);
+    list_push(&server->sessions, &session->link);
+    server->session_count++;
+    outbox_init(&session->out, &server->pool);
+    buf_init(&session->partial, NATS_LINE_MAX + server->options.max_payload + FRAME_OVERHEAD);
+    map_init(&session->subscriptions, server->options.max_subscriptions);
     io_timer_init(&session->timer, timer_done);
     struct nats_connect defaults;
     nats_connect_init(&defaults);
     session->verbose = defaults.verbose;
     session->pedantic = defaults.pedantic;
     session->echo = defaults.echo;
+    session_bind(session, server->bus);
     return session;
 }
 
 void session_accept(struct bus_listener *listener)
 {
-    struct bus *bus = listener->bus;
-    bool refuse = bus->session_count >= bus->options.max_connections;
-    if (refuse) bus->metrics.refused++;
+    struct bus_server *server = listener->server;
+    bool refuse = server->session_count >= server->options.max_connections;
+    if (refuse) server->metrics.refused++;
     struct session *session = NULL;
-    if (bus->session_count < bus->options.max_connections + REFUSED_MAX) session = session_new(bus);
+    if (server->session_count < server->options.max_connections + REFUSED_MAX)
+        session = session_new(server);
     if (!session) return;
     io_accept(&listener->listener, &session->stream);
     session_say_info(session);
@@ -414,9 +429,9 @@ void session_accept(struct bus_listener *listener)
         session_end(session, "maximum connections exceeded");
         return;
     }
-    bus->metrics.accepted++;
-    LOG(bus->log, LOG_DEBUG, "bus_connected", LOG_U("client", session->id));
+    server->metrics.accepted++;
+    LOG(server->log, LOG_DEBUG, "bus_connected", LOG_U("client", session->id));
     if (session->state != SESSION_OPEN) return;
-    io_timer_set(bus->io, &session->timer, bus->options.ping_interval_ms);
+    io_timer_set(server->io, &session->timer, server->options.ping_interval_ms);
     receive(session);
 }

@@ -9,7 +9,7 @@
  * DRAINING sends what waits, an -ERR last. LINGERING has sent its FIN and reads until the client
  * does so too, because closing with unread bytes would make the kernel take the -ERR back.
  *
- * Owned by the bus; freed when its stream has closed. */
+ * Owned by the server; freed when its stream has closed. */
 #ifndef DURE_BUS_SESSION_H
 #define DURE_BUS_SESSION_H
 
@@ -20,8 +20,9 @@ enum session_state { SESSION_OPEN, SESSION_DRAINING, SESSION_LINGERING, SESSION_
 
 struct session {
     struct io_stream stream;
-    struct bus *bus;
-    struct list link;    /* of the bus's sessions */
+    struct bus_server *server;
+    struct bus *bus;     /* its account */
+    struct list link;    /* of the server's sessions */
     struct list dirty;   /* waits for the flush */
     struct list stalled; /* waits to be read from again */
     struct outbox out;
@@ -44,7 +45,7 @@ struct session {
 
 struct client_subscription {
     struct subscription subscription;
-    struct list link; /* of bus->finished */
+    struct list link; /* of server->finished */
     char text[];      /* sid, queue */
 };
 
@@ -52,6 +53,9 @@ struct client_subscription {
 
 /* Inside io_listener's `accepted`: makes the new connection a session. */
 void session_accept(struct bus_listener *listener);
+
+/* Makes it a client of that account, or of none; its subscriptions in another are gone. */
+void session_bind(struct session *session, struct bus *bus);
 
 /* Begins to close it at once; it goes when its stream has closed. */
 void session_close(struct session *session);
@@ -67,7 +71,7 @@ void session_say(struct session *session, struct bytes text);
 void session_say_err(struct session *session, const char *text);
 void session_say_info(struct session *session);
 
-/* Tasks of the bus: sends what a turn has gathered; reads again from those that were stalled. */
+/* Tasks of the server: sends what a turn has gathered; reads again from those that were stalled. */
 void sessions_flush(struct io_task *task);
 void sessions_resume(struct io_timer *timer);
 
@@ -77,7 +81,7 @@ void sessions_resume(struct io_timer *timer);
 void session_command(struct session *session, const struct nats_frame *frame);
 
 /* Removes the subscriptions that have had their last message. */
-void sessions_reap(struct bus *bus);
+void sessions_reap(struct bus_server *server);
 
 /* Removes all subscriptions of a session. */
 void session_forget_subscriptions(struct session *session);

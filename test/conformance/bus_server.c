@@ -4,7 +4,7 @@
  *                                            max_subscriptions, ping_interval_ms, max_pings)
  *
  * Says "listening on ADDR" when it does. SIGTERM ends it, SIGUSR1 makes it a lame duck. */
-#include "bus/bus.h"
+#include "bus/bus_server.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +13,7 @@
 struct server {
     struct io *io;
     struct bus *bus;
+    struct bus_server *bus_server;
     struct io_signal term, usr1;
 };
 
@@ -23,17 +24,22 @@ static void closed(void *context)
     io_stop(server.io);
 }
 
-static void on_term(struct io_signal *watch)
+static void server_closed(void *context)
 {
     bus_close(server.bus, closed, NULL);
 }
 
-static void on_usr1(struct io_signal *watch)
+static void on_term(struct io_signal *watch)
 {
-    bus_lame_duck(server.bus);
+    bus_server_close(server.bus_server, server_closed, NULL);
 }
 
-static int set_option(struct bus_options *options, struct bytes text)
+static void on_usr1(struct io_signal *watch)
+{
+    bus_server_lame_duck(server.bus_server);
+}
+
+static int set_option(struct bus_server_options *options, struct bytes text)
 {
     struct bytes name = bytes_cut(&text, '=');
     uint64_t value;
@@ -63,7 +69,7 @@ static int fail(const char *what, int err)
 
 int main(int argc, char **argv)
 {
-    struct bus_options options = {0};
+    struct bus_server_options options = {0};
     struct io_addr addr;
     char text[IO_ADDR_TEXT];
     if (argc < 2) return fail("usage: bus_server ADDR [NAME=NUMBER ...]", ERR_INVALID);
@@ -72,8 +78,10 @@ int main(int argc, char **argv)
     if (r) return fail("arguments", r);
 
     r = io_new(NULL, &server.io);
-    if (!r) r = bus_new(server.io, &options, NULL, &server.bus);
-    if (!r) r = bus_listen(server.bus, &addr, &addr);
+    struct bus_options bus = {.max_payload = options.max_payload};
+    if (!r) r = bus_new(server.io, &bus, NULL, &server.bus);
+    if (!r) r = bus_server_new(server.io, &options, server.bus, NULL, &server.bus_server);
+    if (!r) r = bus_server_listen(server.bus_server, &addr, &addr);
     if (!r) r = io_signal_watch(server.io, &server.term, SIGTERM, on_term);
     if (!r) r = io_signal_watch(server.io, &server.usr1, SIGUSR1, on_usr1);
     if (r) return fail(argv[1], r);

@@ -1,6 +1,6 @@
 /* The bus on a simulated network: whatever is cut, stalled, reset or crashes, a subscriber sees a
  * publisher's messages whole, in order and none twice; without faults it sees all of them. */
-#include "bus/bus.h"
+#include "bus/bus_server.h"
 #include "runner.h"
 #include "wire/nats.h"
 
@@ -34,6 +34,7 @@ struct world {
     struct sim *sim;
     struct sim_host *host, *away;
     struct bus *bus;
+    struct bus_server *server;
     struct peer publisher, subscribers[SUBSCRIBERS];
     bool closed;
 };
@@ -220,10 +221,12 @@ static void peer_release(struct peer *peer)
 
 static void bus_start(struct world *world)
 {
-    struct bus_options options = {.ping_interval_ms = 60 * 1000, .max_pending = 1 << 20};
+    struct bus_server_options options = {.ping_interval_ms = 60 * 1000, .max_pending = 1 << 20};
     struct io_addr any = {.family = IO_IPV4, .port = PORT};
-    CHECK(bus_new(sim_host_io(world->host), &options, NULL, &world->bus) == 0);
-    CHECK(bus_listen(world->bus, &any, NULL) == 0);
+    CHECK(bus_new(sim_host_io(world->host), NULL, NULL, &world->bus) == 0);
+    CHECK(bus_server_new(sim_host_io(world->host), &options, world->bus, NULL, &world->server) ==
+          0);
+    CHECK(bus_server_listen(world->server, &any, NULL) == 0);
 }
 
 static bool subscribers_ready(void *context)
@@ -257,6 +260,12 @@ static void bus_closed(void *context)
     ((struct world *)context)->closed = true;
 }
 
+static void server_closed(void *context)
+{
+    struct world *world = context;
+    bus_close(world->bus, bus_closed, world);
+}
+
 static bool all_gone(void *context)
 {
     struct world *world = context;
@@ -267,7 +276,7 @@ static void world_end(struct world *world)
 {
     peer_stop(&world->publisher);
     for (int i = 0; i < SUBSCRIBERS; i++) peer_stop(&world->subscribers[i]);
-    bus_close(world->bus, bus_closed, world);
+    bus_server_close(world->server, server_closed, world);
     CHECK(sim_run_until(world->sim, 600 * 1000, all_gone, world), "%zu connections left",
           sim_connections(world->sim));
     peer_release(&world->publisher);
@@ -298,7 +307,7 @@ static void bus_delivers_all(struct sim *sim, uint64_t seed)
           (unsigned long long)world.subscribers[0].seen,
           (unsigned long long)world.subscribers[1].seen,
           (unsigned long long)world.subscribers[2].seen, MESSAGES);
-    CHECK(bus_metrics(world.bus)->slow_consumers == 0);
+    CHECK(bus_server_metrics(world.server)->slow_consumers == 0);
     world_end(&world);
 }
 
@@ -325,6 +334,7 @@ static void fault(struct world *world)
             sim_host_crash(world->host);
         else
             sim_host_kill(world->host);
+        bus_server_free(world->server);
         bus_free(world->bus);
         world->bus = NULL;
         sim_run_ms(sim, sim_random_below(sim, 3000));

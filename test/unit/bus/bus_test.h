@@ -3,7 +3,7 @@
 #ifndef DURE_TEST_BUS_TEST_H
 #define DURE_TEST_BUS_TEST_H
 
-#include "bus/bus.h"
+#include "bus/bus_server.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,6 +24,7 @@ enum { TURNS_MAX = 400, CLIENT_BUFFER = 1 << 20 };
 struct test_bus {
     struct io *io;
     struct bus *bus;
+    struct bus_server *server;
     struct io_addr addr;
     bool closed;
 };
@@ -41,18 +42,27 @@ static inline void bus_was_closed(void *context)
     ((struct test_bus *)context)->closed = true;
 }
 
-static inline void start(struct test_bus *t, const struct bus_options *options)
+static inline void server_was_closed(void *context)
+{
+    struct test_bus *t = context;
+    bus_close(t->bus, bus_was_closed, t);
+}
+
+static inline void start(struct test_bus *t, const struct bus_server_options *options)
 {
     *t = (struct test_bus){0};
     assert_int_equal(io_new(NULL, &t->io), 0);
-    assert_int_equal(bus_new(t->io, options, NULL, &t->bus), 0);
+    struct bus_options bus = {.max_payload = options ? options->max_payload : 0,
+                              .max_pending = options ? options->max_pending : 0};
+    assert_int_equal(bus_new(t->io, &bus, NULL, &t->bus), 0);
+    assert_int_equal(bus_server_new(t->io, options, t->bus, NULL, &t->server), 0);
     assert_int_equal(io_addr_parse(BYTES("127.0.0.1:0"), &t->addr), 0);
-    assert_int_equal(bus_listen(t->bus, &t->addr, &t->addr), 0);
+    assert_int_equal(bus_server_listen(t->server, &t->addr, &t->addr), 0);
 }
 
 static inline void stop(struct test_bus *t)
 {
-    bus_close(t->bus, bus_was_closed, t);
+    bus_server_close(t->server, server_was_closed, t);
     assert_false(t->closed);
     for (int i = 0; i < TURNS_MAX && !t->closed; i++) io_turn(t->io, 10);
     assert_true(t->closed);

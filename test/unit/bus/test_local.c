@@ -68,7 +68,7 @@ static void test_invalid(void **state)
 {
     struct test_bus t;
     struct bus_subscription *s;
-    start(&t, &(struct bus_options){.max_payload = 4});
+    start(&t, &(struct bus_server_options){.max_payload = 4});
     assert_int_equal(publish(&t, "a.*", "x"), ERR_INVALID);
     assert_int_equal(publish(&t, "", "x"), ERR_INVALID);
     assert_int_equal(publish(&t, "a", "12345"), ERR_TOO_BIG);
@@ -118,7 +118,7 @@ static void test_full(void **state)
 {
     struct test_bus t;
     struct got got;
-    start(&t, &(struct bus_options){.max_pending = 300});
+    start(&t, &(struct bus_server_options){.max_pending = 300});
     subscribe(&t, "a", "", &got);
     int taken = 0;
     for (int i = 0; i < 10; i++) taken += publish(&t, "a", "0123456789");
@@ -391,6 +391,8 @@ static void test_message(void **state)
 static void test_no_bus(void **state)
 {
     bus_free(NULL);
+    bus_server_free(NULL);
+    bus_server_close(NULL, NULL, NULL);
     bus_close(NULL, NULL, NULL);
 }
 

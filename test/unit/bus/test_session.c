@@ -204,8 +204,8 @@ static void test_limits(void **state)
 {
     struct test_bus t;
     struct client c, d, e;
-    start(&t,
-          &(struct bus_options){.max_connections = 2, .max_subscriptions = 2, .max_payload = 5});
+    start(&t, &(struct bus_server_options){
+                  .max_connections = 2, .max_subscriptions = 2, .max_payload = 5});
     open_client(&t, &c, QUIET);
     say(&c, "SUB a 1\r\nSUB b 2\r\nSUB c 3\r\n");
     expect_all(&c, "-ERR 'maximum subscriptions exceeded'\r\n");
@@ -221,7 +221,7 @@ static void test_limits(void **state)
     turn(&t, 50);
     open_client(&t, &e, QUIET);
     expect_all(&e, "");
-    assert_int_equal(bus_metrics(t.bus)->refused, 1);
+    assert_int_equal(bus_server_metrics(t.server)->refused, 1);
     close_client(&d);
     close_client(&e);
     stop(&t);
@@ -231,7 +231,7 @@ static void test_stale(void **state)
 {
     struct test_bus t;
     struct client c, answering;
-    start(&t, &(struct bus_options){.ping_interval_ms = 20, .max_pings = 2});
+    start(&t, &(struct bus_server_options){.ping_interval_ms = 20, .max_pings = 2});
     open_client(&t, &c, QUIET);
     open_client(&t, &answering, QUIET);
     for (int i = 0; i < 10; i++) {
@@ -239,7 +239,7 @@ static void test_stale(void **state)
         say(&answering, "PONG\r\n");
     }
     expect_end(&c, "PING\r\nPING\r\n-ERR 'Stale Connection'\r\n");
-    assert_int_equal(bus_metrics(t.bus)->stale, 1);
+    assert_int_equal(bus_server_metrics(t.server)->stale, 1);
     assert_false(answering.eof);
     close_client(&c);
     close_client(&answering);
@@ -251,20 +251,20 @@ static void test_slow_consumer(void **state)
 {
     struct test_bus t;
     struct client slow, publisher;
-    start(&t, &(struct bus_options){.max_pending = 1 << 20});
+    start(&t, &(struct bus_server_options){.max_pending = 1 << 20});
     open_client(&t, &slow, QUIET);
     open_client(&t, &publisher, QUIET);
     say(&slow, "SUB a 1\r\n");
     expect_all(&slow, "");
     char *body = calloc(1, 40000);
     memset(body, 'x', 40000);
-    for (int i = 0; i < 2000 && !bus_metrics(t.bus)->slow_consumers; i++) {
+    for (int i = 0; i < 2000 && !bus_server_metrics(t.server)->slow_consumers; i++) {
         say(&publisher, "PUB a 40000\r\n");
         say_bytes(&publisher, body, 40000);
         say(&publisher, "\r\n");
-        assert_true(bus_metrics(t.bus)->pending_bytes <= (1 << 20) + 41000);
+        assert_true(bus_server_metrics(t.server)->outbox_bytes <= (1 << 20) + 41000);
     }
-    assert_int_equal(bus_metrics(t.bus)->slow_consumers, 1);
+    assert_int_equal(bus_server_metrics(t.server)->slow_consumers, 1);
     expect_all(&publisher, "");
     /* Now it reads: whole messages, then the reason. */
     size_t messages = 0;
@@ -281,7 +281,7 @@ static void test_slow_consumer(void **state)
     assert_true(messages > 0);
     expect_end(&slow, "-ERR 'Slow Consumer'\r\n");
     turn(&t, 20);
-    assert_int_equal(bus_metrics(t.bus)->pending_bytes, 0);
+    assert_int_equal(bus_server_metrics(t.server)->outbox_bytes, 0);
     free(body);
     close_client(&slow);
     close_client(&publisher);
@@ -293,7 +293,7 @@ static void test_stall(void **state)
 {
     struct test_bus t;
     struct client reader, publisher;
-    start(&t, &(struct bus_options){.max_pending = 4 << 20});
+    start(&t, &(struct bus_server_options){.max_pending = 4 << 20});
     open_client(&t, &reader, QUIET);
     open_client(&t, &publisher, QUIET);
     say(&reader, "SUB a 1\r\n");
@@ -309,7 +309,7 @@ static void test_stall(void **state)
         say(&publisher, "PUB a 8000\r\n");
         say_bytes(&publisher, body, SIZE);
         say(&publisher, "\r\n");
-        stalled = stalled || bus_metrics(t.bus)->stalled;
+        stalled = stalled || bus_server_metrics(t.server)->stalled;
         if (stalled) client_read(&reader);
         got += reader.len;
         reader.len = 0;
@@ -321,7 +321,7 @@ static void test_stall(void **state)
     }
     assert_true(stalled);
     assert_int_equal(got, want);
-    assert_int_equal(bus_metrics(t.bus)->slow_consumers, 0);
+    assert_int_equal(bus_server_metrics(t.server)->slow_consumers, 0);
     free(body);
     close_client(&reader);
     close_client(&publisher);
@@ -336,7 +336,7 @@ static void test_lame_duck(void **state)
     open_client(&t, &c, QUIET);
     say(&c, "SUB a 1\r\n");
     expect_all(&c, "");
-    bus_lame_duck(t.bus);
+    bus_server_lame_duck(t.server);
     client_wait(&c, 20);
     assert_non_null(memmem(c.data, c.len, "\"ldm\":true", 10));
     c.len = 0;
@@ -369,10 +369,11 @@ static void test_churn(void **state)
         if (i % 2) shutdown(c.fd, SHUT_WR);
         close_client(&c);
     }
-    for (int i = 0; i < 100 && bus_metrics(t.bus)->connections > 1; i++) io_turn(t.io, 10);
-    assert_int_equal(bus_metrics(t.bus)->connections, 1);
+    for (int i = 0; i < 100 && bus_server_metrics(t.server)->connections > 1; i++)
+        io_turn(t.io, 10);
+    assert_int_equal(bus_server_metrics(t.server)->connections, 1);
     assert_int_equal(bus_metrics(t.bus)->subscriptions, 2); /* one is the bus's own */
-    assert_int_equal(bus_metrics(t.bus)->pending_bytes, 0);
+    assert_int_equal(bus_server_metrics(t.server)->outbox_bytes, 0);
     close_client(&stay);
     stop(&t);
 }
@@ -402,7 +403,7 @@ static void test_listeners(void **state)
     start(&t, NULL);
     snprintf(path, sizeof path, "unix:/tmp/dure-test-bus-%d", (int)getpid());
     assert_int_equal(io_addr_parse(bytes_str(path), &unix_addr), 0);
-    assert_int_equal(bus_listen(t.bus, &unix_addr, NULL), 0);
+    assert_int_equal(bus_server_listen(t.server, &unix_addr, NULL), 0);
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     snprintf(to.sun_path, sizeof to.sun_path, "%s", path + 5);
     c = (struct client){.t = &t, .data = malloc(CLIENT_BUFFER)};
@@ -420,7 +421,7 @@ static void test_listeners(void **state)
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof any), 0);
     assert_int_equal(listen(fd, 8), 0);
-    assert_int_equal(bus_adopt_listener(t.bus, fd, &found), 0);
+    assert_int_equal(bus_server_adopt(t.server, fd, &found), 0);
     t.addr = found;
     open_client(&t, &c, QUIET);
     expect_all(&c, "");

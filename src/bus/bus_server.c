@@ -1,0 +1,183 @@
+#include "bus/bus_server.h"
+
+#include "bus/session.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void set_defaults(struct bus_server_options *options)
+{
+    if (!options->max_payload) options->max_payload = NATS_PAYLOAD_MAX;
+    if (options->max_payload > NATS_PAYLOAD_CAP) options->max_payload = NATS_PAYLOAD_CAP;
+    if (!options->max_pending) options->max_pending = 64 << 20;
+    if (!options->max_connections) options->max_connections = 65536;
+    if (!options->max_subscriptions) options->max_subscriptions = 65536;
+    if (!options->ping_interval_ms) options->ping_interval_ms = 120 * 1000;
+    if (!options->max_pings) options->max_pings = 2;
+}
+
+static void free_listeners(struct bus_server *server, bool close)
+{
+    struct list *link;
+    while ((link = list_pop(&server->listeners))) {
+        struct bus_listener *listener = CONTAINER_OF(link, struct bus_listener, link);
+        if (close) io_listener_close(&listener->listener);
+        free(listener);
+    }
+}
+
+static void release(struct bus_server *server)
+{
+    outbox_pool_release(&server->pool);
+    free(server);
+}
+
+static void finish_closing(struct bus_server *server)
+{
+    void (*closed)(void *context) = server->closed;
+    void *context = server->closed_context;
+    io_task_cancel(server->io, &server->flush);
+    io_timer_cancel(server->io, &server->resume);
+    release(server);
+    if (closed) closed(context);
+}
+
+static void close_run(struct io_task *task)
+{
+    struct bus_server *server = CONTAINER_OF(task, struct bus_server, close_task);
+    if (list_empty(&server->sessions)) {
+        finish_closing(server);
+        return;
+    }
+    LIST_EACH(&server->sessions, struct session, link, session) session_close(session);
+}
+
+void bus_server_session_gone(struct bus_server *server)
+{
+    if (server->closing && list_empty(&server->sessions)) finish_closing(server);
+}
+
+int bus_server_new(struct io *io, const struct bus_server_options *options, struct bus *bus,
+                   struct log *log, struct bus_server **ret_server)
+{
+    struct bus_server *server = calloc(1, sizeof *server);
+    if (!server) return ERR_NOMEM;
+    server->io = io;
+    server->log = log;
+    server->bus = bus;
+    if (options) server->options = *options;
+    set_defaults(&server->options);
+    bus_make_id(io, server->id);
+    snprintf(server->name, sizeof server->name, "%s",
+             server->options.name ? server->options.name : server->id);
+    server->options.name = server->name;
+    outbox_pool_init(&server->pool);
+    list_init(&server->finished);
+    list_init(&server->listeners);
+    list_init(&server->sessions);
+    list_init(&server->dirty);
+    list_init(&server->stalled);
+    io_task_init(&server->flush, sessions_flush);
+    io_task_init(&server->close_task, close_run);
+    io_timer_init(&server->resume, sessions_resume);
+    *ret_server = server;
+    return 0;
+}
+
+void bus_server_close(struct bus_server *server, void (*done)(void *context), void *context)
+{
+    if (!server) {
+        if (done) done(context);
+        return;
+    }
+    assert(!server->closing);
+    server->closing = true;
+    server->closed = done;
+    server->closed_context = context;
+    free_listeners(server, true);
+    io_post(server->io, &server->close_task);
+}
+
+void bus_server_free(struct bus_server *server)
+{
+    if (!server) return;
+    while (!list_empty(&server->sessions))
+        session_free(CONTAINER_OF(server->sessions.next, struct session, link));
+    free_listeners(server, false);
+    release(server);
+}
+
+/* ---- listeners ------------------------------------------------------------------------------ */
+
+static void accepted(struct io_listener *listener)
+{
+    session_accept(CONTAINER_OF(listener, struct bus_listener, listener));
+}
+
+static struct bus_listener *listener_new(struct bus_server *server)
+{
+    struct bus_listener *listener = calloc(1, sizeof *listener);
+    if (!listener) return NULL;
+    listener->server = server;
+    list_init(&listener->link);
+    return listener;
+}
+
+static int listener_add(struct bus_listener *listener, int result, struct io_addr *ret_addr)
+{
+    if (result) {
+        free(listener);
+        return result;
+    }
+    list_push(&listener->server->listeners, &listener->link);
+    if (ret_addr) *ret_addr = listener->listener.addr;
+    return 0;
+}
+
+int bus_server_listen(struct bus_server *server, const struct io_addr *addr,
+                      struct io_addr *ret_addr)
+{
+    struct bus_listener *listener = listener_new(server);
+    if (!listener) return ERR_NOMEM;
+    int r = io_listen(server->io, &listener->listener, addr, NULL, accepted);
+    return listener_add(listener, r, ret_addr);
+}
+
+int bus_server_adopt(struct bus_server *server, int fd, struct io_addr *ret_addr)
+{
+    struct bus_listener *listener = listener_new(server);
+    if (!listener) return ERR_NOMEM;
+    int r = io_listener_adopt(server->io, &listener->listener, fd, accepted);
+    return listener_add(listener, r, ret_addr);
+}
+
+void bus_server_lame_duck(struct bus_server *server)
+{
+    server->lame_duck = true;
+    LIST_EACH(&server->sessions, struct session, link, session) session_say_info(session);
+    free_listeners(server, true);
+}
+
+/* ---- metrics -------------------------------------------------------------------------------- */
+
+const struct bus_server_metrics *bus_server_metrics(struct bus_server *server)
+{
+    server->metrics.connections = server->session_count;
+    server->metrics.outbox_bytes = server->pool.pending;
+    server->metrics.stalled = 0;
+    LIST_EACH(&server->stalled, struct session, stalled, session) server->metrics.stalled++;
+    return &server->metrics;
+}
+
+const struct metric bus_server_metric_table[] = {
+#define COUNTER(field, name, help) \
+    {name, help, METRIC_COUNTER, offsetof(struct bus_server_metrics, field)},
+#define GAUGE(field, name, help) \
+    {name, help, METRIC_GAUGE, offsetof(struct bus_server_metrics, field)},
+#include "bus/server_metrics.def"
+#undef COUNTER
+#undef GAUGE
+};
+const size_t bus_server_metric_count =
+    sizeof bus_server_metric_table / sizeof *bus_server_metric_table;

@@ -1,0 +1,70 @@
+/* bus_server: speaks the NATS protocol to clients. Listeners, connections, limits, who may come in;
+ * each connection belongs to the account (bus/bus.h) that its CONNECT proves to be its own. One
+ * loop.
+ *
+ * Owned by whoever made it, until the `done` of bus_server_close() has run. */
+#ifndef DURE_BUS_BUS_SERVER_H
+#define DURE_BUS_BUS_SERVER_H
+
+#include "bus/bus.h"
+
+struct bus_server;
+
+/* What INFO tells as the server's version. Clients switch features on by it (nats.js: the consumer
+ * API of 2.9 and 2.10, batched direct get from 2.11), so it names the server whose features we
+ * have, not our own version. */
+#define BUS_NATS_VERSION "2.10.0"
+
+struct bus_server_options {
+    const char *name;           /* INFO.server_name; NULL: the server's id */
+    size_t max_payload;         /* headers and body; 0: 1 MiB */
+    size_t max_pending;         /* bytes that wait for one client before it is cut; 0: 64 MiB */
+    unsigned max_connections;   /* 0: 65536 */
+    unsigned max_subscriptions; /* of one connection; 0: 65536 */
+    uint32_t ping_interval_ms;  /* 0: 2 minutes */
+    unsigned max_pings;         /* left without an answer; 0: 2 */
+    bool jetstream;             /* what INFO tells: some account answers the JetStream API */
+};
+
+/* Serves `bus`, to whom those belong who need not say who they are; it must outlive the server.
+ * options may be NULL; log may be NULL. ERR_NOMEM. */
+int bus_server_new(struct io *io, const struct bus_server_options *options, struct bus *bus,
+                   struct log *log, struct bus_server **ret_server);
+
+/* Closes listeners and connections, frees the server, and calls done(context) (may be NULL). NULL
+ * is allowed, and is done at once. */
+void bus_server_close(struct bus_server *server, void (*done)(void *context), void *context);
+
+/* Frees the server without any I/O and without calling anybody: for a simulated host that has
+ * crashed (io/sim.h). NULL is allowed. */
+void bus_server_free(struct bus_server *server);
+
+/* Listens; may be called for several addresses (TCP and Unix). Port 0 becomes a free port, found in
+ * ret_addr (may be NULL). */
+int bus_server_listen(struct bus_server *server, const struct io_addr *addr,
+                      struct io_addr *ret_addr);
+
+/* The same with a listening socket that another process made; the server owns it from now on. */
+int bus_server_adopt(struct bus_server *server, int fd, struct io_addr *ret_addr);
+
+/* Lame duck: takes no more connections and tells every client (INFO with ldm) to go elsewhere. The
+ * connections stay until they leave or bus_server_close(). */
+void bus_server_lame_duck(struct bus_server *server);
+
+/* ---- metrics ------------------------------------------------------------------------------ */
+
+struct bus_server_metrics {
+#define COUNTER(field, name, help) uint64_t field;
+#define GAUGE(field, name, help) uint64_t field;
+#include "bus/server_metrics.def"
+#undef COUNTER
+#undef GAUGE
+};
+
+/* As of now; good until the next call. */
+const struct bus_server_metrics *bus_server_metrics(struct bus_server *server);
+
+extern const struct metric bus_server_metric_table[];
+extern const size_t bus_server_metric_count;
+
+#endif
