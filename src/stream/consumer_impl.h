@@ -3,7 +3,7 @@
 #ifndef DURE_BUS_CONSUMER_IMPL_H
 #define DURE_BUS_CONSUMER_IMPL_H
 
-#include "stream/consumer.h"
+#include "stream/consumer_old.h"
 #include "stream/consumer_state.h"
 #include "stream/stream_impl.h"
 
