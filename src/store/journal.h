@@ -31,6 +31,7 @@
 #include "store/metrics.h"
 
 struct journal;
+struct wal;
 
 struct journal_record {
     uint64_t seq;
@@ -47,6 +48,9 @@ struct journal_options {
     const char *dir; /* made if it is missing (its parent must exist); used by one journal only */
     bool must_exist; /* ERR_NOT_FOUND, and nothing is made, when there is no journal in dir */
     enum journal_sync sync;
+    struct wal *wal; /* store/wal.h; with JOURNAL_SYNC_EACH: what makes appends durable, for all
+                      * journals at once; NULL: the journal syncs for itself. Outlives the journal,
+                      * whose dir lies below the wal's */
     uint32_t sync_interval_ms;     /* 0: 1000 */
     uint64_t segment_bytes;        /* 0: 64 MiB; at least 4 KiB, at most 1 GiB */
     uint64_t allocate_bytes;       /* how far blocks are allocated ahead; 0: 1 MiB */
