@@ -31,6 +31,7 @@ static void release(struct bus *bus)
     router_release(&bus->router);
     buf_release(&bus->tails[0]);
     buf_release(&bus->tails[1]);
+    buf_release(&bus->prefix);
     free(bus);
 }
 
@@ -66,6 +67,8 @@ int bus_new(struct io *io, const struct bus_options *options, struct log *log, s
     bus->options.name = bus->name;
     buf_init(&bus->tails[0], TAILS_MAX);
     buf_init(&bus->tails[1], TAILS_MAX);
+    buf_init(&bus->prefix, TAILS_MAX);
+    list_init(&bus->services);
     io_task_init(&bus->close_task, close_run);
     int r = router_init(&bus->router);
     if (r) {
@@ -119,6 +122,26 @@ void bus_set_capture(struct bus *bus, struct bus_capture *capture)
 void bus_capture_changed(struct bus *bus)
 {
     router_invalidate(&bus->router);
+}
+
+void bus_add_service(struct bus *bus, struct bus_service *service)
+{
+    size_t len = strlen(service->prefix);
+    assert(service->prefix[0] == '$' && service->prefix[len - 1] == '.');
+    struct list *place = &bus->services;
+    LIST_EACH(&bus->services, struct bus_service, link, other) {
+        if (strlen(other->prefix) >= len) continue;
+        place = &other->link;
+        break;
+    }
+    list_init(&service->link);
+    list_insert_before(place, &service->link);
+    service->generation = 0; /* no router has it */
+}
+
+void bus_remove_service(struct bus_service *service)
+{
+    list_remove(&service->link);
 }
 
 void bus_set_observer(struct bus *bus, struct bus_observer *observer)

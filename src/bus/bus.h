@@ -62,7 +62,8 @@ int bus_subscribe(struct bus *bus, struct bytes pattern, struct bytes queue,
  * `deliver`. NULL is allowed. */
 void bus_unsubscribe(struct bus_subscription *subscription);
 
-/* Whether somebody (a subscriber or the capture) would take a message with this subject now. */
+/* Whether somebody (a subscriber, a service or the capture) would take a message with this subject
+ * now. */
 bool bus_has_interest(struct bus *bus, struct bytes subject);
 
 /* ---- request and reply ---------------------------------------------------------------------- */
@@ -111,6 +112,47 @@ struct bus_capture {
 /* One capture at most; NULL takes it away. */
 void bus_set_capture(struct bus *bus, struct bus_capture *capture);
 void bus_capture_changed(struct bus *bus);
+
+/* ---- services of this program ------------------------------------------------------------------
+ */
+
+/* Answers for all subjects with a prefix, at once: nothing is queued or copied, as a subscription
+ * of this program would. Embedded in its owner. */
+struct bus_service {
+    const char *prefix; /* whole tokens and a dot behind: "$JS.ACK."; begins with '$' */
+
+    /* Takes the message; false: nobody is there for this subject. Runs inside the publish, in the
+     * order of publishing; must not publish, subscribe or unsubscribe from inside. Keep the message
+     * with message_ref(). Ordinary subscribers get it too. */
+    bool (*take)(struct bus_service *service, struct message *message);
+
+    /* private */
+    struct list link;
+    uint64_t generation; /* of the router, for which `tapped` holds */
+    bool tapped;         /* somebody may be subscribed there */
+};
+
+/* The longest prefix wins. */
+void bus_add_service(struct bus *bus, struct bus_service *service);
+void bus_remove_service(struct bus_service *service);
+
+/* ---- deliveries to an inbox --------------------------------------------------------------------
+ */
+
+/* Who listens to a subject, looked up once for a run of deliveries whose messages bear subjects of
+ * their own, as a stream's do. Good until the caller returns to the loop; must not be used from
+ * inside a publish, nor may anything be published, subscribed or unsubscribed between two puts. */
+struct bus_inbox {
+    struct bus *bus;
+    struct route *route;
+};
+
+/* False: nobody listens. */
+bool bus_inbox_find(struct bus *bus, struct bytes subject, struct bus_inbox *ret_inbox);
+
+/* Hands the message, under its own subject, to those who listen: all of them, and one of each
+ * queue group. Returns how many have taken it; 0: they have gone meanwhile. */
+unsigned bus_inbox_put(struct bus_inbox *inbox, struct message *message);
 
 /* ---- telemetry ---------------------------------------------------------------------------- */
 

@@ -20,7 +20,9 @@ struct bus {
 
     struct router router;
     struct buf tails[2]; /* what a publish writes for its subscribers; see deliver.c */
+    struct buf prefix;   /* the same, of a delivery to an inbox */
     struct bus_capture *capture;
+    struct list services; /* of struct bus_service; longer prefixes first */
     struct bus_observer *observer;
     struct bus_metrics metrics;
     bool delivering;        /* a route is being walked: no subscription may go */

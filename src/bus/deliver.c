@@ -132,6 +132,33 @@ static void begin(struct publication *p, struct bus *bus, struct message *messag
     p->deliveries = 0;
 }
 
+/* Whether somebody who is subscribed might get what is published behind the service's prefix. */
+static bool is_tapped(struct bus *bus, struct bus_service *service)
+{
+    if (service->generation != bus->router.generation) {
+        struct bytes prefix = bytes_str(service->prefix);
+        service->tapped = trie_reaches(&bus->router.trie, bytes_head(prefix, prefix.len - 1));
+        service->generation = bus->router.generation;
+    }
+    return service->tapped;
+}
+
+/* Hands the message to the service that its subject belongs to. Returns whether that was all. */
+static bool to_service(struct publication *p)
+{
+    struct bus *bus = p->bus;
+    LIST_EACH(&bus->services, struct bus_service, link, service) {
+        if (!bytes_starts(p->message->subject, bytes_str(service->prefix))) continue;
+        bus->delivering = true;
+        bool taken = service->take(service, p->message);
+        bus->delivering = false;
+        p->deliveries += taken;
+        if (taken && bus->observer) observe(p);
+        return taken && !is_tapped(bus, service);
+    }
+    return false;
+}
+
 unsigned deliver(struct bus *bus, struct message *message, struct bytes tail, struct session *from)
 {
     struct publication p;
@@ -139,6 +166,8 @@ unsigned deliver(struct bus *bus, struct message *message, struct bytes tail, st
     begin(&p, bus, message, tail, from);
     bus->metrics.messages_in++;
     bus->metrics.bytes_in += size;
+    if (bytes_starts(message->subject, BYTES("$")) && to_service(&p)) return p.deliveries;
+    bool observed = p.deliveries > 0;
     struct route *route = router_find(&bus->router, message->subject);
     if (!route) {
         bus->metrics.dropped++;
@@ -155,9 +184,65 @@ unsigned deliver(struct bus *bus, struct message *message, struct bytes tail, st
         bus->metrics.captured++;
         p.deliveries++;
     }
-    if (bus->observer) observe(&p);
+    if (bus->observer && !observed) observe(&p);
     message_unref(p.forms[0].held);
     message_unref(p.forms[1].held);
     bus->delivering = false;
+    return p.deliveries;
+}
+
+/* ---- deliveries to an inbox ---- */
+
+bool bus_inbox_find(struct bus *bus, struct bytes subject, struct bus_inbox *ret_inbox)
+{
+    *ret_inbox = (struct bus_inbox){bus, router_find(&bus->router, subject)};
+    const struct route *route = ret_inbox->route;
+    for (uint32_t i = 0; route && i < route->target_count; i++)
+        if (!route->targets[i].subscription->gone) return true;
+    for (uint32_t i = 0; route && i < route->group_count; i++)
+        for (uint32_t j = 0; j < route->groups[i].count; j++)
+            if (!route->groups[i].members[j].subscription->gone) return true;
+    return false;
+}
+
+/* The prefix for one who listens, with the message's own subject instead of the inbox. */
+static bool retarget(struct publication *p, struct route_target *target)
+{
+    if (!target->prefix_len) return true;
+    struct buf *out = &p->bus->prefix;
+    buf_clear(out);
+    buf_append(out, BYTES("HMSG "));
+    buf_append(out, p->message->subject);
+    buf_append_char(out, ' ');
+    buf_append(out, target->subscription->sid);
+    struct bytes prefix = buf_bytes(out);
+    target->prefix = prefix.data;
+    target->prefix_len = (uint32_t)prefix.len;
+    return !out->failed;
+}
+
+static bool to_listener(struct publication *p, struct route_target target)
+{
+    return retarget(p, &target) && to_target(p, &target);
+}
+
+unsigned bus_inbox_put(struct bus_inbox *inbox, struct message *message)
+{
+    struct publication p;
+    struct bus *bus = inbox->bus;
+    begin(&p, bus, message, (struct bytes){0}, NULL);
+    for (uint32_t i = 0; i < inbox->route->target_count; i++) {
+        to_listener(&p, inbox->route->targets[i]);
+    }
+    for (uint32_t i = 0; i < inbox->route->group_count; i++) {
+        struct route_group *group = &inbox->route->groups[i];
+        uint32_t turn = group->turn++;
+        for (uint32_t j = 0; j < group->count; j++)
+            if (to_listener(&p, group->members[(turn + j) % group->count])) break;
+    }
+    bus->metrics.messages_out += p.deliveries;
+    bus->metrics.bytes_out += p.deliveries * message_size(message);
+    message_unref(p.forms[0].held);
+    message_unref(p.forms[1].held);
     return p.deliveries;
 }

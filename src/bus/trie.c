@@ -215,3 +215,17 @@ void trie_match(const struct trie *trie, struct bytes subject,
 {
     if (trie->root) match(trie, trie->root, subject, each, context);
 }
+
+static bool reaches(const struct trie *trie, const struct trie_node *node, struct bytes tokens)
+{
+    if (!node) return false;
+    if (node->rest) return true;
+    if (!tokens.data) return node->literals || node->star;
+    struct bytes token = bytes_cut(&tokens, '.');
+    return reaches(trie, find(trie, node, token), tokens) || reaches(trie, node->star, tokens);
+}
+
+bool trie_reaches(const struct trie *trie, struct bytes tokens)
+{
+    return reaches(trie, trie->root, tokens);
+}

@@ -39,4 +39,7 @@ void trie_remove(struct trie *trie, struct trie_entry *entry);
 void trie_match(const struct trie *trie, struct bytes subject,
                 void (*each)(void *context, struct trie_entry *entry), void *context);
 
+/* Whether some entry's pattern matches a subject that begins with these tokens and goes on. */
+bool trie_reaches(const struct trie *trie, struct bytes tokens);
+
 #endif

@@ -38,6 +38,110 @@ static struct bus_subscription *subscribe(struct test_bus *t, const char *patter
     return s;
 }
 
+struct test_service {
+    struct bus_service service;
+    unsigned taken;
+    bool nobody;
+};
+
+static bool serve(struct bus_service *service, struct message *message)
+{
+    struct test_service *s = CONTAINER_OF(service, struct test_service, service);
+    assert_true(bytes_starts(message->subject, bytes_str(service->prefix)));
+    s->taken++;
+    return !s->nobody;
+}
+
+static void test_service(void **state)
+{
+    struct test_bus t;
+    struct got got;
+    start(&t, NULL);
+    struct test_service api = {.service = {.prefix = "$JS.API.", .take = serve}};
+    struct test_service next = {.service = {.prefix = "$JS.API.NEXT.", .take = serve}};
+    bus_add_service(t.bus, &api.service);
+    bus_add_service(t.bus, &next.service);
+    assert_int_equal(publish(&t, "$JS.API.NEXT.a", "1"), 1); /* at once, and the longer one */
+    assert_int_equal(next.taken, 1);
+    assert_int_equal(publish(&t, "$JS.API.INFO", "2"), 1);
+    assert_int_equal(api.taken, 1);
+    assert_int_equal(publish(&t, "$JS.API", "3"), 0);
+    assert_int_equal(publish(&t, "$JS.ACK.x", "4"), 0);
+    assert_true(bus_has_interest(t.bus, bytes_str("$JS.API.INFO")));
+    /* Those who listen there get it too, but are not mistaken for it. */
+    struct bus_subscription *s = subscribe(&t, "*.API.>", "", &got);
+    assert_int_equal(publish(&t, "$JS.API.INFO", "5"), 2);
+    next.nobody = true;
+    assert_int_equal(publish(&t, "$JS.API.NEXT.b", "6"), 1);
+    bus_unsubscribe(s);
+    assert_int_equal(publish(&t, "$JS.API.NEXT.b", "7"), 0);
+    bus_remove_service(&next.service);
+    assert_int_equal(publish(&t, "$JS.API.NEXT.b", "8"), 1);
+    assert_int_equal(api.taken, 3);
+    bus_remove_service(&api.service);
+    message_unref(got.kept);
+    stop(&t);
+}
+
+static void test_inbox(void **state)
+{
+    struct test_bus t;
+    struct bus_inbox inbox;
+    struct got plain, one, two;
+    start(&t, NULL);
+    assert_false(bus_inbox_find(t.bus, bytes_str("in.x"), &inbox));
+    subscribe(&t, "in.*", "", &plain);
+    subscribe(&t, "in.x", "q", &one);
+    subscribe(&t, "in.x", "q", &two);
+    assert_true(bus_inbox_find(t.bus, bytes_str("in.x"), &inbox));
+    for (int i = 0; i < 4; i++) {
+        struct message m = message_borrow(bytes_str("orders.1"), bytes_str("$JS.ACK.S"),
+                                          (struct bytes){0}, bytes_str("p"));
+        assert_int_equal(bus_inbox_put(&inbox, &m), 2);
+        message_done(&m);
+    }
+    turn(&t, 2);
+    assert_int_equal(plain.count, 4);
+    assert_int_equal(one.count, 2);
+    assert_int_equal(two.count, 2);
+    assert_string_equal(plain.text[3], "orders.1|$JS.ACK.S|p");
+    message_unref(plain.kept);
+    message_unref(one.kept);
+    message_unref(two.kept);
+    stop(&t);
+}
+
+static void test_inbox_of_a_client(void **state)
+{
+    struct test_bus t;
+    struct client c;
+    struct bus_inbox inbox;
+    char big[2049] = {0};
+    memset(big, 'x', sizeof big - 1);
+    start(&t, NULL);
+    open_client(&t, &c, QUIET);
+    say(&c, "SUB in.x 9\r\nUNSUB 9 3\r\n");
+    expect_all(&c, "");
+    assert_true(bus_inbox_find(t.bus, bytes_str("in.x"), &inbox));
+    struct message m = message_borrow(bytes_str("orders.1"), bytes_str("$JS.ACK.S"),
+                                      (struct bytes){0}, bytes_str("hi"));
+    assert_int_equal(bus_inbox_put(&inbox, &m), 1);
+    m.headers = bytes_str("NATS/1.0\r\n\r\n");
+    assert_int_equal(bus_inbox_put(&inbox, &m), 1);
+    m.payload = bytes_str(big);
+    assert_int_equal(bus_inbox_put(&inbox, &m), 1);
+    message_done(&m);
+    assert_int_equal(bus_inbox_put(&inbox, &m), 0); /* has had its last */
+    assert_false(bus_inbox_find(t.bus, bytes_str("in.x"), &inbox));
+    expect(&c, "MSG orders.1 9 $JS.ACK.S 2\r\nhi\r\n"
+               "HMSG orders.1 9 $JS.ACK.S 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"
+               "HMSG orders.1 9 $JS.ACK.S 12 2060\r\nNATS/1.0\r\n\r\n");
+    expect(&c, big);
+    expect_all(&c, "\r\n");
+    close_client(&c);
+    stop(&t);
+}
+
 static void test_publish_and_subscribe(void **state)
 {
     struct test_bus t;
@@ -408,6 +512,9 @@ int main(void)
         cmocka_unit_test(test_request),
         cmocka_unit_test(test_request_to_a_client),
         cmocka_unit_test(test_capture),
+        cmocka_unit_test(test_service),
+        cmocka_unit_test(test_inbox),
+        cmocka_unit_test(test_inbox_of_a_client),
         cmocka_unit_test(test_observer),
         cmocka_unit_test(test_message),
         cmocka_unit_test(test_no_bus),
