@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import time
 
+import soak
 import tables
 import world
 
@@ -226,10 +227,14 @@ def memory(run):
               flush=True)
 
 
-PARTS = (core, durable, memory)
+def soaking(run):
+    soak.measure(run, dure(run), rss_kib)
+
+
+PARTS = {"core": core, "durable": durable, "memory": memory, "soak": soaking}
 
 
 def measure(run):
-    for part in PARTS:
-        if run.part in ("bus", "all", part.__name__):
+    for name, part in PARTS.items():
+        if run.part in ("bus", "all", name) and (name != "soak" or run.part == "soak"):  # half an hour only when asked
             part(run)

@@ -34,6 +34,7 @@ class Run:
         self.quick = arguments.quick
         self.rounds = arguments.rounds or (2 if self.quick else 5)
         self.seconds, self.warmup = (1, 0.4) if self.quick else (3, 1)
+        self.soak_s = arguments.soak_seconds
         self.results = {}
 
     def generator(self, name, arguments, server):
@@ -98,7 +99,7 @@ def proxy(run):
 
 
 PARTS = {"proxy": proxy, "bus": bus.measure, "ask": ask.measure, "startup": startup.measure}
-BUS_PARTS = [part.__name__ for part in bus.PARTS]
+BUS_PARTS = list(bus.PARTS)
 
 
 def main():
@@ -106,6 +107,7 @@ def main():
     parser.add_argument("part", nargs="?", default="all", choices=[*PARTS, *BUS_PARTS, "all"])
     parser.add_argument("--quick", action="store_true", help="short rounds, two of each: a first look")
     parser.add_argument("--rounds", type=int, help="of each case on each server (default 5, quick 2)")
+    parser.add_argument("--soak-seconds", type=float, default=1800, metavar="N", help="how long soak runs (default 1800)")
     parser.add_argument("--json", metavar="FILE", help="write all rounds there")
     parser.add_argument("--newest-nats", metavar="PROGRAM", help="a newer nats-server than the installed one")
     parser.add_argument("--build", required=True, help=argparse.SUPPRESS)

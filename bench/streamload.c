@@ -5,6 +5,7 @@
  *     streamload redis   --server ADDR --pids PID,PID [--at-once 256] [--size 128]
  *     streamload fill    --server ADDR --count N [--size 128]
  *     streamload idle    --server ADDR --count N
+ *     streamload soak    --server ADDR --rate N [--report SECONDS] [--size 128]
  *              all:      [--sync each|never] [--warmup SECONDS] [--seconds SECONDS]
  *
  * publish: one connection keeps `at-once` publishes without their acknowledgement under way, each
@@ -14,7 +15,9 @@
  *     have been had the consumer is made anew. An operation is a message fetched and acknowledged.
  * redis: publish, by XADD.
  * fill: makes the stream, publishes N messages, each acknowledged, and says so.
- * idle: opens N connections, says so, and holds them until its input ends. */
+ * idle: opens N connections, says so, and holds them until its input ends.
+ * soak: publishes N messages a second into a stream that keeps the newest million of them, and
+ *     fetches and acknowledges them beside; a line of JSON every --report seconds. */
 #include "nats_load.h"
 
 #include <errno.h>
@@ -31,7 +34,8 @@ enum { INPUT = 1 << 20, STALL_MS = 20000, AT_ONCE_MAX = 1 << 16, FETCH_STORED = 
 static const char *address, *sync_mode = "each";
 static unsigned at_once = 256, batch = 256;
 static size_t payload_len = 128;
-static uint64_t count = 1000000;
+static uint64_t count = 1000000, rate;
+static double report_s = 10;
 static struct measure measure;
 static double warmup_s = 0.5, seconds = 3;
 
@@ -80,15 +84,15 @@ static struct link *open_admin(void)
     return link;
 }
 
-static void make_stream(struct link *admin)
+static void make_stream(struct link *admin, int64_t max_msgs)
 {
     char json[512];
     ask(admin, "$JS.API.STREAM.DELETE.BENCH", "", true);
     snprintf(json, sizeof json,
              "{\"name\":\"BENCH\",\"subjects\":[\"bench.>\"],\"retention\":\"limits\","
-             "\"max_msgs\":-1,\"max_bytes\":-1,\"storage\":\"file\",\"num_replicas\":1,"
+             "\"max_msgs\":%lld,\"max_bytes\":-1,\"storage\":\"file\",\"num_replicas\":1,"
              "\"discard\":\"old\",\"metadata\":{\"_dure.fsync\":\"%s\"}}",
-             sync_mode);
+             (long long)max_msgs, sync_mode);
     ask(admin, "$JS.API.STREAM.CREATE.BENCH", json, false);
 }
 
@@ -169,7 +173,7 @@ static void publish_all(uint64_t limit)
 
 static int run_publish(void)
 {
-    make_stream(open_admin());
+    make_stream(open_admin(), -1);
     struct publisher publisher = publisher_new();
     measure_start(&measure, warmup_s, seconds);
     while (measure_tick(&measure, publisher.acknowledged)) {
@@ -182,7 +186,7 @@ static int run_publish(void)
 
 static int run_fill(void)
 {
-    make_stream(open_admin());
+    make_stream(open_admin(), -1);
     publish_all(count);
     printf("{\"stored\": %llu}\n", (unsigned long long)count);
     return 0;
@@ -194,7 +198,7 @@ static int run_fill(void)
 static void request_batch(struct link *link)
 {
     char line[128], json[64];
-    int len = snprintf(json, sizeof json, "{\"batch\":%u,\"expires\":5000000000}", batch);
+    int len = snprintf(json, sizeof json, "{\"batch\":%u,\"expires\":3600000000000}", batch);
     int n = snprintf(line, sizeof line,
                      "PUB $JS.API.CONSUMER.MSG.NEXT.BENCH.puller _INBOX.pull.1 %d\r\n%s\r\n", len,
                      json);
@@ -224,7 +228,7 @@ static unsigned acknowledge(struct link *link)
 static int run_fetch(void)
 {
     struct link *admin = open_admin();
-    make_stream(admin);
+    make_stream(admin, -1);
     at_once = 4096;
     publish_all(FETCH_STORED);
     struct link *link = link_new(address, INPUT);
@@ -251,6 +255,78 @@ static int run_fetch(void)
         of_consumer += got;
     }
     return measure_report(&measure);
+}
+
+/* ---- soak -------------------------------------------------------------------------------------
+ */
+
+enum { SOAK_STORED = 1000000 };
+
+struct soak {
+    struct publisher publisher;
+    struct link *puller;
+    unsigned left; /* of the batch that was asked for */
+    uint64_t consumed, begin_ns, reported_ns, reported, reported_consumed;
+};
+
+static void soak_report(struct soak *soak, uint64_t now)
+{
+    double span = (double)(now - soak->reported_ns) / 1e9;
+    printf("{\"seconds\": %.0f, \"published\": %.0f, \"consumed\": %.0f, \"p50_us\": %.1f, "
+           "\"p99_us\": %.1f, \"behind\": %llu}\n",
+           (double)(now - soak->begin_ns) / 1e9,
+           (double)(soak->publisher.acknowledged - soak->reported) / span,
+           (double)(soak->consumed - soak->reported_consumed) / span,
+           latency_quantile_us(&measure.latency, 0.5), latency_quantile_us(&measure.latency, 0.99),
+           (unsigned long long)(soak->publisher.acknowledged - soak->consumed));
+    fflush(stdout);
+    memset(&measure.latency, 0, sizeof measure.latency);
+    soak->reported_ns = now;
+    soak->reported = soak->publisher.acknowledged;
+    soak->reported_consumed = soak->consumed;
+}
+
+/* One turn: what is due goes out, what has come is taken. */
+static void soak_turn(struct soak *soak)
+{
+    double passed = (double)(load_now_ns() - soak->begin_ns) / 1e9;
+    publisher_send(&soak->publisher, (uint64_t)(passed * (double)rate));
+    if (soak->left == 0) {
+        request_batch(soak->puller);
+        soak->left = batch;
+    }
+    link_flush(soak->puller);
+    struct pollfd fds[2] = {{.fd = soak->publisher.link->fd, .events = POLLIN},
+                            {.fd = soak->puller->fd, .events = POLLIN}};
+    poll(fds, 2, 1);
+    if (soak->publisher.link->out_len) link_flush(soak->publisher.link);
+    if (fds[0].revents) publisher_take(&soak->publisher);
+    if (fds[1].revents) {
+        unsigned got = acknowledge(soak->puller);
+        if (got > soak->left) load_fail("more messages than were asked for");
+        soak->left -= got;
+        soak->consumed += got;
+    }
+}
+
+static int run_soak(void)
+{
+    if (!rate) load_fail("soak needs --rate");
+    struct link *admin = open_admin();
+    make_stream(admin, SOAK_STORED);
+    make_consumer(admin);
+    at_once = 8192;
+    struct soak soak = {.publisher = publisher_new(), .puller = link_new(address, INPUT)};
+    link_command(soak.puller, "SUB _INBOX.pull.* 1\r\n", 21);
+    link_nonblock(soak.puller);
+    measure.state = MEASURE_OPEN;
+    soak.begin_ns = soak.reported_ns = load_now_ns();
+    uint64_t end = soak.begin_ns + (uint64_t)(seconds * 1e9);
+    for (uint64_t now; (now = load_now_ns()) < end;) {
+        soak_turn(&soak);
+        if (now - soak.reported_ns >= (uint64_t)(report_s * 1e9)) soak_report(&soak, now);
+    }
+    return 0;
 }
 
 /* ---- idle connections ---------------------------------------------------------------------------
@@ -324,11 +400,11 @@ static int run_redis(void)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"server", 1, NULL, 'p'},  {"pids", 1, NULL, 'i'},
-                                            {"size", 1, NULL, 'l'},    {"at-once", 1, NULL, 'a'},
-                                            {"batch", 1, NULL, 'b'},   {"count", 1, NULL, 'n'},
-                                            {"sync", 1, NULL, 'y'},    {"warmup", 1, NULL, 'w'},
-                                            {"seconds", 1, NULL, 's'}, {0}};
+    static const struct option options[] = {
+        {"server", 1, NULL, 'p'},  {"pids", 1, NULL, 'i'},    {"size", 1, NULL, 'l'},
+        {"at-once", 1, NULL, 'a'}, {"batch", 1, NULL, 'b'},   {"rate", 1, NULL, 'r'},
+        {"report", 1, NULL, 'e'},  {"count", 1, NULL, 'n'},   {"sync", 1, NULL, 'y'},
+        {"warmup", 1, NULL, 'w'},  {"seconds", 1, NULL, 's'}, {0}};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (option) {
         case 'p': address = optarg; break;
@@ -337,6 +413,8 @@ int main(int argc, char **argv)
         case 'a': at_once = (unsigned)load_number("at-once", optarg, 1, AT_ONCE_MAX); break;
         case 'b': batch = (unsigned)load_number("batch", optarg, 1, 4096); break;
         case 'n': count = load_number("count", optarg, 1, 100000000); break;
+        case 'r': rate = load_number("rate", optarg, 1, 10000000); break;
+        case 'e': report_s = strtod(optarg, NULL); break;
         case 'y': sync_mode = optarg; break;
         case 'w': warmup_s = strtod(optarg, NULL); break;
         case 's': seconds = strtod(optarg, NULL); break;
@@ -344,7 +422,7 @@ int main(int argc, char **argv)
         }
     }
     if (!address || optind != argc - 1)
-        load_fail("needs one of publish, fetch, redis, fill, idle, and --server");
+        load_fail("needs one of publish, fetch, redis, fill, idle, soak, and --server");
     struct rlimit files = {65536, 65536};
     setrlimit(RLIMIT_NOFILE, &files);
     const char *mode = argv[optind];
@@ -353,5 +431,6 @@ int main(int argc, char **argv)
     if (strcmp(mode, "redis") == 0) return run_redis();
     if (strcmp(mode, "fill") == 0) return run_fill();
     if (strcmp(mode, "idle") == 0) return run_idle();
-    load_fail("'%s' is none of publish, fetch, redis, fill, idle", mode);
+    if (strcmp(mode, "soak") == 0) return run_soak();
+    load_fail("'%s' is none of publish, fetch, redis, fill, idle, soak", mode);
 }
