@@ -45,7 +45,7 @@ struct bridge {
  */
 static size_t add_subject(const char **subjects, size_t count, struct bytes subject)
 {
-    if (count > STREAM_SUBJECTS_MAX) return count;
+    if (count > BRIDGE_SUBJECTS_MAX) return count;
     for (size_t i = 0; i < count; i++)
         if (subject_contains(bytes_str(subjects[i]), subject)) return count;
     size_t kept = 0;
@@ -105,9 +105,12 @@ static void updated(struct stream_op *op, int result)
 {
     struct bridge *bridge = CONTAINER_OF(op, struct bridge, update);
     bridge->updating = false;
-    if (result)
+    if (result) {
+        char reason[256];
+        api_error_text(&op->refusal, reason, sizeof reason);
         LOG(bridge->options.log, LOG_ERROR, "events_stream_not_updated", LOG_ERR(result),
-            LOG_S("reason", op->refusal.description));
+            LOG_S("reason", reason));
+    }
     go_on(bridge);
     tell_if_settled(bridge);
     finish_if_done(bridge);
@@ -116,7 +119,7 @@ static void updated(struct stream_op *op, int result)
 static int configure_stream(struct bridge *bridge, const struct manifest *manifest,
                             struct error *error)
 {
-    const char *subjects[STREAM_SUBJECTS_MAX + 1];
+    const char *subjects[BRIDGE_SUBJECTS_MAX + 1];
     size_t count = gather_subjects(manifest, subjects);
     bridge->stream = streams_find(bridge->options.streams, BYTES(BRIDGE_STREAM));
     struct stream_config config = {
@@ -125,12 +128,15 @@ static int configure_stream(struct bridge *bridge, const struct manifest *manife
         .subject_count = count,
         .max_age_ns = (int64_t)KEEP_DAYS * 24 * 3600 * 1000000000,
     };
-    if (count > STREAM_SUBJECTS_MAX)
+    if (count > BRIDGE_SUBJECTS_MAX)
         return error_set(error, ERR_FULL, "there are more than %d durable subjects",
-                         STREAM_SUBJECTS_MAX);
+                         BRIDGE_SUBJECTS_MAX);
     if (!count) return 0; /* what the stream holds stays until it is wanted again */
-    if (!bridge->stream)
-        return streams_add(bridge->options.streams, &config, &bridge->stream, error);
+    if (!bridge->stream) {
+        struct api_error refusal = {0};
+        int r = streams_add(bridge->options.streams, &config, &bridge->stream, &refusal);
+        return r ? api_error_tell(&refusal, r, error) : 0;
+    }
     if (same_subjects(stream_config(bridge->stream), subjects, count)) return 0;
     if (bridge->updating) {
         bridge->waits = true;

@@ -16,6 +16,8 @@
 
 #define BRIDGE_STREAM "EVENTS"
 
+enum { BRIDGE_SUBJECTS_MAX = 512 }; /* durable subjects of all services */
+
 struct bridge;
 
 struct bridge_options {

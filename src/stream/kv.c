@@ -384,8 +384,10 @@ static int open_stream(struct streams *streams, const struct kv_config *config,
         .allow_rollup = true,
         .deny_delete = true,
     };
-    int r = streams_add(streams, &stream, ret_stream, error);
-    if (r != ERR_EXISTS) return r;
+    struct api_error refusal = {0};
+    int r = streams_add(streams, &stream, ret_stream, &refusal);
+    if (r == 0) return 0;
+    if (r != ERR_EXISTS) return api_error_tell(&refusal, r, error);
     *ret_stream = streams_find(streams, bytes_str(name));
     stream_update(*ret_stream, NULL, &stream, NULL);
     return 0;

@@ -85,7 +85,8 @@ static int snapshot_decode(struct stream *stream, struct bytes data)
         stream->ranges[i].first = le_get64(data.data + i * 16);
         stream->ranges[i].count = le_get64(data.data + i * 16 + 8);
     }
-    return stream_config_decode(bytes_skip(data, (size_t)count * 16), &stream->config);
+    int r = stream_config_decode(bytes_skip(data, (size_t)count * 16), &stream->config, NULL);
+    return r == 0 || r == ERR_NOMEM ? r : ERR_CORRUPT;
 }
 
 static int load_snapshot(struct stream *stream, struct error *error)

@@ -12,40 +12,95 @@
 
 #include "bus/message.h"
 #include "io/io.h"
+#include "stream/api_error.h"
 #include "store/journal.h"
 
 struct stream;
 struct streams;
 
 enum {
-    STREAM_NAME_MAX = 128,
-    STREAM_SUBJECTS_MAX = 64,
+    STREAM_NAME_MAX = 255,
     STREAM_HEADERS_MAX = 64 << 10,
-    STREAM_SUBJECT_MAX = 512, /* bytes of one message's subject */
+    STREAM_SUBJECT_MAX = 4096, /* bytes of one message's subject */
 };
+
+/* ---- what a stream is to be ------------------------------------------------------------------ */
 
 enum stream_discard {
     STREAM_DISCARD_OLD, /* a full stream drops its oldest messages */
-    STREAM_DISCARD_NEW, /* a full stream refuses new ones (max_msgs_per_subject always drops) */
+    STREAM_DISCARD_NEW, /* a full stream refuses new ones (max_msgs_per_subject drops all the same,
+                         * unless discard_new_per_subject) */
 };
 
-/* What a stream is to be. Limits: 0 or less is unlimited. */
+enum stream_retention {
+    STREAM_RETENTION_LIMITS,    /* until a limit, age, delete or purge takes it */
+    STREAM_RETENTION_INTEREST,  /* until every consumer that wants it has acknowledged it */
+    STREAM_RETENTION_WORKQUEUE, /* until the one consumer that wants it has acknowledged it */
+};
+
+enum stream_storage { STREAM_STORAGE_FILE, STREAM_STORAGE_MEMORY };
+enum stream_compression { STREAM_COMPRESSION_NONE, STREAM_COMPRESSION_S2 }; /* echoed only */
+
+struct stream_transform {
+    const char *src; /* pattern; NULL or "": every subject */
+    const char *dest;
+};
+
+/* Another stream of this node that messages are taken from. */
+struct stream_source {
+    const char *name;
+    uint64_t start_seq;     /* 0: from the first */
+    uint64_t start_time_ns; /* wall clock; 0: not given */
+    const char *filter;     /* pattern; NULL: all. Not together with transforms. */
+    const struct stream_transform *transforms; /* each filters by its src; dest "": unchanged */
+    size_t transform_count;
+};
+
+struct stream_pair {
+    const char *key, *value;
+};
+
+/* The fields of JetStream's StreamConfig; their meaning is told where NATS documents them. Limits:
+ * 0 or less is unlimited. Pointers may be NULL. */
 struct stream_config {
-    const char *name;            /* printable, no space . * > / \ */
-    const char *const *subjects; /* patterns; none: the name itself */
+    const char *name; /* printable, no space . * > / \ */
+    const char *description;
+    const char *const *subjects; /* patterns; none: the name itself, unless mirror or sources */
     size_t subject_count;
-    int64_t max_msgs, max_bytes, max_msgs_per_subject, max_msg_size;
+    enum stream_retention retention;
+    enum stream_storage storage;
+    enum stream_discard discard;
+    enum stream_compression compression;
+    bool discard_new_per_subject; /* with DISCARD_NEW and max_msgs_per_subject */
+    int64_t max_msgs, max_bytes, max_msgs_per_subject, max_msg_size, max_consumers;
     int64_t max_age_ns;
     int64_t duplicate_window_ns; /* 0: 2 minutes, or max_age when that is shorter */
-    enum stream_discard discard;
-    enum journal_sync sync;
-    bool allow_rollup, deny_delete, deny_purge;
+    uint64_t first_seq;          /* the first sequence it gives; 0: 1 */
+    unsigned num_replicas;       /* 0: 1, the only one there can be */
+    const char *placement;       /* JSON, echoed only */
+    const struct stream_transform *transform;
+    const struct stream_transform *republish;
+    bool republish_headers_only;
+    const struct stream_source *mirror;
+    const struct stream_source *sources;
+    size_t source_count;
+    int64_t consumer_inactive_threshold_ns, consumer_max_ack_pending; /* consumer_limits */
+    int64_t subject_delete_marker_ttl_ns;
+    bool no_ack, sealed, allow_rollup, deny_delete, deny_purge;
+    bool allow_direct, mirror_direct, allow_msg_ttl;
+    const struct stream_pair *metadata; /* without the keys below */
+    size_t metadata_count;
+
+    /* Ours. In JSON they are members of metadata, so every NATS client can set and see them. */
+    enum journal_sync sync; /* "_dure.fsync": "each" (default), "interval", "never" */
+    const char *schema;     /* "_dure.schema": JSON Schema by subject, see stream_schema.h */
 };
 
 struct stream_state {
-    uint64_t messages, bytes, subjects;
+    uint64_t messages, bytes, subjects, deleted;
     uint64_t first_seq, last_seq;         /* empty: first_seq == last_seq + 1, or both 0 when new */
     uint64_t first_time_ns, last_time_ns; /* wall clock; 0: none */
+    size_t consumers;                     /* attached */
 };
 
 /* A stored message. The views are good for the call; message_ref() keeps them. */
@@ -54,27 +109,25 @@ struct stream_message {
     struct message message; /* reply is empty */
 };
 
+/* Valid until the stream is changed by stream_update, or gone. */
 const struct stream_config *stream_config(const struct stream *stream);
 struct stream_state stream_state(const struct stream *stream);
+
+/* Wall clock: when it was made. */
+uint64_t stream_created_ns(const struct stream *stream);
 
 /* ---- changes ----------------------------------------------------------------------------------
  * Every change is an operation embedded in its owner, which must not move until `done` has run.
  * `done` runs from the loop, in order of submission, when the disk has the change or it failed. */
 
-/* Why a publish was refused, as a JetStream client is told it. */
-struct stream_refusal {
-    int code, err_code;
-    char description[96];
-};
-
 struct stream_op {
     void (*done)(struct stream_op *op, int result);
 
     /* results, good inside `done` */
-    uint64_t seq;    /* publish: the message's sequence */
-    bool duplicate;  /* publish: it was stored before, as `seq` */
-    uint64_t purged; /* purge: how many messages went */
-    struct stream_refusal refusal;
+    uint64_t seq;             /* publish: the message's sequence */
+    bool duplicate;           /* publish: it was stored before, as `seq` */
+    uint64_t purged;          /* purge: how many messages went */
+    struct api_error refusal; /* why it failed, for a client of JetStream */
 
     /* private */
     struct stream *stream;
@@ -101,17 +154,18 @@ void stream_publish(struct stream *stream, struct stream_op *op, struct message 
                     void (*done)(struct stream_op *op, int result));
 
 /* Removes one message. op may be NULL in this and the following. ERR_NOT_FOUND, ERR_DENIED
- * (deny_delete). */
+ * (deny_delete, sealed). */
 void stream_delete(struct stream *stream, struct stream_op *op, uint64_t seq,
                    void (*done)(struct stream_op *op, int result));
 
 /* Removes messages: those whose subject matches `filter` (empty: all) and, where not 0, whose
- * sequence is below `below_seq`, but not the newest `keep`. ERR_DENIED (deny_purge). */
+ * sequence is below `below_seq`, but not the newest `keep`. ERR_DENIED (deny_purge, sealed). */
 void stream_purge(struct stream *stream, struct stream_op *op, struct bytes filter,
                   uint64_t below_seq, uint64_t keep,
                   void (*done)(struct stream_op *op, int result));
 
-/* Changes limits, subjects and flags; the name stays. ERR_INVALID, ERR_CONFLICT (overlap). */
+/* Changes the configuration as far as stream_config_may_become() allows. ERR_INVALID, ERR_CONFLICT
+ * (overlap). */
 void stream_update(struct stream *stream, struct stream_op *op, const struct stream_config *config,
                    void (*done)(struct stream_op *op, int result));
 
@@ -144,8 +198,13 @@ void stream_get(struct stream *stream, struct stream_get *get, uint64_t seq,
 int stream_each(struct stream *stream,
                 int (*each)(void *context, const struct stream_message *message), void *context);
 
-/* The sequence of the last message with this subject, 0: none. */
+/* The sequence of the last message with this subject, 0: none; and the same looking only at
+ * messages up to `up_to`. */
 uint64_t stream_last_seq(const struct stream *stream, struct bytes subject);
+uint64_t stream_last_seq_before(const struct stream *stream, struct bytes subject, uint64_t up_to);
+
+/* The first message that was stored at or after this wall clock; 0: none. */
+uint64_t stream_seq_at(const struct stream *stream, uint64_t time_ns);
 
 /* The first message at or behind `seq` whose subject matches the pattern (empty: any); 0: none.
  * Looks at no more than `budget` messages; when that ends the search, *ret_resume is where to go on
@@ -153,8 +212,49 @@ uint64_t stream_last_seq(const struct stream *stream, struct bytes subject);
 uint64_t stream_next(const struct stream *stream, uint64_t seq, struct bytes pattern, size_t budget,
                      uint64_t *ret_resume);
 
-/* How many messages from `seq` on match the pattern. Looks at all of them. */
+/* How many messages from `seq` on match the pattern. */
 uint64_t stream_count(const struct stream *stream, uint64_t seq, struct bytes pattern);
+
+/* What is held of one subject. */
+struct stream_subject_info {
+    struct bytes subject; /* a view, good until the stream changes */
+    uint64_t first_seq, last_seq, count;
+};
+
+/* Calls `each` for every subject with messages that matches the pattern (empty: any), in no order,
+ * until it returns something but 0, which is returned. The stream must not be changed from inside.
+ */
+int stream_subjects(const struct stream *stream, struct bytes pattern,
+                    int (*each)(void *context, const struct stream_subject_info *info),
+                    void *context);
+
+/* Calls `each` for the gaps between first_seq and last_seq, in order: `count` sequences from
+ * `first` on hold no message. Ends as above. */
+int stream_gaps(const struct stream *stream,
+                int (*each)(void *context, uint64_t first, uint64_t count), void *context);
+
+/* Several patterns on one stream, which answers quickly: it remembers of each subject whether one
+ * of them matches. Embedded in its owner; gone before the stream. */
+struct stream_filter {
+    /* private */
+    const struct stream *stream;
+    struct bytes *patterns; /* none: everything matches */
+    size_t count;
+    uint32_t *known; /* by the subject's number in the stream */
+    size_t known_size;
+};
+
+/* Patterns are copied. ERR_NOMEM. */
+int stream_filter_init(struct stream_filter *filter, const struct stream *stream,
+                       const struct bytes *patterns, size_t count);
+void stream_filter_release(struct stream_filter *filter);
+
+bool stream_filter_matches(const struct stream_filter *filter, struct bytes subject);
+
+/* As stream_next and stream_count. */
+uint64_t stream_filter_next(struct stream_filter *filter, uint64_t seq, size_t budget,
+                            uint64_t *ret_resume);
+uint64_t stream_filter_count(struct stream_filter *filter, uint64_t seq);
 
 /* ---- following ---------------------------------------------------------------------------------
  * Observers see each message when it has become durable, in order, with its content, and each
@@ -167,5 +267,32 @@ struct stream_observer {
 
 void stream_observe(struct stream *stream, struct stream_observer *observer);
 void stream_unobserve(struct stream_observer *observer);
+
+/* ---- retention by interest and work queues -----------------------------------------------------
+ * Every consumer of a stream is attached to it, whatever the retention, as long as it exists. The
+ * stream counts nothing for each message: it asks. */
+struct stream_interest {
+    /* Whether the consumer still needs this message of the stream (not yet delivered, or delivered
+     * and not acknowledged). Must not change the stream. */
+    bool (*needs)(struct stream_interest *interest, uint64_t seq, struct bytes subject);
+    struct list link;      /* private */
+    struct stream *stream; /* private */
+};
+
+/* A stream with consumers cannot be closed. */
+void stream_attach(struct stream *stream, struct stream_interest *interest);
+
+/* `forgotten`: the consumer is deleted (not just closed, to be opened again after a restart), and
+ * what only it needed goes. */
+void stream_detach(struct stream_interest *interest, bool forgotten);
+
+/* The consumer does not need this message any more: acknowledged, terminated or past its filter.
+ * Call it when the acknowledgement is submitted, before or together with its record; `needs` must
+ * say no by then. With retention by limits nothing happens. */
+void stream_acked(struct stream_interest *interest, uint64_t seq);
+
+/* All consumers that the disk knew are attached: from now on a message that nobody needs goes, and
+ * those there are go at once. A stream that streams_add has made is so from the start. */
+void stream_interest_known(struct stream *stream);
 
 #endif

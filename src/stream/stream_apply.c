@@ -203,8 +203,8 @@ static uint64_t apply_purge(struct stream *stream, const struct stream_record *r
 static int apply_config(struct stream *stream, const struct stream_record *record)
 {
     struct stream_config *config;
-    int r = stream_config_decode(record->payload, &config);
-    if (r < 0) return r;
+    int r = stream_config_decode(record->payload, &config, NULL);
+    if (r < 0) return r == ERR_NOMEM ? r : ERR_CORRUPT;
     free(stream->config);
     stream->config = config;
     if (record->seq > stream->last_seq) stream->last_seq = record->seq;

@@ -1,9 +1,7 @@
 #include "stream/stream_config.h"
 
-#include "base/jsonw.h"
 #include "bus/subject.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 
 static const int64_t duplicate_window_default_ns = INT64_C(120000000000);
@@ -19,159 +17,166 @@ bool stream_name_valid(const char *name)
     return true;
 }
 
-int stream_config_check(const struct stream_config *config, struct error *error)
+/* ---- copying: everything is laid out behind the struct. The first run only measures. ---- */
+
+struct pack {
+    char *at; /* NULL: measuring */
+    size_t size;
+};
+
+static void *pack_take(struct pack *pack, size_t size)
 {
-    if (!stream_name_valid(config->name)) {
-        return error_set(error, ERR_INVALID,
-                         "stream name is required and can not contain '.', '*', '>', '\\', '/'");
-    }
-    if (config->subject_count > STREAM_SUBJECTS_MAX) {
-        return error_set(error, ERR_INVALID, "a stream has at most %d subjects",
-                         STREAM_SUBJECTS_MAX);
-    }
-    for (size_t i = 0; i < config->subject_count; i++) {
-        struct bytes subject = bytes_str(config->subjects[i]);
-        if (subject.len > STREAM_SUBJECT_MAX || !subject_is_pattern(subject)) {
-            return error_set(error, ERR_INVALID, "invalid subject '%.100s'", config->subjects[i]);
-        }
-        for (size_t j = 0; j < i; j++) {
-            /* Patterns that only have some subjects in common (a.*, *.b) are two people's wishes;
-             * one within another is a mistake. */
-            struct bytes other = bytes_str(config->subjects[j]);
-            if (!subject_contains(subject, other) && !subject_contains(other, subject)) continue;
-            return error_set(error, ERR_INVALID, "subject '%.100s' overlaps with '%.100s'",
-                             config->subjects[i], config->subjects[j]);
-        }
-    }
-    if (config->max_age_ns > 0 && config->duplicate_window_ns > config->max_age_ns) {
-        return error_set(error, ERR_INVALID, "duplicates window can not be larger then max age");
-    }
-    return 0;
+    size_t aligned = (size + 7) & ~(size_t)7;
+    char *at = pack->at;
+    if (at) pack->at += aligned;
+    pack->size += aligned;
+    return at;
 }
 
-/* The strings and the array of subjects follow the struct. */
-struct stream_config *stream_config_copy(const struct stream_config *config)
+static const char *pack_str(struct pack *pack, const char *string)
 {
-    size_t count = config->subject_count ? config->subject_count : 1;
-    const char *const *subjects = config->subject_count ? config->subjects : &config->name;
-    size_t size = sizeof *config + count * sizeof *subjects + strlen(config->name) + 1;
-    for (size_t i = 0; i < count; i++) size += strlen(subjects[i]) + 1;
-    struct stream_config *copy = malloc(size);
-    if (!copy) return NULL;
-    *copy = *config;
-    const char **array = (const char **)(copy + 1);
-    char *at = (char *)(array + count);
-    size_t len = strlen(config->name) + 1;
-    copy->name = memcpy(at, config->name, len);
-    at += len;
+    if (!string || !*string) return NULL;
+    size_t size = strlen(string) + 1;
+    char *at = pack_take(pack, size);
+    return at ? memcpy(at, string, size) : NULL;
+}
+
+static const char *const *pack_strs(struct pack *pack, const char *const *strings, size_t count)
+{
+    const char **array = pack_take(pack, count * sizeof *array);
     for (size_t i = 0; i < count; i++) {
-        len = strlen(subjects[i]) + 1;
-        array[i] = memcpy(at, subjects[i], len);
-        at += len;
+        const char *copy = pack_str(pack, strings[i]);
+        if (array) array[i] = copy;
     }
-    copy->subjects = array;
-    copy->subject_count = count;
-    int64_t *limits[] = {&copy->max_msgs, &copy->max_bytes, &copy->max_msgs_per_subject,
-                         &copy->max_msg_size};
+    return array;
+}
+
+static const struct stream_transform *pack_transforms(struct pack *pack,
+                                                      const struct stream_transform *transforms,
+                                                      size_t count)
+{
+    if (!transforms || count == 0) return NULL;
+    struct stream_transform *array = pack_take(pack, count * sizeof *array);
+    for (size_t i = 0; i < count; i++) {
+        const struct stream_transform copy = {pack_str(pack, transforms[i].src),
+                                              pack_str(pack, transforms[i].dest)};
+        if (array) array[i] = copy;
+    }
+    return array;
+}
+
+static const struct stream_source *pack_sources(struct pack *pack,
+                                                const struct stream_source *sources, size_t count)
+{
+    if (!sources || count == 0) return NULL;
+    struct stream_source *array = pack_take(pack, count * sizeof *array);
+    for (size_t i = 0; i < count; i++) {
+        struct stream_source copy = sources[i];
+        copy.name = pack_str(pack, sources[i].name);
+        copy.filter = pack_str(pack, sources[i].filter);
+        copy.transforms = pack_transforms(pack, sources[i].transforms, sources[i].transform_count);
+        if (array) array[i] = copy;
+    }
+    return array;
+}
+
+static const struct stream_pair *pack_pairs(struct pack *pack, const struct stream_pair *pairs,
+                                            size_t count)
+{
+    if (!pairs || count == 0) return NULL;
+    struct stream_pair *array = pack_take(pack, count * sizeof *array);
+    for (size_t i = 0; i < count; i++) {
+        const char *value = pairs[i].value;
+        const struct stream_pair copy = {pack_str(pack, pairs[i].key), pack_str(pack, value)};
+        if (array) array[i] = (struct stream_pair){copy.key, copy.value ? copy.value : ""};
+    }
+    return array;
+}
+
+/* Mirrors and what only has sources need no subjects; everything else has its name. */
+static bool named_by_default(const struct stream_config *config)
+{
+    return config->subject_count == 0 && !config->mirror && config->source_count == 0;
+}
+
+static void pack_all(struct pack *pack, const struct stream_config *config,
+                     struct stream_config *ret)
+{
+    bool by_name = named_by_default(config);
+    ret->subject_count = by_name ? 1 : config->subject_count;
+    ret->name = pack_str(pack, config->name);
+    ret->description = pack_str(pack, config->description);
+    ret->subjects = pack_strs(pack, by_name ? &config->name : config->subjects, ret->subject_count);
+    ret->placement = pack_str(pack, config->placement);
+    ret->transform = pack_transforms(pack, config->transform, 1);
+    ret->republish = pack_transforms(pack, config->republish, 1);
+    ret->mirror = pack_sources(pack, config->mirror, 1);
+    ret->sources = pack_sources(pack, config->sources, config->source_count);
+    ret->metadata = pack_pairs(pack, config->metadata, config->metadata_count);
+    ret->schema = pack_str(pack, config->schema);
+}
+
+/* ---- defaults ---- */
+
+static void seal(struct stream_config *config)
+{
+    config->max_age_ns = 0;
+    config->discard = STREAM_DISCARD_NEW;
+    config->deny_delete = config->deny_purge = true;
+    config->allow_rollup = false;
+}
+
+static void fill_in(struct stream_config *config)
+{
+    int64_t *limits[] = {&config->max_msgs, &config->max_bytes, &config->max_msgs_per_subject,
+                         &config->max_msg_size, &config->max_consumers};
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
         if (*limits[i] <= 0) *limits[i] = -1;
     }
-    if (copy->max_age_ns < 0) copy->max_age_ns = 0;
-    if (copy->duplicate_window_ns <= 0) {
-        copy->duplicate_window_ns = duplicate_window_default_ns;
-        if (copy->max_age_ns > 0 && copy->max_age_ns < copy->duplicate_window_ns) {
-            copy->duplicate_window_ns = copy->max_age_ns;
-        }
+    config->num_replicas = 1;
+    if (config->max_age_ns < 0) config->max_age_ns = 0;
+    if (config->subject_delete_marker_ttl_ns > 0) {
+        config->allow_msg_ttl = config->allow_rollup = true;
+        config->deny_purge = false;
     }
+    if (config->sealed) seal(config);
+    if (config->duplicate_window_ns > 0) return;
+    config->duplicate_window_ns = duplicate_window_default_ns;
+    if (config->max_age_ns > 0 && config->max_age_ns < config->duplicate_window_ns) {
+        config->duplicate_window_ns = config->max_age_ns;
+    }
+}
+
+struct stream_config *stream_config_copy(const struct stream_config *config)
+{
+    struct pack pack = {NULL, sizeof *config + 8};
+    struct stream_config scratch = *config;
+    pack_all(&pack, config, &scratch);
+    struct stream_config *copy = malloc(pack.size);
+    if (!copy) return NULL;
+    *copy = *config;
+    pack = (struct pack){(char *)(((uintptr_t)(copy + 1) + 7) & ~(uintptr_t)7), 0};
+    pack_all(&pack, config, copy);
+    fill_in(copy);
     return copy;
 }
 
+/* ---- comparing ---- */
+
 bool stream_config_equal(const struct stream_config *a, const struct stream_config *b)
 {
-    if (strcmp(a->name, b->name) != 0 || a->subject_count != b->subject_count) return false;
-    for (size_t i = 0; i < a->subject_count; i++) {
-        if (strcmp(a->subjects[i], b->subjects[i]) != 0) return false;
-    }
-    return a->max_msgs == b->max_msgs && a->max_bytes == b->max_bytes &&
-           a->max_msgs_per_subject == b->max_msgs_per_subject &&
-           a->max_msg_size == b->max_msg_size && a->max_age_ns == b->max_age_ns &&
-           a->duplicate_window_ns == b->duplicate_window_ns && a->discard == b->discard &&
-           a->sync == b->sync && a->allow_rollup == b->allow_rollup &&
-           a->deny_delete == b->deny_delete && a->deny_purge == b->deny_purge;
+    struct buf x, y;
+    buf_init(&x, SIZE_MAX);
+    buf_init(&y, SIZE_MAX);
+    stream_config_encode(a, &x);
+    stream_config_encode(b, &y);
+    bool equal = !x.failed && !y.failed && bytes_eq(buf_bytes(&x), buf_bytes(&y));
+    buf_release(&x);
+    buf_release(&y);
+    return equal;
 }
 
-void stream_config_encode(const struct stream_config *config, struct buf *out)
-{
-    struct jsonw json;
-    jsonw_init(&json, out);
-    jsonw_object(&json, NULL);
-    jsonw_cstr(&json, "name", config->name);
-    jsonw_array(&json, "subjects");
-    for (size_t i = 0; i < config->subject_count; i++) jsonw_cstr(&json, NULL, config->subjects[i]);
-    jsonw_array_end(&json);
-    jsonw_cstr(&json, "retention", "limits");
-    jsonw_i64(&json, "max_msgs", config->max_msgs);
-    jsonw_i64(&json, "max_bytes", config->max_bytes);
-    jsonw_i64(&json, "max_msgs_per_subject", config->max_msgs_per_subject);
-    jsonw_i64(&json, "max_msg_size", config->max_msg_size);
-    jsonw_i64(&json, "max_age", config->max_age_ns);
-    jsonw_i64(&json, "duplicate_window", config->duplicate_window_ns);
-    jsonw_cstr(&json, "discard", config->discard == STREAM_DISCARD_NEW ? "new" : "old");
-    jsonw_cstr(&json, "storage", "file");
-    jsonw_u64(&json, "num_replicas", 1);
-    jsonw_bool(&json, "allow_rollup_hdrs", config->allow_rollup);
-    jsonw_bool(&json, "deny_delete", config->deny_delete);
-    jsonw_bool(&json, "deny_purge", config->deny_purge);
-    jsonw_u64(&json, "sync", config->sync);
-    jsonw_object_end(&json);
-}
-
-static int64_t get_int(json_t *object, const char *key)
-{
-    return (int64_t)json_integer_value(json_object_get(object, key));
-}
-
-static int from_json(json_t *object, struct stream_config **ret_config)
-{
-    const char *subjects[STREAM_SUBJECTS_MAX];
-    const char *discard = json_string_value(json_object_get(object, "discard"));
-    json_t *array = json_object_get(object, "subjects");
-    struct stream_config config = {
-        .name = json_string_value(json_object_get(object, "name")),
-        .subjects = subjects,
-        .subject_count = json_array_size(array),
-        .max_msgs = get_int(object, "max_msgs"),
-        .max_bytes = get_int(object, "max_bytes"),
-        .max_msgs_per_subject = get_int(object, "max_msgs_per_subject"),
-        .max_msg_size = get_int(object, "max_msg_size"),
-        .max_age_ns = get_int(object, "max_age"),
-        .duplicate_window_ns = get_int(object, "duplicate_window"),
-        .discard = discard && strcmp(discard, "new") == 0 ? STREAM_DISCARD_NEW : STREAM_DISCARD_OLD,
-        .sync = (enum journal_sync)get_int(object, "sync"),
-        .allow_rollup = json_is_true(json_object_get(object, "allow_rollup_hdrs")),
-        .deny_delete = json_is_true(json_object_get(object, "deny_delete")),
-        .deny_purge = json_is_true(json_object_get(object, "deny_purge")),
-    };
-    if (config.subject_count > STREAM_SUBJECTS_MAX || config.sync > JOURNAL_SYNC_NEVER) {
-        return ERR_CORRUPT;
-    }
-    for (size_t i = 0; i < config.subject_count; i++) {
-        subjects[i] = json_string_value(json_array_get(array, i));
-        if (!subjects[i]) return ERR_CORRUPT;
-    }
-    if (stream_config_check(&config, NULL) < 0) return ERR_CORRUPT;
-    *ret_config = stream_config_copy(&config);
-    return *ret_config ? 0 : ERR_NOMEM;
-}
-
-int stream_config_decode(struct bytes json, struct stream_config **ret_config)
-{
-    json_t *object = json_loadb(json.data, json.len, JSON_REJECT_DUPLICATES, NULL);
-    if (!object) return ERR_CORRUPT;
-    int r = from_json(object, ret_config);
-    json_decref(object);
-    return r;
-}
+/* ---- subjects ---- */
 
 bool stream_config_captures(const struct stream_config *config, struct bytes subject)
 {

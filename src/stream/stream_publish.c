@@ -3,8 +3,6 @@
 #include "stream/stream_impl.h"
 #include "wire/nats.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- operations ---- */
@@ -53,30 +51,6 @@ void stream_ready_run(struct io_task *task)
     for (struct list *link; (link = list_pop(&gets));) {
         stream_get_tell(CONTAINER_OF(link, struct stream_get, link));
     }
-}
-
-/* ---- refusals ---- */
-
-static int refuse(struct stream_refusal *refusal, int err, int code, int err_code,
-                  const char *format, ...) __attribute__((format(printf, 5, 6)));
-
-static int refuse(struct stream_refusal *refusal, int err, int code, int err_code,
-                  const char *format, ...)
-{
-    va_list args;
-    refusal->code = code;
-    refusal->err_code = err_code;
-    va_start(args, format);
-    vsnprintf(refusal->description, sizeof refusal->description, format, args);
-    va_end(args);
-    return err;
-}
-
-static int refuse_err(struct stream_refusal *refusal, int err)
-{
-    bool store = err == ERR_IO || err == ERR_NO_SPACE;
-    int err_code = store ? 10047 : err == ERR_NOT_FOUND ? 10037 : 10077;
-    return refuse(refusal, err, err_http_status(err), err_code, "%s", err_text(err));
 }
 
 /* ---- what the headers of a publish ask for ---- */
@@ -137,22 +111,22 @@ static struct bytes last_id(const struct stream *stream)
 }
 
 static int check_expectations(const struct stream *stream, const struct message *message,
-                              const struct wishes *wishes, struct stream_refusal *refusal)
+                              const struct wishes *wishes, struct api_error *refusal)
 {
     if (wishes->expected_stream.len > 0 &&
         !bytes_eq(wishes->expected_stream, bytes_str(stream->config->name))) {
-        return refuse(refusal, ERR_CONFLICT, 400, 10060, "expected stream does not match");
+        return api_error_fail(refusal, ERR_CONFLICT, API_STREAM_NOT_MATCH, NULL);
     }
     if (wishes->has_subject_seq) {
         uint64_t last = submitted_last(stream, message->subject);
         if (last != wishes->subject_seq) {
-            return refuse(refusal, ERR_CONFLICT, 400, 10071, "wrong last sequence: %llu",
-                          (unsigned long long)last);
+            return api_error_fail(refusal, ERR_CONFLICT, API_WRONG_LAST_SEQUENCE, "%llu",
+                                  (unsigned long long)last);
         }
     }
     if (wishes->has_last_seq && wishes->last_seq != stream->submitted_seq) {
-        return refuse(refusal, ERR_CONFLICT, 400, 10071, "wrong last sequence: %llu",
-                      (unsigned long long)stream->submitted_seq);
+        return api_error_fail(refusal, ERR_CONFLICT, API_WRONG_LAST_SEQUENCE, "%llu",
+                              (unsigned long long)stream->submitted_seq);
     }
     return 0;
 }
@@ -178,15 +152,15 @@ static int check_duplicate(struct stream *stream, const struct wishes *wishes,
     if (wishes->expected_last_id.len > 0) {
         struct bytes last = last_id(stream);
         if (!bytes_eq(last, wishes->expected_last_id)) {
-            return refuse(&result->refusal, ERR_CONFLICT, 400, 10070, "wrong last msg ID: %.*s",
-                          last.len < 60 ? (int)last.len : 60, last.data);
+            return api_error_fail(&result->refusal, ERR_CONFLICT, API_WRONG_LAST_MSG_ID, "%.*s",
+                                  last.len < 60 ? (int)last.len : 60, last.data);
         }
     }
     return 0;
 }
 
 static int check_limits(const struct stream *stream, const struct message *message,
-                        const struct wishes *wishes, struct stream_refusal *refusal)
+                        const struct wishes *wishes, struct api_error *refusal)
 {
     const struct stream_config *config = stream->config;
     const struct stream_index *index = &stream->index;
@@ -196,18 +170,17 @@ static int check_limits(const struct stream *stream, const struct message *messa
         bool known = bytes_eq_nocase(wishes->rollup, BYTES("sub")) ||
                      bytes_eq_nocase(wishes->rollup, BYTES("all"));
         if (!config->allow_rollup || config->deny_purge || !known) {
-            return refuse(refusal, ERR_INVALID, 500, 10111, "rollup not permitted");
+            return api_error_fail(refusal, ERR_INVALID, API_ROLLUP, "rollup not permitted");
         }
     }
     if (config->max_msg_size > 0 && body > (uint64_t)config->max_msg_size) {
-        return refuse(refusal, ERR_TOO_BIG, 400, 10054, "message size exceeds maximum allowed");
+        return api_error_fail(refusal, ERR_TOO_BIG, API_MESSAGE_TOO_BIG, NULL);
     }
     if (message->headers.len > STREAM_HEADERS_MAX) {
-        return refuse(refusal, ERR_TOO_BIG, 400, 10097,
-                      "header size exceeds maximum allowed of 64k");
+        return api_error_fail(refusal, ERR_TOO_BIG, API_HEADERS_TOO_BIG, NULL);
     }
     if (config->max_bytes > 0 && size > (uint64_t)config->max_bytes) {
-        return refuse(refusal, ERR_FULL, 503, 10077, "maximum bytes exceeded");
+        return api_error_fail(refusal, ERR_FULL, API_STORE_FAILED, "maximum bytes exceeded");
     }
     if (config->discard != STREAM_DISCARD_NEW) return 0;
     /* What replaces an older message of its subject takes that one's place. */
@@ -221,13 +194,13 @@ static int check_limits(const struct stream *stream, const struct message *messa
         most = (uint64_t)config->max_msgs;
     }
     if (messages > most) {
-        return refuse(refusal, ERR_FULL, 503, 10077, "maximum messages exceeded");
+        return api_error_fail(refusal, ERR_FULL, API_STORE_FAILED, "maximum messages exceeded");
     }
     uint64_t freed = 0;
     if (replaces && subject->count) freed = stream_index_find(index, subject->first)->size;
     if (config->max_bytes > 0 &&
         index->bytes + stream->pending_bytes + size - freed > (uint64_t)config->max_bytes) {
-        return refuse(refusal, ERR_FULL, 503, 10077, "maximum bytes exceeded");
+        return api_error_fail(refusal, ERR_FULL, API_STORE_FAILED, "maximum bytes exceeded");
     }
     return 0;
 }
@@ -281,12 +254,12 @@ static int publish(struct stream *stream, struct stream_op *op, const struct mes
                    const struct stream_expect *expect)
 {
     struct wishes wishes;
-    if (stream->closing) return refuse_err(&op->refusal, ERR_CLOSED);
+    if (stream->closing) return api_error_of(&op->refusal, ERR_CLOSED);
     if (message->subject.len == 0 || message->subject.len > STREAM_SUBJECT_MAX) {
-        return refuse(&op->refusal, ERR_INVALID, 400, 10003, "bad request");
+        return api_error_fail(&op->refusal, ERR_INVALID, API_BAD_REQUEST, NULL);
     }
     if (wishes_read(message->headers, &wishes) < 0) {
-        return refuse(&op->refusal, ERR_INVALID, 400, 10003, "bad request");
+        return api_error_fail(&op->refusal, ERR_INVALID, API_BAD_REQUEST, NULL);
     }
     if (expect && expect->last_subject) {
         wishes.has_subject_seq = true;
@@ -306,7 +279,7 @@ static int publish(struct stream *stream, struct stream_op *op, const struct mes
         .payload = message->payload,
     };
     r = submit_message(stream, &record, wishes.id);
-    if (r < 0) return refuse_err(&op->refusal, r);
+    if (r < 0) return api_error_of(&op->refusal, r);
     op->seq = record.seq;
     op->waits_for = STREAM_OP_RECORD;
     return 0;
@@ -328,7 +301,7 @@ void stream_refuse(struct stream *stream, struct stream_op *op, int result,
                    void (*done)(struct stream_op *op, int result))
 {
     op_begin(stream, op, done);
-    stream_op_wait(stream, op, refuse_err(&op->refusal, result));
+    stream_op_wait(stream, op, api_error_of(&op->refusal, result));
 }
 
 /* A change that is no message. */
@@ -338,7 +311,7 @@ static void submit_change(struct stream *stream, struct stream_op *op,
     int r = stream->closing ? ERR_CLOSED : denied;
     if (r == 0) r = stream_submit(stream, record);
     if (op && r == 0) op->waits_for = STREAM_OP_RECORD;
-    if (op && r < 0) refuse_err(&op->refusal, r);
+    if (op && r < 0) api_error_of(&op->refusal, r);
     stream_op_wait(stream, op, r);
 }
 
@@ -373,18 +346,24 @@ void stream_update(struct stream *stream, struct stream_op *op, const struct str
     op_begin(stream, op, done);
     struct buf json;
     buf_init(&json, SIZE_MAX);
-    int denied = stream_config_check(config, NULL);
-    if (denied == 0 && strcmp(config->name, stream->config->name) != 0) denied = ERR_INVALID;
-    if (denied == 0 && stream->host->overlaps(stream->host->context, config)) {
-        denied = ERR_CONFLICT;
-    }
+    struct api_error refusal = {0};
+    int denied = stream_config_check(config, &refusal);
     struct stream_config *copy = denied == 0 ? stream_config_copy(config) : NULL;
-    if (copy) stream_config_encode(copy, &json);
-    if (denied == 0 && (!copy || json.failed)) denied = ERR_NOMEM;
+    if (denied == 0 && !copy) denied = ERR_NOMEM;
+    if (denied == 0) denied = stream_config_may_become(stream->config, copy, &refusal);
+    if (denied == 0 && stream->host->overlaps(stream->host->context, copy)) {
+        denied = api_error_fail(&refusal, ERR_CONFLICT, API_SUBJECT_OVERLAP, NULL);
+    }
+    if (denied == 0) {
+        copy->first_seq = stream->config->first_seq;
+        stream_config_encode(copy, &json);
+    }
+    if (denied == 0 && json.failed) denied = ERR_NOMEM;
     free(copy);
     const struct stream_record record = {
         .kind = STREAM_RECORD_CONFIG, .seq = stream->submitted_seq, .payload = buf_bytes(&json)};
     submit_change(stream, op, &record, denied);
+    if (op && refusal.kind) op->refusal = refusal;
     buf_release(&json);
 }
 
@@ -442,7 +421,7 @@ void stream_appended(void *context, const struct journal_record *record, int res
         if (next->ticket > stream->told) break;
         bool depends = next->waits_for != STREAM_OP_NONE;
         if (depends && next->result == 0) next->result = r;
-        if (depends && r < 0) refuse_err(&next->refusal, r);
+        if (depends && r < 0) api_error_of(&next->refusal, r);
         op_ready(stream, next);
     }
     stream_clean(stream);

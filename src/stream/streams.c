@@ -52,13 +52,7 @@ static void put_ack(struct buf *out, const struct capture_op *capture, int resul
     struct jsonw json;
     jsonw_init(&json, out);
     jsonw_object(&json, NULL);
-    if (result < 0) {
-        jsonw_object(&json, "error");
-        jsonw_i64(&json, "code", capture->op.refusal.code);
-        jsonw_i64(&json, "err_code", capture->op.refusal.err_code);
-        jsonw_cstr(&json, "description", capture->op.refusal.description);
-        jsonw_object_end(&json);
-    }
+    if (result < 0) api_error_encode(&capture->op.refusal, &json);
     jsonw_cstr(&json, "stream", stream_config(capture->stream)->name);
     jsonw_u64(&json, "seq", result < 0 ? 0 : capture->op.seq);
     if (capture->op.duplicate) jsonw_bool(&json, "duplicate", true);
@@ -158,38 +152,44 @@ const struct store_metrics *streams_store_metrics(const struct streams *streams)
 
 /* ---- making and removing ---- */
 
-int streams_add(struct streams *streams, const struct stream_config *config,
-                struct stream **ret_stream, struct error *error)
+static int add(struct streams *streams, struct stream_config *config, struct stream **ret_stream,
+               struct api_error *refusal)
 {
-    int r = stream_config_check(config, error);
-    if (r < 0) return r;
     struct stream *stream = streams_find(streams, bytes_str(config->name));
-    struct stream_config *full = stream_config_copy(config);
-    if (!full) return error_set(error, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     if (stream) {
-        bool same = stream_config_equal(stream->config, full);
-        free(full);
         *ret_stream = stream;
-        if (same && !stream->closing) return 0;
-        return error_set(error, ERR_EXISTS,
-                         "stream name already in use with a different configuration");
+        if (!stream->closing && stream_config_equal(stream->config, config)) return 0;
+        return api_error_fail(refusal, ERR_EXISTS, API_STREAM_NAME_IN_USE, NULL);
     }
     if (streams->streams.count >= streams->streams.max) {
-        r = error_set(error, ERR_FULL, "maximum number of streams reached");
-    } else if (overlaps(streams, full)) {
-        r = error_set(error, ERR_CONFLICT, "subjects overlap with an existing stream");
+        return api_error_fail(refusal, ERR_FULL, API_MAX_STREAMS, NULL);
     }
-    if (r == 0) r = stream_open(&streams->host, full->name, full, &stream, error);
-    free(full);
-    if (r < 0) return r;
+    if (overlaps(streams, config)) {
+        return api_error_fail(refusal, ERR_CONFLICT, API_SUBJECT_OVERLAP, NULL);
+    }
+    struct error error = {0};
+    int r = stream_open(&streams->host, config->name, config, &stream, &error);
+    if (r < 0) return api_error_fail(refusal, r, API_STREAM_CREATE, "%s", error.message);
     r = map_put(&streams->streams, bytes_str(stream->name), stream, NULL);
     if (r < 0) {
         stream_close(stream, NULL, NULL);
-        return error_set(error, r, "%s", err_text(r));
+        return api_error_of(refusal, r);
     }
     *ret_stream = stream;
     changed(streams);
     return 0;
+}
+
+int streams_add(struct streams *streams, const struct stream_config *config,
+                struct stream **ret_stream, struct api_error *refusal)
+{
+    int r = stream_config_check(config, refusal);
+    if (r < 0) return r;
+    struct stream_config *full = stream_config_copy(config);
+    if (!full) return api_error_of(refusal, ERR_NOMEM);
+    r = add(streams, full, ret_stream, refusal);
+    free(full);
+    return r;
 }
 
 struct removal {

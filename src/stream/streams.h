@@ -49,10 +49,11 @@ void streams_close(struct streams *streams, void (*done)(void *context), void *c
 void streams_free(struct streams *streams);
 
 /* Makes a stream, durably when this returns; BLOCKS shortly. The same configuration again gives the
- * stream that exists. ERR_EXISTS (with another configuration), ERR_CONFLICT (subjects overlap those
- * of another stream), ERR_INVALID, ERR_FULL. */
+ * stream that exists. ERR_EXISTS (10058: with another configuration), ERR_CONFLICT (10065: subjects
+ * overlap those of another stream), ERR_INVALID, ERR_FULL (10027). `refusal` (may be NULL) has the
+ * words. */
 int streams_add(struct streams *streams, const struct stream_config *config,
-                struct stream **ret_stream, struct error *error);
+                struct stream **ret_stream, struct api_error *refusal);
 
 /* Closes a stream and removes its files; consumers of it must be closed. `done` runs last. */
 void streams_remove(struct streams *streams, struct stream *stream, void (*done)(void *context),
@@ -61,7 +62,8 @@ void streams_remove(struct streams *streams, struct stream *stream, void (*done)
 /* NULL: there is none. */
 struct stream *streams_find(struct streams *streams, struct bytes name);
 
-/* The stream that captures this literal subject; NULL: none. */
+/* The stream that captures this literal subject; NULL: none. Costs the same for any number of
+ * streams. */
 struct stream *streams_capturing(struct streams *streams, struct bytes subject);
 
 /* Walks the streams in no order: start with *cursor = 0; NULL at the end. */

@@ -316,7 +316,7 @@ static int start_once(struct world *w)
     struct error error = {0};
     int r = streams_open(w->io, NULL, &options, &w->streams, &error);
     CHECK(r != ERR_CORRUPT, "%s %s", error.file, error.message);
-    if (r == 0) r = streams_add(w->streams, &config, &w->stream, &error);
+    if (r == 0) r = streams_add(w->streams, &config, &w->stream, NULL);
     if (r == 0) {
         r = consumer_open(w->streams, w->stream, &consumer, deliver, w, &w->consumer, &error);
     }
@@ -603,8 +603,9 @@ static void limits(struct sim *sim, uint64_t seed)
         struct stream *stream;
         int r = streams_open(w->io, NULL, &options, &w->streams, &error);
         CHECK(r == 0, "%s", error.message);
-        r = streams_add(w->streams, &config, &stream, &error);
-        CHECK(r == 0, "%s", error.message);
+        struct api_error refusal = {0};
+        r = streams_add(w->streams, &config, &stream, &refusal);
+        CHECK(r == 0, "%d", api_error_number(refusal.kind));
         struct print after = print_stream(stream);
         CHECK(after.hash == before.hash, "%" PRIu64 " messages, were %" PRIu64, after.count,
               before.count);

@@ -19,7 +19,7 @@ static void stream_record(struct bytes bytes)
     size_t len = record.subject.len + record.headers.len + record.payload.len;
     assert(len == bytes.len - STREAM_RECORD_HEADER);
     struct stream_config *config;
-    if (record.kind == STREAM_RECORD_CONFIG && stream_config_decode(record.payload, &config) == 0) {
+    if (record.kind == STREAM_RECORD_CONFIG && stream_config_decode(record.payload, &config, NULL) == 0) {
         free(config);
     }
 }

@@ -39,11 +39,13 @@ static inline void open_streams(struct test_streams *s)
 static inline void add_stream(struct test_streams *s, struct stream_config config)
 {
     static const char *const subjects[] = {"s.>"};
-    struct error error = {0};
+    struct api_error refusal = {0};
     config.name = "S";
     config.subjects = subjects;
     config.subject_count = 1;
-    if (streams_add(s->streams, &config, &s->stream, &error) < 0) fail_msg("%s", error.message);
+    if (streams_add(s->streams, &config, &s->stream, &refusal) < 0) {
+        fail_msg("refused: %d", api_error_number(refusal.kind));
+    }
 }
 
 static inline void start_streams(struct test_streams *s)

@@ -80,8 +80,8 @@ static void refuses_what_does_not_fit(void **state)
     assert_int_equal(publish_to(&s, "s.a", "", "1", &w), 0);
     assert_int_equal(publish_to(&s, "s.a", "", "2", &w), 0);
     assert_int_equal(publish_to(&s, "s.a", "", "3", &w), ERR_FULL);
-    assert_int_equal(w.op.refusal.err_code, 10077);
-    assert_string_equal(w.op.refusal.description, "maximum messages exceeded");
+    assert_int_equal(w.op.refusal.kind, API_STORE_FAILED);
+    assert_string_equal(w.op.refusal.details, "maximum messages exceeded");
     struct waited d = {0};
     stream_delete(s.stream, &d.op, 1, waited_done);
     turn_until(&s, &d.done);
@@ -145,7 +145,7 @@ static void age_drops_the_oldest(void **state)
     struct test_streams s;
     struct waited w;
     start_streams(&s);
-    add_stream(&s, (struct stream_config){.max_age_ns = 50 * INT64_C(1000000)});
+    add_stream(&s, (struct stream_config){.max_age_ns = 100 * INT64_C(1000000)});
     assert_int_equal(publish_to(&s, "s.a", "", "1", &w), 0);
     for (int i = 0; i < 100 && stream_state(s.stream).messages; i++) io_turn(s.t.io, 10);
     count(&s, 0, 2, 1);
@@ -202,18 +202,18 @@ static void gets_content(void **state)
 
 static void configurations_are_checked_and_kept(void **state)
 {
-    static const char *const overlapping[] = {"*.a"}, *const other[] = {"t.>"};
+    static const char *const overlapping[] = {"s.*"}, *const other[] = {"t.>"};
     struct test_streams s;
     struct stream *stream;
-    struct error error;
+    struct api_error refusal;
     start_streams(&s);
     add_stream(&s, (struct stream_config){.max_msgs = 7});
     struct stream_config config = {.name = "T", .subjects = overlapping, .subject_count = 1};
-    assert_int_equal(streams_add(s.streams, &config, &stream, &error), ERR_CONFLICT);
+    assert_int_equal(streams_add(s.streams, &config, &stream, &refusal), ERR_CONFLICT);
     config.name = "a.b";
-    assert_int_equal(streams_add(s.streams, &config, &stream, &error), ERR_INVALID);
+    assert_int_equal(streams_add(s.streams, &config, &stream, &refusal), ERR_INVALID);
     config = (struct stream_config){.name = "S", .subjects = other, .subject_count = 1};
-    assert_int_equal(streams_add(s.streams, &config, &stream, &error), ERR_EXISTS);
+    assert_int_equal(streams_add(s.streams, &config, &stream, &refusal), ERR_EXISTS);
     assert_null(streams_capturing(s.streams, BYTES("t.x")));
     struct waited u = {0};
     stream_update(s.stream, &u.op, &config, waited_done);
