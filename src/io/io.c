@@ -3,6 +3,7 @@
 
 #include <assert.h>
 
+#include "io/level.h"
 #include "io/ops.h"
 
 enum { NS_PER_MS = 1000000 };
@@ -15,6 +16,8 @@ void io_base_init(struct io *io, const struct io_ops *ops, uint64_t now_ns, uint
     io->now_ns = now_ns;
     io->wall_ns = wall_ns;
     io->stop = io->dead = false;
+    io->clear = NULL;
+    io->clear_users = 0;
     wheel_init(&io->wheel, now_ns / NS_PER_MS);
     list_init(&io->tasks);
     list_init(&io->deferred);
@@ -188,48 +191,40 @@ int io_stream_adopt(struct io *io, struct io_stream *stream, int fd)
 
 void io_recv(struct io_stream *stream, char *buf, size_t size, io_stream_done *done)
 {
-    assert(done && (!buf || size));
-    assert(!stream->recv_done && !stream->connect_done && !(stream->flags & IO_STREAM_CLOSED));
-    stream->recv_buf = buf;
-    stream->recv_size = size;
-    stream->recv_done = done;
-    stream->io->ops->recv(stream);
+    assert(!(stream->flags & IO_STREAM_CLOSED));
+    level_recv(stream, stream->filter, buf, size, done);
 }
 
 void io_recv_cancel(struct io_stream *stream)
 {
-    if (!stream->recv_done) return;
-    stream->io->ops->recv_cancel(stream);
-    stream->recv_done = NULL;
+    level_recv_cancel(stream, stream->filter);
 }
 
 void io_send(struct io_stream *stream, const struct iovec *iov, int count, io_stream_done *done)
 {
-    assert(done && count >= 0 && count <= IO_SEND_IOV);
-    assert(!stream->send_done && !stream->connect_done && !(stream->flags & IO_STREAM_CLOSED));
-    stream->send_iov = iov;
-    stream->send_count = count;
-    stream->send_index = 0;
-    stream->send_offset = stream->send_total = 0;
-    for (int i = 0; i < count; i++) stream->send_total += iov[i].iov_len;
-    assert(stream->send_total <= INT32_MAX);
-    stream->send_done = done;
-    stream->io->ops->send(stream);
+    assert(!(stream->flags & IO_STREAM_CLOSED));
+    level_send(stream, stream->filter, iov, count, done);
+}
+
+bool io_send_taken(const struct io_stream *stream)
+{
+    const struct io_filter *filter = stream->filter;
+    if (filter) return filter->above.send_index == filter->above.send_count;
+    return stream->send_index == stream->send_count;
 }
 
 void io_shutdown(struct io_stream *stream)
 {
-    assert(!stream->send_done && !stream->connect_done && !(stream->flags & IO_STREAM_CLOSED));
-    stream->io->ops->shutdown(stream);
+    assert(!(stream->flags & IO_STREAM_CLOSED));
+    level_shutdown(stream, stream->filter);
 }
 
 void io_close(struct io_stream *stream, void (*closed)(struct io_stream *stream))
 {
     assert(!(stream->flags & IO_STREAM_CLOSED));
-    assert(closed || (!stream->recv_done && !stream->send_done && !stream->connect_done));
+    assert(closed || !stream->connect_done);
     stream->flags |= IO_STREAM_CLOSED;
-    stream->closed = closed;
-    stream->io->ops->close(stream);
+    level_close(stream, stream->filter, closed);
 }
 
 int io_stream_peer(const struct io_stream *stream, struct io_addr *ret_addr)

@@ -27,6 +27,7 @@
 #include <sys/uio.h>
 
 struct io;
+struct io_filter;
 struct io_listener;
 struct io_stream;
 struct io_timer;
@@ -144,6 +145,7 @@ struct io_stream {
     int recv_result, send_result;
     struct list recv_link, send_link, close_link;
     char *recv_data;
+    struct io_filter *filter; /* what changes the bytes on the way (io/filter.h); NULL: nothing */
 };
 
 /* Connects; done(stream, 0 or error). On an error the stream still wants io_close. */
@@ -178,10 +180,7 @@ void io_send(struct io_stream *stream, const struct iovec *iov, int count, io_st
  * `done` runs. If not, the caller may point an iovec's base to another copy of the same bytes at
  * any time until `done`: this is how what lies in the scratch buffer is sent without copying it
  * first. */
-static inline bool io_send_taken(const struct io_stream *stream)
-{
-    return stream->send_index == stream->send_count;
-}
+bool io_send_taken(const struct io_stream *stream);
 
 /* Ends the sending direction (FIN), after a send that has completed. */
 void io_shutdown(struct io_stream *stream);
@@ -189,6 +188,10 @@ void io_shutdown(struct io_stream *stream);
 /* Closes; see above. `closed` may be NULL only when nothing is in flight and the owner will not
  * touch the stream again before the loop has turned. Closing twice is an error (asserted). */
 void io_close(struct io_stream *stream, void (*closed)(struct io_stream *stream));
+
+/* Frees what stands in the stream (io/filter.h) without any I/O: for the stream of a simulated host
+ * that has crashed, on which `closed` will not run. Harmless otherwise. */
+void io_stream_forget(struct io_stream *stream);
 
 /* The address of the other side; ERR_UNSUPPORTED for pipes and unnamed sockets. */
 int io_stream_peer(const struct io_stream *stream, struct io_addr *ret_addr);

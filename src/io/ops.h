@@ -18,6 +18,8 @@ struct io {
     struct list deferred; /* of struct io_task: io_defer */
     bool stop;            /* io_stop: the engine's run loop ends after this turn */
     bool dead;            /* a crashed host's: nothing is set, posted or run any more */
+    char *clear;          /* where TLS decrypts to (tls.c); lives as long as a stream uses TLS */
+    size_t clear_users;
 };
 
 /* io.c has checked the caller (asserts) and prepared the struct before it calls:
