@@ -137,7 +137,7 @@ void nats_headers_end(struct buf *out);
 
 /* ---- CONNECT and INFO ---------------------------------------------------------------------- */
 
-enum { NATS_NAME_MAX = 64, NATS_CREDENTIAL_MAX = 256 };
+enum { NATS_NAME_MAX = 64, NATS_CREDENTIAL_MAX = 256, NATS_URLS_MAX = 16 };
 
 /* What a client says of itself. Texts are cut to their room (a credential that does not fit is
  * ERR_TOO_BIG instead). */
@@ -146,6 +146,9 @@ struct nats_connect {
     int protocol;
     char name[NATS_NAME_MAX], lang[NATS_NAME_MAX], version[NATS_NAME_MAX];
     char user[NATS_CREDENTIAL_MAX], pass[NATS_CREDENTIAL_MAX], token[NATS_CREDENTIAL_MAX];
+    char nkey[NATS_NAME_MAX];            /* a user's public key */
+    char signature[NATS_CREDENTIAL_MAX]; /* of the nonce, base64 of either alphabet */
+    struct bytes jwt;                    /* a view into what was parsed */
 };
 
 /* What holds when a member is left out or no CONNECT comes: verbose, pedantic and echo are true. */
@@ -164,7 +167,14 @@ struct nats_info {
     uint16_t port;
     int proto;
     uint64_t max_payload, client_id;
-    bool headers, jetstream, auth_required, tls_required, lame_duck;
+    bool headers, jetstream, auth_required, lame_duck;
+    bool tls_required, tls_available, tls_verify;
+    char nonce[NATS_NAME_MAX];          /* to be signed by who has an nkey; empty: none */
+    bool connect_info;                  /* the INFO that follows an accepted CONNECT ... */
+    char remote_account[NATS_NAME_MAX]; /* ... and says whose the connection is */
+    char cluster[NATS_NAME_MAX], domain[NATS_NAME_MAX];
+    char connect_urls[NATS_URLS_MAX][NATS_NAME_MAX]; /* "host:port"; those beyond are left out */
+    unsigned connect_url_count;
 };
 
 /* ERR_SYNTAX as above. */

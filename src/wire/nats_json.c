@@ -40,6 +40,20 @@ static int get_text(const json_t *object, const char *key, bool whole, char *ret
     return 0;
 }
 
+/* A token has only letters that JSON leaves as they are, so it is found again in the text itself.
+ */
+static int get_jwt(const json_t *object, struct bytes text, struct bytes *ret)
+{
+    const json_t *value = json_object_get(object, "jwt");
+    if (!value || json_is_null(value)) return 0;
+    if (!json_is_string(value)) return ERR_SYNTAX;
+    size_t len = json_string_length(value);
+    const char *at = memmem(text.data, text.len, json_string_value(value), len);
+    if (!at) return ERR_SYNTAX;
+    *ret = bytes_make(at, len);
+    return 0;
+}
+
 static json_t *load(struct bytes text)
 {
     json_t *object = json_loadb(text.data, text.len, 0, NULL);
@@ -78,6 +92,8 @@ int nats_connect_parse(struct bytes json, struct nats_connect *connect)
         {"user", connect->user, sizeof connect->user, true},
         {"pass", connect->pass, sizeof connect->pass, true},
         {"auth_token", connect->token, sizeof connect->token, true},
+        {"nkey", connect->nkey, sizeof connect->nkey, true},
+        {"sig", connect->signature, sizeof connect->signature, true},
     };
 
     json_t *object = load(json);
@@ -87,6 +103,7 @@ int nats_connect_parse(struct bytes json, struct nats_connect *connect)
         r = get_bool(object, flags[i].key, flags[i].value);
     for (size_t i = 0; i < sizeof texts / sizeof *texts && !r; i++)
         r = get_text(object, texts[i].key, texts[i].whole, texts[i].value, texts[i].size);
+    if (!r) r = get_jwt(object, json, &connect->jwt);
     const json_t *protocol = json_object_get(object, "protocol");
     if (!r && protocol && !json_is_null(protocol)) {
         json_int_t number = json_integer_value(protocol);
@@ -120,7 +137,25 @@ void nats_connect_write(struct buf *out, const struct nats_connect *connect)
     write_text(&json, "user", connect->user);
     write_text(&json, "pass", connect->pass);
     write_text(&json, "auth_token", connect->token);
+    write_text(&json, "nkey", connect->nkey);
+    write_text(&json, "sig", connect->signature);
+    if (connect->jwt.len) jsonw_str(&json, "jwt", connect->jwt);
     jsonw_object_end(&json);
+}
+
+static int get_urls(const json_t *object, struct nats_info *info)
+{
+    const json_t *urls = json_object_get(object, "connect_urls");
+    if (!urls || json_is_null(urls)) return 0;
+    if (!json_is_array(urls)) return ERR_SYNTAX;
+    for (size_t i = 0; i < json_array_size(urls) && info->connect_url_count < NATS_URLS_MAX; i++) {
+        const json_t *url = json_array_get(urls, i);
+        if (!json_is_string(url)) return ERR_SYNTAX;
+        size_t len = json_string_length(url);
+        if (len >= NATS_NAME_MAX) continue; /* half a name is no name */
+        memcpy(info->connect_urls[info->connect_url_count++], json_string_value(url), len + 1);
+    }
+    return 0;
 }
 
 int nats_info_parse(struct bytes text, struct nats_info *ret_info)
@@ -134,7 +169,11 @@ int nats_info_parse(struct bytes text, struct nats_info *ret_info)
                  {"server_name", info->server_name},
                  {"version", info->version},
                  {"host", info->host},
-                 {"client_ip", info->client_ip}};
+                 {"client_ip", info->client_ip},
+                 {"nonce", info->nonce},
+                 {"remote_account", info->remote_account},
+                 {"cluster", info->cluster},
+                 {"domain", info->domain}};
     const struct {
         const char *key;
         bool *value;
@@ -142,6 +181,9 @@ int nats_info_parse(struct bytes text, struct nats_info *ret_info)
                  {"jetstream", &info->jetstream},
                  {"auth_required", &info->auth_required},
                  {"tls_required", &info->tls_required},
+                 {"tls_available", &info->tls_available},
+                 {"tls_verify", &info->tls_verify},
+                 {"connect_info", &info->connect_info},
                  {"ldm", &info->lame_duck}};
 
     json_t *object = load(text);
@@ -156,10 +198,25 @@ int nats_info_parse(struct bytes text, struct nats_info *ret_info)
     if (!r) r = get_u64(object, "proto", 1000, &proto);
     if (!r) r = get_u64(object, "max_payload", INT64_MAX, &info->max_payload);
     if (!r) r = get_u64(object, "client_id", INT64_MAX, &info->client_id);
+    if (!r) r = get_urls(object, info);
     info->port = (uint16_t)port;
     info->proto = (int)proto;
     json_decref(object);
     return r;
+}
+
+static void write_flag(struct jsonw *json, const char *key, bool value)
+{
+    if (value) jsonw_bool(json, key, true);
+}
+
+static void write_urls(struct jsonw *json, const struct nats_info *info)
+{
+    if (!info->connect_url_count) return;
+    jsonw_array(json, "connect_urls");
+    for (unsigned i = 0; i < info->connect_url_count; i++)
+        jsonw_cstr(json, NULL, info->connect_urls[i]);
+    jsonw_array_end(json);
 }
 
 void nats_info_write(struct buf *out, const struct nats_info *info)
@@ -178,8 +235,16 @@ void nats_info_write(struct buf *out, const struct nats_info *info)
     jsonw_bool(&json, "jetstream", info->jetstream);
     jsonw_u64(&json, "client_id", info->client_id);
     write_text(&json, "client_ip", info->client_ip);
-    if (info->auth_required) jsonw_bool(&json, "auth_required", true);
-    if (info->tls_required) jsonw_bool(&json, "tls_required", true);
-    if (info->lame_duck) jsonw_bool(&json, "ldm", true);
+    write_text(&json, "cluster", info->cluster);
+    write_text(&json, "domain", info->domain);
+    write_text(&json, "nonce", info->nonce);
+    write_flag(&json, "auth_required", info->auth_required);
+    write_flag(&json, "tls_required", info->tls_required);
+    write_flag(&json, "tls_available", info->tls_available);
+    write_flag(&json, "tls_verify", info->tls_verify);
+    write_flag(&json, "ldm", info->lame_duck);
+    write_flag(&json, "connect_info", info->connect_info);
+    write_text(&json, "remote_account", info->remote_account);
+    write_urls(&json, info);
     jsonw_object_end(&json);
 }

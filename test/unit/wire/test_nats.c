@@ -431,6 +431,21 @@ static void test_json(void **state)
     assert_int_equal(nats_connect_parse(buf_bytes(&out), &d), 0);
     assert_memory_equal(&c, &d, sizeof c);
 
+    /* The token is a view of what was parsed. */
+    d.jwt = BYTES("eyJ.eyJ.c_-");
+    memcpy(d.nkey, "UABC", 5);
+    memcpy(d.signature, "a+/=", 5);
+    buf_clear(&out);
+    nats_connect_write(&out, &d);
+    nats_connect_init(&c);
+    assert_int_equal(nats_connect_parse(buf_bytes(&out), &c), 0);
+    assert_true(bytes_eq(c.jwt, d.jwt));
+    assert_in_range((uintptr_t)c.jwt.data, (uintptr_t)out.data, (uintptr_t)out.data + out.end);
+    assert_string_equal(c.nkey, "UABC");
+    assert_string_equal(c.signature, "a+/=");
+    assert_int_equal(nats_connect_parse(bytes_str("{\"jwt\":\"e\\u0079\"}"), &c), ERR_SYNTAX);
+    assert_int_equal(nats_connect_parse(bytes_str("{\"jwt\":5}"), &c), ERR_SYNTAX);
+
     buf_clear(&out);
     buf_append_str(&out, "{\"pass\":\"");
     for (int i = 0; i < 300; i++) buf_append_char(&out, 'x');
@@ -444,13 +459,21 @@ static void test_json(void **state)
                           .max_payload = 1 << 20,
                           .client_id = 1ull << 53,
                           .headers = true,
-                          .lame_duck = true},
+                          .lame_duck = true,
+                          .tls_available = true,
+                          .nonce = "abc",
+                          .connect_info = true,
+                          .remote_account = "$G",
+                          .connect_urls = {"a:1", "b:2"},
+                          .connect_url_count = 2},
                      j;
     buf_clear(&out);
     nats_info_write(&out, &i);
     assert_int_equal(nats_info_parse(buf_bytes(&out), &j), 0);
     assert_memory_equal(&i, &j, sizeof i);
     assert_int_equal(nats_info_parse(bytes_str("{\"port\":70000}"), &j), ERR_SYNTAX);
+    assert_int_equal(nats_info_parse(bytes_str("{\"connect_urls\":[1]}"), &j), ERR_SYNTAX);
+    assert_int_equal(nats_info_parse(bytes_str("{\"connect_urls\":{}}"), &j), ERR_SYNTAX);
     assert_int_equal(nats_info_parse(bytes_str("{\"max_payload\":-1}"), &j), ERR_SYNTAX);
     buf_release(&out);
 }
