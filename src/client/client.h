@@ -164,7 +164,7 @@ struct client_durable {
     /* private */
     struct client *client;
     struct message *message;
-    uint64_t number, sent_ns, deadline_ns;
+    uint64_t number, again_ns, deadline_ns;
     uint32_t sends;
     bool nobody; /* the last answer was "no responders" */
     struct list link;
