@@ -71,7 +71,7 @@ static void server_open(struct world *world, struct io *io)
     int err = bus_new(io, NULL, NULL, &world->bus);
     if (!err) err = bus_server_new(io, NULL, world->bus, NULL, &world->server);
     if (!err) err = streams_open(io, world->bus, &options, &world->streams, &error);
-    if (!err) err = streams_add(world->streams, &config, &stream, &error);
+    if (!err) err = streams_add(world->streams, &config, &stream, NULL);
     if (!err)
         err = bus_subscribe(world->bus, BYTES("ask"), BYTES(""), answer, world, &world->answers);
     if (!err) err = bus_server_listen(world->server, &addr, NULL);
