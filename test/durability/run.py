@@ -26,7 +26,8 @@ import tempfile
 import threading
 import time
 
-from wire import Closed, Wire
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from nats_wire import Closed, Wire  # noqa: E402
 
 STREAM, CONSUMER = "DURABLE", "worker"
 

@@ -9,10 +9,12 @@ class Closed(Exception):
 
 
 class Frame:
-    __slots__ = ("subject", "reply", "status", "payload")
+    __slots__ = ("subject", "reply", "status", "headers", "payload")
 
-    def __init__(self, subject, reply, status, payload):
-        self.subject, self.reply, self.status, self.payload = subject, reply, status, payload
+    def __init__(self, subject, reply, headers, payload):
+        """`status`: what stands behind NATS/1.0 ("404 No Messages"); empty for a message."""
+        self.subject, self.reply, self.headers, self.payload = subject, reply, headers, payload
+        self.status = headers.split(b"\r\n", 1)[0][8:].strip().decode()
 
 
 class Wire:
@@ -63,14 +65,11 @@ class Wire:
                 size = int(words[-1])
                 if len(data) < end + 4 + size:
                     break
-                body, status = data[end + 2:end + 2 + size], ""
-                fixed = 4
+                body, head, fixed = data[end + 2:end + 2 + size], b"", 4
                 if verb == b"HMSG":
-                    head, body = body[:int(words[-2])], body[int(words[-2]):]
-                    status = head.split(b"\r\n", 1)[0][8:].strip().decode()
-                    fixed = 5
+                    head, body, fixed = body[:int(words[-2])], body[int(words[-2]):], 5
                 reply = words[3] if len(words) > fixed else b""
-                found.append(Frame(words[1], reply, status, body))
+                found.append(Frame(words[1], reply, head, body))
                 at = end + 4 + size
                 continue
             at = end + 2
