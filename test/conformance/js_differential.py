@@ -26,6 +26,7 @@ from nats_wire import Closed, Wire  # noqa: E402
 
 SILENCE_S = 0.02  # a script with a difference is run again with more patience
 PATIENT_S = 0.4
+PUSH_SID = 2
 ASK_S = 3
 
 # Not compared: they tell of time and place.
@@ -102,6 +103,7 @@ class Side:
             try:
                 self.wire = Wire(self.port)
                 self.wire.subscribe("_INBOX.d.*")
+                self.wire.subscribe("_DELIVER.>", PUSH_SID)
                 return
             except Closed:
                 time.sleep(0.05)
@@ -109,7 +111,7 @@ class Side:
 
     def begin(self):
         """Nothing is left of the script before."""
-        self.deliveries = []
+        self.deliveries, self.pushed, self.pushes = [], [], False
         for name in self.wire.ask("$JS.API.STREAM.NAMES", None).get("streams") or []:
             self.wire.ask(f"$JS.API.STREAM.DELETE.{name}", None)
 
@@ -128,6 +130,9 @@ class Side:
         found, end = [], time.monotonic() + timeout
         while time.monotonic() < end and len(found) < most:
             for frame in self.wire.frames(max(end - time.monotonic(), 0.001)):
+                if frame.sid == b"%d" % PUSH_SID:
+                    self.pushed.append(plain(frame))
+                    continue
                 found.append(frame)
                 if frame.subject == inbox:
                     return found
@@ -135,6 +140,7 @@ class Side:
 
     def start(self, step):
         """Sends what the step says; `finish` gives the answer."""
+        self.pushes |= b"deliver_subject" in step.payload
         if step.kind != "ack":
             self.inbox = self.send(step.subject, step.headers, step.payload)
             return
@@ -187,7 +193,17 @@ def try_script(seed, sides, silence_s, verbose):
             print(f"{step}\n    ours   {json.dumps(answers[0])}" + (f"\n    theirs {json.dumps(answers[1])}" if found else ""))
         if found:
             return step, found, answers
-    return None
+    return what_was_pushed(sides)
+
+
+def what_was_pushed(sides):
+    """Push consumers deliver in their own time: compared at the end, when nothing comes any more."""
+    for side in sides:
+        if side.pushes:
+            side.collect(b"", 1, 5 * side.silence_s)
+    answers = [sorted(side.pushed, key=lambda one: one.get("delivery", [""])[1:2]) for side in sides]
+    found = different(*answers)
+    return (js_script.Step("pushed", "push"), found, answers) if found else None
 
 
 def free_port():

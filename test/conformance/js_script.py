@@ -58,10 +58,10 @@ class Script:
 
     def step(self):
         return self.dice.choices(
-            [self.publish, self.pull, self.acknowledge, self.consumer_create, self.stream_info, self.consumer_info,
+            [self.publish, self.pull, self.acknowledge, self.consumer_create, self.push_create, self.stream_info, self.consumer_info,
              self.message_get, self.direct_get, self.purge, self.delete_message, self.stream_update,
              self.stream_create_again, self.stream_delete, self.consumer_delete, self.names, self.nonsense],
-            [40, 14, 12, 8, 6, 5, 5, 5, 3, 4, 3, 2, 1, 1, 2, 1])[0]()
+            [40, 14, 12, 8, 3, 6, 5, 5, 5, 3, 4, 3, 2, 1, 1, 2, 1])[0]()
 
     @staticmethod
     def ask(subject, body=None):
@@ -206,6 +206,18 @@ class Script:
         if form == "filter" and filtered:
             return self.ask(f"$JS.API.CONSUMER.CREATE.{stream}.{name}.{filtered}", body)
         return self.ask(f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{name}", body)
+
+    def push_create(self):
+        stream, name = self.stream(), self.one("p1", "p2")
+        config = self.consumer_config(name)
+        for key in ("max_waiting", "max_batch", "max_expires", "max_bytes"):
+            if self.chance(0.9):
+                config.pop(key, None)
+        config["deliver_subject"] = self.one(f"_DELIVER.{name}", f"_DELIVER.{name}", f"_NOBODY.{name}", "_DELIVER.*")
+        if self.chance(0.2):
+            config["idle_heartbeat"] = 3600 * SECOND
+            config["flow_control"] = self.chance(0.5)
+        return self.ask(f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{name}", {"stream_name": stream, "config": config})
 
     def consumer_info(self):
         return self.ask(f"$JS.API.CONSUMER.INFO.{self.stream()}.{self.consumer()}")

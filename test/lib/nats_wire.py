@@ -9,11 +9,11 @@ class Closed(Exception):
 
 
 class Frame:
-    __slots__ = ("subject", "reply", "status", "headers", "payload")
+    __slots__ = ("subject", "sid", "reply", "status", "headers", "payload")
 
-    def __init__(self, subject, reply, headers, payload):
+    def __init__(self, subject, sid, reply, headers, payload):
         """`status`: what stands behind NATS/1.0 ("404 No Messages"); empty for a message."""
-        self.subject, self.reply, self.headers, self.payload = subject, reply, headers, payload
+        self.subject, self.sid, self.reply, self.headers, self.payload = subject, sid, reply, headers, payload
         self.status = headers.split(b"\r\n", 1)[0][8:].strip().decode()
 
 
@@ -36,8 +36,8 @@ class Wire:
         except OSError as error:
             raise Closed(str(error)) from error
 
-    def subscribe(self, pattern):
-        self.send(f"SUB {pattern} 1\r\n".encode())
+    def subscribe(self, pattern, sid=1):
+        self.send(f"SUB {pattern} {sid}\r\n".encode())
 
     def frames(self, timeout):
         """What comes within the time: at least one frame, or none when nothing came."""
@@ -69,7 +69,7 @@ class Wire:
                 if verb == b"HMSG":
                     head, body, fixed = body[:int(words[-2])], body[int(words[-2]):], 5
                 reply = words[3] if len(words) > fixed else b""
-                found.append(Frame(words[1], reply, head, body))
+                found.append(Frame(words[1], words[2], reply, head, body))
                 at = end + 4 + size
                 continue
             at = end + 2
