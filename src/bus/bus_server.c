@@ -29,6 +29,7 @@ static void free_listeners(struct bus_server *server, bool close)
 
 static void release(struct bus_server *server)
 {
+    bus_tls_free(server->tls);
     outbox_pool_release(&server->pool);
     free(server);
 }
@@ -155,7 +156,8 @@ int bus_server_adopt(struct bus_server *server, int fd, struct io_addr *ret_addr
 void bus_server_lame_duck(struct bus_server *server)
 {
     server->lame_duck = true;
-    LIST_EACH(&server->sessions, struct session, link, session) session_say_info(session);
+    LIST_EACH(&server->sessions, struct session, link, session)
+        if (session->state == SESSION_OPEN) session_say_info(session);
     free_listeners(server, true);
 }
 

@@ -8,8 +8,12 @@
 #ifndef DURE_BUS_BUS_TLS_H
 #define DURE_BUS_BUS_TLS_H
 
+#include "base/err.h"
+
 #include <stdbool.h>
 #include <stdint.h>
+
+struct bus_server;
 
 enum bus_tls_first {
     BUS_TLS_INFO_FIRST,
@@ -29,5 +33,11 @@ struct bus_tls_options {
     bool tls13_only;
     const char *ciphers, *cipher_suites, *groups; /* as in io/tls.h; NULL: its defaults */
 };
+
+/* Encrypts from now on what comes in over TCP (a Unix socket never is). Reads the files (blocking);
+ * when something is wrong, `error` says what, and nothing has changed. Again, to read new files:
+ * connections that exist keep what they have. The strings are not kept. */
+int bus_server_use_tls(struct bus_server *server, const struct bus_tls_options *options,
+                       struct error *error);
 
 #endif

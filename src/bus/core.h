@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "bus/bus_server.h"
+#include "bus/bus_tls.h"
 #include "bus/outbox.h"
 #include "bus/router.h"
 
@@ -48,6 +49,13 @@ struct bus_listener {
     struct list link;
 };
 
+struct io_tls_context;
+
+struct bus_tls {
+    struct io_tls_context *context;
+    struct bus_tls_options options; /* every 0 replaced by its default; without the strings */
+};
+
 struct bus_server {
     struct io *io;
     struct log *log;
@@ -56,6 +64,7 @@ struct bus_server {
     char name[64];
     struct bus *bus; /* whose those are who need not say who they are */
 
+    struct bus_tls *tls; /* NULL: clear text only */
     struct outbox_pool pool;
     struct bus_server_metrics metrics;
     struct list listeners, sessions;
@@ -123,6 +132,10 @@ void local_release(struct bus *bus);
 
 /* 22 random characters, as the names that clients make for themselves, and a NUL. */
 void bus_make_id(struct io *io, char ret_id[24]);
+
+/* ---- bus_tls.c ---- */
+
+void bus_tls_free(struct bus_tls *tls);
 
 /* ---- bus_server.c ---- */
 

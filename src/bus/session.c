@@ -1,5 +1,7 @@
 #include "bus/session.h"
 
+#include "bus/opening.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +51,8 @@ void session_bind(struct session *session, struct bus *bus)
 void session_free(struct session *session)
 {
     struct bus_server *server = session->server;
+    opening_free(session->opening);
+    io_stream_forget(&session->stream);
     session->out.in_flight = false;
     outbox_release(&session->out);
     buf_release(&session->partial);
@@ -88,6 +92,7 @@ static void linger(struct session *session)
 
 void session_end(struct session *session, const char *text)
 {
+    if (session->state == SESSION_OPENING) session_close(session);
     if (session->state != SESSION_OPEN) return;
     if (text) session_say_err(session, text);
     if (session->state != SESSION_OPEN) return;
@@ -288,10 +293,25 @@ static void input(struct session *session, struct bytes in)
     if (session->partial.failed) session_close(session);
 }
 
+/* Takes bytes of the client's, and listens for more unless it is to wait. */
+static void take(struct session *session, struct bytes bytes)
+{
+    struct bus_server *server = session->server;
+    session->heard = true;
+    if (session->state == SESSION_OPEN) input(session, bytes);
+    if (session->state == SESSION_DRAINING || session->state == SESSION_CLOSING) return;
+    if (session->stall && session->state == SESSION_OPEN) {
+        session->stall = false;
+        list_push(&server->stalled, &session->stalled);
+        if (!server->resume.armed) io_timer_set(server->io, &server->resume, STALL_MS);
+        return;
+    }
+    receive(session);
+}
+
 static void recv_done(struct io_stream *stream, int result)
 {
     struct session *session = session_of(stream);
-    struct bus_server *server = session->server;
     session->receiving = false;
     if (session->state == SESSION_CLOSING) return;
     if (result < 0 || (result == 0 && session->state != SESSION_OPEN)) {
@@ -306,17 +326,7 @@ static void recv_done(struct io_stream *stream, int result)
         session_end(session, NULL);
         return;
     }
-    session->heard = true;
-    if (session->state == SESSION_OPEN)
-        input(session, bytes_make(io_recv_data(stream), (size_t)result));
-    if (session->state == SESSION_DRAINING || session->state == SESSION_CLOSING) return;
-    if (session->stall && session->state == SESSION_OPEN) {
-        session->stall = false;
-        list_push(&server->stalled, &session->stalled);
-        if (!server->resume.armed) io_timer_set(server->io, &server->resume, STALL_MS);
-        return;
-    }
-    receive(session);
+    take(session, bytes_make(io_recv_data(stream), (size_t)result));
 }
 
 /* ---- coming --------------------------------------------------------------------------------- */
@@ -334,9 +344,10 @@ static void client_ip(const struct session *session, char *text, size_t size)
     snprintf(text, size, "%.*s", BYTES_ARG(ip));
 }
 
-void session_say_info(struct session *session)
+void session_put_info(struct session *session, struct buf *out)
 {
     struct bus_server *server = session->server;
+    bool tls = server->tls && !session->is_local;
     struct nats_info info = {.version = BUS_NATS_VERSION,
                              .host = "127.0.0.1",
                              .proto = 1,
@@ -344,6 +355,9 @@ void session_say_info(struct session *session)
                              .client_id = session->id,
                              .headers = true,
                              .jetstream = server->options.jetstream,
+                             .tls_required = tls && !server->tls->options.optional,
+                             .tls_available = tls,
+                             .tls_verify = tls && server->tls->options.verify,
                              .lame_duck = server->lame_duck};
     memcpy(info.server_id, server->id, sizeof server->id);
     memcpy(info.server_name, server->name, sizeof server->name);
@@ -353,16 +367,23 @@ void session_say_info(struct session *session)
             CONTAINER_OF(server->listeners.next, struct bus_listener, link);
         info.port = first->listener.addr.port;
     }
-    struct buf json, out;
+    struct buf json;
     buf_init(&json, 4096);
-    buf_init(&out, 4096 + FRAME_OVERHEAD);
     nats_info_write(&json, &info);
-    nats_put_info(&out, buf_bytes(&json));
-    if (json.failed || out.failed)
+    nats_put_info(out, buf_bytes(&json));
+    out->failed |= json.failed;
+    buf_release(&json);
+}
+
+void session_say_info(struct session *session)
+{
+    struct buf out;
+    buf_init(&out, 4096 + FRAME_OVERHEAD);
+    session_put_info(session, &out);
+    if (out.failed)
         session_close(session);
     else
         session_say(session, buf_bytes(&out));
-    buf_release(&json);
     buf_release(&out);
 }
 
@@ -424,14 +445,23 @@ void session_accept(struct bus_listener *listener)
         session = session_new(server);
     if (!session) return;
     io_accept(&listener->listener, &session->stream);
-    session_say_info(session);
-    if (refuse) {
-        session_end(session, "maximum connections exceeded");
-        return;
-    }
-    server->metrics.accepted++;
+    session->is_local = listener->listener.addr.family == IO_UNIX;
+    session->refused = refuse;
+    if (!refuse) server->metrics.accepted++;
     LOG(server->log, LOG_DEBUG, "bus_connected", LOG_U("client", session->id));
+    opening_begin(session);
+}
+
+void session_begin(struct session *session, bool say_info, struct bytes first)
+{
+    struct bus_server *server = session->server;
+    session->state = SESSION_OPEN;
+    if (say_info) session_say_info(session);
+    if (session->refused) session_end(session, "maximum connections exceeded");
     if (session->state != SESSION_OPEN) return;
     io_timer_set(server->io, &session->timer, server->options.ping_interval_ms);
-    receive(session);
+    if (first.len)
+        take(session, first);
+    else
+        receive(session);
 }

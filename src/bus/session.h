@@ -2,10 +2,11 @@
  * they are; only an operation that is not yet whole is kept (`partial`). So a session that waits
  * holds this struct and nothing else.
  *
- *            SUB PUB ...          session_end              all is sent            EOF or time
- *     OPEN ---------------> OPEN -----------> DRAINING ---------------> LINGERING --------> CLOSING
- *      '------------- EOF with nothing to send, or an error of the stream -------------------'
+ *                session_begin       session_end            all is sent            EOF or time
+ *     OPENING ----------> OPEN -----------> DRAINING ---------------> LINGERING --------> CLOSING
+ *        '------------------'-- EOF with nothing to send, or an error of the stream --------'
  *
+ * OPENING is what bus/opening.h does: the client hears and is heard afterwards only.
  * DRAINING sends what waits, an -ERR last. LINGERING has sent its FIN and reads until the client
  * does so too, because closing with unread bytes would make the kernel take the -ERR back.
  *
@@ -16,15 +17,24 @@
 #include "bus/core.h"
 #include "wire/nats.h"
 
-enum session_state { SESSION_OPEN, SESSION_DRAINING, SESSION_LINGERING, SESSION_CLOSING };
+enum session_state {
+    SESSION_OPENING,
+    SESSION_OPEN,
+    SESSION_DRAINING,
+    SESSION_LINGERING,
+    SESSION_CLOSING
+};
+
+struct opening;
 
 struct session {
     struct io_stream stream;
     struct bus_server *server;
-    struct bus *bus;     /* its account */
-    struct list link;    /* of the server's sessions */
-    struct list dirty;   /* waits for the flush */
-    struct list stalled; /* waits to be read from again */
+    struct bus *bus;         /* its account */
+    struct list link;        /* of the server's sessions */
+    struct list dirty;       /* waits for the flush */
+    struct list stalled;     /* waits to be read from again */
+    struct opening *opening; /* NULL: it has begun */
     struct outbox out;
     struct buf partial;       /* the start of an operation that is not yet whole */
     size_t need;              /* bytes of it that are needed at least */
@@ -33,6 +43,8 @@ struct session {
     uint64_t id;
     enum session_state state;
     unsigned pings; /* not answered */
+    bool is_local;  /* over a Unix socket */
+    bool refused;   /* one connection too many: is told so */
     bool receiving; /* a receive is in flight */
     bool heard;     /* something came since the last ping */
     bool congested; /* more than half of max_pending waits */
@@ -54,6 +66,10 @@ struct client_subscription {
 /* Inside io_listener's `accepted`: makes the new connection a session. */
 void session_accept(struct bus_listener *listener);
 
+/* The connection is ready for the protocol: says INFO (unless that was said before), takes the
+ * client's first bytes, and listens. */
+void session_begin(struct session *session, bool say_info, struct bytes first);
+
 /* Makes it a client of that account, or of none; its subscriptions in another are gone. */
 void session_bind(struct session *session, struct bus *bus);
 
@@ -70,6 +86,9 @@ void session_end(struct session *session, const char *text);
 void session_say(struct session *session, struct bytes text);
 void session_say_err(struct session *session, const char *text);
 void session_say_info(struct session *session);
+
+/* Appends the INFO of this session. */
+void session_put_info(struct session *session, struct buf *out);
 
 /* Tasks of the server: sends what a turn has gathered; reads again from those that were stalled. */
 void sessions_flush(struct io_task *task);
