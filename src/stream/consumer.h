@@ -30,13 +30,13 @@ enum consumer_action {
     CONSUMER_UPDATE, /* ERR_NOT_FOUND when there is none */
 };
 
-/* Makes a consumer, or updates it, durably when this returns; BLOCKS shortly. The same
- * configuration again gives the consumer that exists. ERR_INVALID, ERR_EXISTS, ERR_NOT_FOUND,
- * ERR_CONFLICT (with another consumer of a work queue), ERR_FULL and errors of the disk; `refusal`
- * has JetStream's words for all of them. */
+/* Makes a consumer, durably when this returns (BLOCKS shortly), or updates it, durably when
+ * consumer_when_durable says so. The same configuration again gives the consumer that exists.
+ * ERR_INVALID, ERR_EXISTS, ERR_NOT_FOUND, ERR_CONFLICT (with another consumer of a work queue),
+ * ERR_FULL and errors of the disk; `refusal` has JetStream's words for all of them. */
 int consumers_add(struct streams *streams, struct stream *stream,
                   const struct consumer_config *config, enum consumer_action action,
-                  struct consumer **ret_consumer, struct consumer_refusal *refusal);
+                  struct consumer **ret_consumer, struct api_error *refusal);
 
 /* NULL: there is none. */
 struct consumer *consumers_find(struct stream *stream, struct bytes name);
@@ -77,8 +77,8 @@ struct consumer_info {
 
 struct consumer_info consumer_info(const struct consumer *consumer);
 
-/* Pauses until a wall-clock time, 0 (or one that is over) goes on at once; durable as an
- * update is. */
+/* Pauses until a wall-clock time; 0 (or one that is over) goes on at once. Durable as an update
+ * is. */
 int consumer_pause(struct consumer *consumer, int64_t until_ns);
 
 /* Begins anew at a stream sequence (0: behind the ack floor): what is pending is forgotten. */

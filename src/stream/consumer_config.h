@@ -7,6 +7,7 @@
 #define DURE_STREAM_CONSUMER_CONFIG_H
 
 #include "base/buf.h"
+#include "stream/api_error.h"
 #include "stream/stream.h"
 
 enum consumer_deliver_policy {
@@ -33,11 +34,7 @@ enum consumer_priority_policy {
     CONSUMER_PRIORITY_PRIORITIZED,
 };
 
-struct consumer_metadata {
-    const char *key, *value;
-};
-
-enum { CONSUMER_FILTERS_MAX = 256, CONSUMER_BACKOFF_MAX = 256, CONSUMER_GROUPS_MAX = 16 };
+enum { CONSUMER_GROUPS_MAX = 16 };
 
 struct consumer_config {
     const char *name;
@@ -79,59 +76,54 @@ struct consumer_config {
     int64_t pause_until_ns;        /* wall clock; 0: not paused */
     int64_t replicas;              /* as given; there is one */
     bool mem_storage;              /* its state is not written to the disk */
-    const struct consumer_metadata *metadata;
+    bool direct;                   /* echoed only */
+    const struct stream_pair *metadata;
     size_t metadata_count;
 };
 
 /* Metadata with this key and the value "off" switch the dead letters of a consumer off. */
 #define CONSUMER_DEAD_LETTERS "dure.dead_letters"
 
-/* Why a configuration was refused, as a JetStream client is told it. */
-struct consumer_refusal {
-    int code, err_code;
-    char description[160];
-};
+/* A copy with the defaults filled in, in one piece that free() gives back; NULL: no memory. Those
+ * of the stream (consumer_limits) come before ours; `stream` may be NULL. */
+struct consumer_config *consumer_config_copy(const struct consumer_config *config,
+                                             const struct stream_config *stream);
 
-/* A copy with the defaults filled in, in one piece that free() gives back; NULL: no memory. */
-struct consumer_config *consumer_config_copy(const struct consumer_config *config);
-
-/* Whether it is a configuration that a consumer of this stream may have. The defaults must be
- * filled in. ERR_INVALID, or ERR_FULL for a limit of the stream; says why. What depends on the
- * stream's other consumers is checked when the consumer is made. */
+/* Whether it is a configuration that a consumer of this stream may have (`config` as it was asked
+ * for, without defaults). ERR_INVALID; `refusal` says why. What depends on the stream's other
+ * consumers is checked when the consumer is made. */
 int consumer_config_check(const struct consumer_config *config, const struct stream_config *stream,
-                          struct consumer_refusal *refusal);
+                          struct api_error *refusal);
 
-/* Whether a consumer with the configuration `from` may become `to` (both complete and checked). */
+/* Whether a consumer with the configuration `from` may become `to`, both with their defaults. What
+ * depends on who listens (deliver_subject) is for the caller. ERR_INVALID as above. */
 int consumer_config_may_become(const struct consumer_config *from, const struct consumer_config *to,
-                               struct consumer_refusal *refusal);
+                               struct api_error *refusal);
 
+/* Both with their defaults. */
 bool consumer_config_equal(const struct consumer_config *a, const struct consumer_config *b);
 
-/* Whether a message with this subject is for the consumer. */
-bool consumer_config_takes(const struct consumer_config *config, struct bytes subject);
+/* Whether there is a subject that both filters let through. */
+bool consumer_config_overlaps(const struct consumer_config *a, const struct consumer_config *b);
 
-struct jsonw;
+/* The value of a metadata key; NULL: none. */
+const char *consumer_config_metadata(const struct consumer_config *config, const char *key);
 
 /* The object, as member `key` of another one, or as a document (NULL). Fields without a value are
  * left out, as JetStream does. */
 void consumer_config_encode(const struct consumer_config *config, struct jsonw *json,
                             const char *key);
 
+struct arena;
 struct json_t;
 
-/* Reads a ConsumerConfig. The views are of `object` and two arrays in `room`, so it is good as long
- * as both. Unknown members are passed over. ERR_SYNTAX: a member has the wrong type; `where` says
- * which. Nothing is checked or filled in. */
-struct consumer_config_room {
-    const char *filters[CONSUMER_FILTERS_MAX];
-    const char *groups[CONSUMER_GROUPS_MAX];
-    int64_t backoff_ns[CONSUMER_BACKOFF_MAX];
-    struct consumer_metadata metadata[64];
-};
-int consumer_config_read(struct json_t *object, struct consumer_config_room *room,
-                         struct consumer_config *ret_config, const char **ret_where);
+/* Reads a ConsumerConfig. It is good as long as `object` and `arena`. Unknown members are passed
+ * over; nothing is checked or filled in. ERR_SYNTAX (10025: a member of the wrong type), ERR_NOMEM.
+ */
+int consumer_config_read(struct json_t *object, struct arena *arena,
+                         struct consumer_config *ret_config, struct api_error *refusal);
 
-/* Both of a durable record: a document, and a copy with the defaults. ERR_CORRUPT, ERR_NOMEM. */
+/* Reads what _encode has written; a copy as above. ERR_CORRUPT, ERR_NOMEM. */
 int consumer_config_decode(struct bytes json, struct consumer_config **ret_config);
 
 #endif
