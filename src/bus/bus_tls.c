@@ -29,7 +29,7 @@ static int make_context(struct io *io, const struct bus_tls_options *options,
 int bus_server_use_tls(struct bus_server *server, const struct bus_tls_options *options,
                        struct error *error)
 {
-    struct io_tls_context *context;
+    struct io_tls_context *context = NULL;
     int r = make_context(server->io, options, &context, error);
     if (r) return r;
     if (!server->tls) server->tls = calloc(1, sizeof *server->tls);

@@ -254,10 +254,10 @@ static void receive_on(struct tls *tls)
     launch(tls);
     if (got)
         io_filter_received(&tls->filter, to, (int)got);
-    else if (ended(tls))
-        io_filter_received(&tls->filter, to, 0);
-    else if (tls->error || tls->cut)
-        io_filter_received(&tls->filter, to, tls->error ? tls->error : ERR_RESET);
+    else if (tls->error) /* first: OpenSSL also takes an alert for the end */
+        io_filter_received(&tls->filter, to, tls->error);
+    else if (ended(tls) || tls->cut)
+        io_filter_received(&tls->filter, to, ended(tls) ? 0 : ERR_RESET);
     else
         ask_below(tls);
 }

@@ -58,6 +58,7 @@ struct io_tls_options {
      * one of those the client knows; when there is none, the connection goes on without. */
     const char *const *alpn;
 
+    bool no_resumption;        /* no session tickets: each connection shakes hands in full */
     bool tls13_only;           /* else from TLS 1.2 on */
     const char *ciphers;       /* of TLS 1.2, as OpenSSL names them; NULL: its secure ones */
     const char *cipher_suites; /* of TLS 1.3; NULL: all */

@@ -142,12 +142,13 @@ static int new_session(SSL *ssl, SSL_SESSION *session)
 
 /* A server keeps nothing: what a client may resume with is in the ticket. One ticket is enough for
  * a client that keeps one session per server. */
-static void set_sessions(struct io_tls_context *context)
+static void set_sessions(struct io_tls_context *context, bool resumption)
 {
     static const unsigned char name[] = "dure";
     SSL_CTX_set_session_id_context(context->ssl, name, sizeof name - 1);
-    SSL_CTX_set_num_tickets(context->ssl, 1);
-    if (context->server) {
+    SSL_CTX_set_num_tickets(context->ssl, resumption);
+    if (!resumption) SSL_CTX_set_options(context->ssl, SSL_OP_NO_TICKET);
+    if (context->server || !resumption) {
         SSL_CTX_set_session_cache_mode(context->ssl, SSL_SESS_CACHE_OFF);
         return;
     }
@@ -188,7 +189,7 @@ static int set_up(struct io_tls_context *context, const struct io_tls_options *o
     if (!err) err = load_certificates(context, options, error);
     if (!err) err = set_verification(context, options, error);
     if (!err) err = set_alpn(context, options->alpn, error);
-    if (!err) set_sessions(context);
+    if (!err) set_sessions(context, !options->no_resumption);
     return err;
 }
 

@@ -58,6 +58,15 @@ static void serve_received(struct io_stream *stream, int result)
     io_send(stream, &connection->iov, 1, serve_sent);
 }
 
+static void serve_secured(struct io_stream *stream, int result)
+{
+    struct echo_connection *connection = CONTAINER_OF(stream, struct echo_connection, stream);
+    if (result)
+        serve_end(connection, result);
+    else
+        io_recv(stream, connection->buf, sizeof connection->buf, serve_received);
+}
+
 static void serve_accepted(struct io_listener *listener)
 {
     struct echo_server *server = CONTAINER_OF(listener, struct echo_server, listener);
@@ -68,7 +77,10 @@ static void serve_accepted(struct io_listener *listener)
     list_push(&server->connections, &connection->link);
     server->accepted++;
     io_accept(listener, &connection->stream);
-    io_recv(&connection->stream, connection->buf, sizeof connection->buf, serve_received);
+    struct io_tls_start start = {.context = server->tls};
+    if (server->tls && io_tls_start(&connection->stream, &start, serve_secured)) abort();
+    if (!server->tls)
+        io_recv(&connection->stream, connection->buf, sizeof connection->buf, serve_received);
 }
 
 int echo_server_start(struct echo_server *server, struct io *io, const struct io_addr *addr)
@@ -85,8 +97,11 @@ void echo_server_stop(struct echo_server *server)
 
 void echo_server_free(struct echo_server *server)
 {
-    for (struct list *link; (link = list_pop(&server->connections));)
-        free(CONTAINER_OF(link, struct echo_connection, link));
+    for (struct list *link; (link = list_pop(&server->connections));) {
+        struct echo_connection *connection = CONTAINER_OF(link, struct echo_connection, link);
+        io_stream_forget(&connection->stream);
+        free(connection);
+    }
 }
 
 /* ---- the client -------------------------------------------------------------------------- */
@@ -163,10 +178,9 @@ static void client_received(struct io_stream *stream, int result)
     io_recv(stream, own ? client->in : NULL, own ? sizeof client->in : 0, client_received);
 }
 
-static void client_connected(struct io_stream *stream, int result)
+static void client_ready(struct io_stream *stream, int result)
 {
     struct echo_client *client = CONTAINER_OF(stream, struct echo_client, stream);
-    touch_disk(client->io, client->touches_disk);
     if (result < 0) {
         client_end(client, result);
         return;
@@ -174,6 +188,17 @@ static void client_connected(struct io_stream *stream, int result)
     client->connected = client->receives = true;
     io_recv(stream, client->in, sizeof client->in, client_received);
     client_send(client);
+}
+
+static void client_connected(struct io_stream *stream, int result)
+{
+    struct echo_client *client = CONTAINER_OF(stream, struct echo_client, stream);
+    touch_disk(client->io, client->touches_disk);
+    struct io_tls_start start = {.context = client->tls, .host = "bus.example"};
+    if (result < 0 || !client->tls)
+        client_ready(stream, result);
+    else if (io_tls_start(stream, &start, client_ready))
+        abort();
 }
 
 void echo_client_start(struct echo_client *client, struct io *io, const struct io_addr *addr,

@@ -4,12 +4,13 @@
 #ifndef DURE_TEST_SIM_ECHO_H
 #define DURE_TEST_SIM_ECHO_H
 
-#include "io/io.h"
+#include "io/tls.h"
 
 enum { ECHO_PIECE = 6000 };
 
 struct echo_server {
     struct io *io;
+    struct io_tls_context *tls; /* NULL: clear text; may be set behind echo_server_start */
     struct io_listener listener;
     struct list connections; /* of struct echo_connection */
     int accepted, errors, last_error;
@@ -26,6 +27,7 @@ void echo_server_free(struct echo_server *server);
 
 struct echo_client {
     struct io *io;
+    struct io_tls_context *tls; /* NULL: clear text; may be set behind echo_client_start */
     struct io_stream stream;
     struct iovec iov;
     char out[ECHO_PIECE], in[ECHO_PIECE];

@@ -145,14 +145,19 @@ static void secure_say(struct secure *c, const char *text)
     TURN_UNTIL(c->t, c->sent);
 }
 
+static char *found(const struct secure *c, const char *text)
+{
+    struct bytes got = buf_bytes(&c->got);
+    return memmem(got.data, got.len, text, strlen(text));
+}
+
 /* Waits for the text and drops it with what came before. */
 static void secure_expect(struct secure *c, const char *text)
 {
-    char *at = NULL;
-    TURN_UNTIL(c->t, c->ended || (at = memmem(c->got.data + c->got.start, buf_len(&c->got), text,
-                                              strlen(text))));
-    if (!at) fail_msg("ended without \"%s\"", text);
-    buf_consume(&c->got, (size_t)(at + strlen(text) - (c->got.data + c->got.start)));
+    TURN_UNTIL(c->t, c->ended || found(c, text));
+    if (!found(c, text)) fail_msg("ended without \"%s\"", text);
+    size_t before = (size_t)(found(c, text) - buf_bytes(&c->got).data);
+    buf_consume(&c->got, before + strlen(text));
 }
 
 static void secure_close(struct secure *c)
