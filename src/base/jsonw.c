@@ -1,5 +1,7 @@
 #include "base/jsonw.h"
 
+#include "base/base64.h"
+
 #include <assert.h>
 #include <math.h>
 
@@ -127,6 +129,14 @@ void jsonw_cstr(struct jsonw *json, const char *key, const char *value)
         jsonw_str(json, key, bytes_str(value));
     else
         jsonw_null(json, key);
+}
+
+void jsonw_base64(struct jsonw *json, const char *key, struct bytes value)
+{
+    item(json, key);
+    buf_append_char(json->out, '"');
+    base64_append(json->out, value);
+    buf_append_char(json->out, '"');
 }
 
 void jsonw_u64(struct jsonw *json, const char *key, uint64_t value)

@@ -23,7 +23,8 @@ void jsonw_object_end(struct jsonw *json);
 void jsonw_array(struct jsonw *json, const char *key);
 void jsonw_array_end(struct jsonw *json);
 void jsonw_str(struct jsonw *json, const char *key, struct bytes value);
-void jsonw_cstr(struct jsonw *json, const char *key, const char *value); /* NULL: null */
+void jsonw_cstr(struct jsonw *json, const char *key, const char *value);    /* NULL: null */
+void jsonw_base64(struct jsonw *json, const char *key, struct bytes value); /* RFC 4648, padded */
 void jsonw_u64(struct jsonw *json, const char *key, uint64_t value);
 void jsonw_i64(struct jsonw *json, const char *key, int64_t value);
 void jsonw_double(struct jsonw *json, const char *key, double value); /* not finite: null */
