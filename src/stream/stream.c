@@ -30,6 +30,7 @@ struct stream_state stream_state(const struct stream *stream)
     if (first) {
         state.first_seq = first->seq;
         state.first_time_ns = first->time_ns;
+        state.deleted = state.last_seq + 1 - state.first_seq - state.messages;
     }
     return state;
 }
@@ -131,8 +132,10 @@ static int write_config(struct stream *stream, const struct stream_config *confi
     struct stream_config *copy = stream_config_copy(config);
     if (copy) stream_config_encode(copy, &json);
     free(copy);
-    const struct stream_record record = {
-        .kind = STREAM_RECORD_CONFIG, .seq = stream->last_seq, .payload = buf_bytes(&json)};
+    const struct stream_record record = {.kind = STREAM_RECORD_CONFIG,
+                                         .seq = stream->last_seq,
+                                         .time_ns = io_wall_ns(stream->host->io),
+                                         .payload = buf_bytes(&json)};
     int r = !copy || json.failed ? ERR_NOMEM : stream_submit(stream, &record);
     if (r == 0) r = journal_flush(stream->journal);
     buf_release(&json);

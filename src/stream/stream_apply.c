@@ -207,6 +207,7 @@ static int apply_config(struct stream *stream, const struct stream_record *recor
     if (r < 0) return r == ERR_NOMEM ? r : ERR_CORRUPT;
     free(stream->config);
     stream->config = config;
+    if (!stream->created_ns) stream->created_ns = record->time_ns;
     if (record->seq > stream->last_seq) stream->last_seq = record->seq;
     enforce_all(stream);
     if (!stream->replaying) {

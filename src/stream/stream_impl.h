@@ -48,6 +48,7 @@ struct stream {
     struct stream_index index;
     struct stream_dedupe dedupe;
 
+    uint64_t created_ns;             /* wall clock */
     uint64_t last_seq, last_time_ns; /* durable */
     uint64_t submitted_seq;          /* last given out */
     uint64_t applied_place;          /* the last record of the journal that has taken effect */
