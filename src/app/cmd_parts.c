@@ -2,6 +2,7 @@
 #include "app/cli.h"
 #include "app/commands.h"
 #include "bus/bus_server.h"
+#include "jetstream/jetstream.h"
 #include "stream/streams.h"
 #include "dure/dure.h"
 #include "gateway/gateway_config.h"
@@ -21,6 +22,7 @@ struct part {
     struct bus *bus;
     struct bus_server *bus_server;
     struct streams *streams;
+    struct jetstream *jetstream;
     struct proxy *proxy;
 };
 
@@ -53,6 +55,12 @@ static void streams_closed(void *context)
     bus_server_close(part->bus_server, server_closed, part);
 }
 
+static void jetstream_closed(void *context)
+{
+    struct part *part = context;
+    streams_close(part->streams, streams_closed, part);
+}
+
 static void stop(struct part *part)
 {
     io_signal_release(part->io, &part->interrupt);
@@ -60,7 +68,7 @@ static void stop(struct part *part)
     if (part->proxy)
         proxy_close(part->proxy, GRACE_MS, closed, part);
     else
-        streams_close(part->streams, streams_closed, part);
+        jetstream_close(part->jetstream, jetstream_closed, part);
 }
 
 static void interrupted(struct io_signal *watch)
@@ -110,14 +118,18 @@ int cmd_bus(int argc, char **argv)
     if (yaml_bytes_parse(bytes_str(max_payload), &payload) != 0 || !payload)
         return cli_usage("bus", "--max-payload needs a size such as 1MiB");
     struct bus_options bus = {.max_payload = (size_t)payload};
-    struct bus_server_options server = {.max_payload = (size_t)payload};
+    struct bus_server_options server = {.max_payload = (size_t)payload,
+                                        .jetstream = data != NULL};
     int err = part_init(&part);
     if (!err) err = bus_new(part.io, &bus, &part.log, &part.bus);
     if (!err) err = bus_server_new(part.io, &server, part.bus, &part.log, &part.bus_server);
     if (!err) err = bus_server_listen(part.bus_server, &addr, &addr);
     if (err) error_set(&error, err, "cannot listen on %s: %s", listen, err_text(err));
     struct streams_options streams = {.dir = data, .log = &part.log};
+    struct jetstream_options jetstream = {.log = &part.log};
     if (!err && data) err = streams_open(part.io, part.bus, &streams, &part.streams, &error);
+    if (!err && data)
+        err = jetstream_open(part.io, part.bus, part.streams, &jetstream, &part.jetstream, &error);
     if (err) return cli_fail(EXIT_FAILED, &error);
     return part_run(&part, "bus nats://", &addr);
 }

@@ -25,6 +25,8 @@ void worker_expose(const struct worker *worker, struct buf *out)
     expose(out, bus_server_metric_table, bus_server_metric_count,
            bus_server_metrics(worker->bus_server));
     expose(out, stream_metric_table, stream_metric_count, streams_metrics(worker->streams));
+    expose(out, jetstream_metric_table, jetstream_metric_count,
+           jetstream_metrics(worker->jetstream));
     expose(out, store_metric_table, store_metric_count, streams_store_metrics(worker->streams));
     counter(out, "dure_access_events_dropped_total", "Access events that could not be written.",
             telemetry_dropped(worker->telemetry));

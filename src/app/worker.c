@@ -234,10 +234,11 @@ static void next_step(void *context)
     case 4:
         supervisor_free(worker->supervisor);
         registry_close(worker->registry);
-        streams_close(worker->streams, next_step, worker);
+        jetstream_close(worker->jetstream, next_step, worker);
         break;
-    case 5: bus_server_close(worker->bus_server, next_step, worker); break;
-    case 6: bus_close(worker->bus, next_step, worker); break;
+    case 5: streams_close(worker->streams, next_step, worker); break;
+    case 6: bus_server_close(worker->bus_server, next_step, worker); break;
+    case 7: bus_close(worker->bus, next_step, worker); break;
     default: close_control(worker);
     }
 }
@@ -265,14 +266,19 @@ static int open_bus(struct worker *worker, const struct manifest *manifest, stru
     size_t max_payload = (size_t)manifest->system->bus.max_payload;
     struct bus_options bus = {.max_payload = max_payload};
     struct bus_server_options server = {.name = manifest->system->name.data,
-                                        .max_payload = max_payload};
+                                        .max_payload = max_payload,
+                                        .jetstream = true};
     struct streams_options streams = {.dir = worker->paths.store, .log = &worker->log};
+    struct jetstream_options jetstream = {.log = &worker->log};
     int err = bus_new(worker->io, &bus, &worker->log, &worker->bus);
     if (!err)
         err = bus_server_new(worker->io, &server, worker->bus, &worker->log, &worker->bus_server);
     if (!err) err = bus_server_adopt(worker->bus_server, HANDOVER_BUS, &worker->status.bus);
     if (err) return error_set(error, err, "cannot open the bus: %s", err_text(err));
     err = streams_open(worker->io, worker->bus, &streams, &worker->streams, error);
+    if (!err)
+        err = jetstream_open(worker->io, worker->bus, worker->streams, &jetstream,
+                             &worker->jetstream, error);
     if (!err) err = registry_open(worker->streams, &worker->log, &worker->registry, error);
     return err;
 }

@@ -7,6 +7,7 @@
 #include "app/status.h"
 #include "base/log.h"
 #include "bus/bus_server.h"
+#include "jetstream/jetstream.h"
 #include "stream/streams.h"
 #include "http/server.h"
 #include "mesh/bridge.h"
@@ -29,6 +30,7 @@ struct worker {
     struct bus *bus;
     struct bus_server *bus_server;
     struct streams *streams;
+    struct jetstream *jetstream;
     struct registry *registry;
     struct registry_watch registry_watch;
     struct proxy *proxy;

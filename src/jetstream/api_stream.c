@@ -1,0 +1,154 @@
+#include "jetstream/api_requests.h"
+#include "jetstream/jetstream_impl.h"
+#include "jetstream/stream_info.h"
+#include "stream/consumer.h"
+#include "stream/stream_config.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* The configuration of the body, checked, for the stream that the subject names; the caller frees
+ * it. NULL: the call has been failed. */
+static struct stream_config *read_config(struct api_call *call)
+{
+    struct api_error refusal = {0};
+    struct stream_config *config = NULL;
+    struct bytes name;
+    if (!api_get_string(call, "name", &name)) return NULL;
+    if (!bytes_eq(name, call->stream_name)) {
+        api_fail(call, API_STREAM_MISMATCH, NULL);
+        return NULL;
+    }
+    if (bytes_find(name, '/') < name.len || bytes_find(name, '\\') < name.len) {
+        api_fail(call, API_STREAM_NAME_PATH, NULL);
+        return NULL;
+    }
+    int r = stream_config_decode(call->message->payload, &config, &refusal);
+    if (r == 0) return config;
+    api_fail_result(call, r, &refusal);
+    return NULL;
+}
+
+static void answer_info(struct api_call *call, struct stream *stream, bool made)
+{
+    api_begin(call);
+    if (stream_info_encode(stream, NULL, io_wall_ns(call->js->io), &call->json)) {
+        api_fail(call, API_INSUFFICIENT_RESOURCES, NULL);
+        return;
+    }
+    if (made) jsonw_bool(&call->json, "did_create", true);
+    api_end(call);
+}
+
+/* ---- create ---------------------------------------------------------------------------------- */
+
+static bool may_be_made(struct api_call *call, const struct stream_config *config)
+{
+    if (config->sealed) {
+        api_fail(call, API_STREAM_INVALID_CONFIG,
+                 "stream configuration for create can not be sealed");
+        return false;
+    }
+    if (config->mirror_direct && !config->mirror) {
+        api_fail(call, API_STREAM_INVALID_CONFIG,
+                 "stream has no mirror but does have mirror direct");
+        return false;
+    }
+    if (config->num_replicas > 1) {
+        api_fail(call, API_REPLICAS_UNSUPPORTED, NULL);
+        return false;
+    }
+    return true;
+}
+
+void api_stream_create(struct api_call *call)
+{
+    struct jetstream *js = call->js;
+    struct stream_config *config = read_config(call);
+    if (!config) return;
+    struct stream *stream;
+    struct api_error refusal = {0};
+    if (may_be_made(call, config)) {
+        bool there = streams_find(js->streams, bytes_str(config->name)) != NULL;
+        int r = streams_add(js->streams, config, &stream, &refusal);
+        if (r < 0) {
+            api_fail_result(call, r, &refusal);
+        } else {
+            if (!there) advisory_stream(&js->advisories, ADVISORY_CREATE, bytes_str(config->name));
+            answer_info(call, stream, true);
+        }
+    }
+    free(config);
+}
+
+/* ---- update ---------------------------------------------------------------------------------- */
+
+static void updated(struct stream_op *op, int result)
+{
+    struct api_call *call = CONTAINER_OF(op, struct api_call, op);
+    if (result < 0) {
+        api_fail_result(call, result, &op->refusal);
+        return;
+    }
+    advisory_stream(&call->js->advisories, ADVISORY_MODIFY, call->stream_name);
+    answer_info(call, call->stream, false);
+}
+
+void api_stream_update(struct api_call *call)
+{
+    struct stream_config *config = read_config(call);
+    if (!config) return;
+    call->stream = api_stream(call);
+    if (call->stream) {
+        if (config->num_replicas > 1)
+            api_fail(call, API_REPLICAS_UNSUPPORTED, NULL);
+        else
+            stream_update(call->stream, &call->op, config, updated);
+    }
+    free(config);
+}
+
+/* ---- purge ----------------------------------------------------------------------------------- */
+
+static void purged(struct stream_op *op, int result)
+{
+    struct api_call *call = CONTAINER_OF(op, struct api_call, op);
+    if (result < 0) {
+        api_fail_result(call, result, &op->refusal);
+        return;
+    }
+    api_begin(call);
+    jsonw_bool(&call->json, "success", true);
+    jsonw_u64(&call->json, "purged", op->purged);
+    api_end(call);
+}
+
+void api_stream_purge(struct api_call *call)
+{
+    struct bytes filter;
+    uint64_t seq, keep;
+    if (!api_get_string(call, "filter", &filter)) return;
+    if (!api_get_u64(call, "seq", &seq) || !api_get_u64(call, "keep", &keep)) return;
+    if (seq && keep) {
+        api_fail(call, API_BAD_REQUEST, NULL);
+        return;
+    }
+    struct stream *stream = api_stream(call);
+    if (stream) stream_purge(stream, &call->op, filter, seq, keep, purged);
+}
+
+/* ---- delete ---------------------------------------------------------------------------------- */
+
+static void removed(void *context)
+{
+    struct api_call *call = context;
+    advisory_stream(&call->js->advisories, ADVISORY_DELETE, call->stream_name);
+    api_succeed(call);
+}
+
+void api_stream_delete(struct api_call *call)
+{
+    struct stream *stream = api_stream(call);
+    if (!stream) return;
+    streams_remove(call->js->streams, stream, removed, call);
+}

@@ -1,0 +1,26 @@
+#include "jetstream/api_requests.h"
+
+#define PAGE ",\"total\":0,\"offset\":0,\"limit\":0"
+#define ANY_TOKENS 128
+
+const struct api_request api_requests[] = {
+    {"INFO", 0, 0, API_BODY_MAYBE, false, "account_info_response", NULL, api_account_info},
+
+    {"STREAM.CREATE", 1, 1, API_BODY_OBJECT, true, "stream_create_response", NULL,
+     api_stream_create},
+    {"STREAM.UPDATE", 1, 1, API_BODY_OBJECT, true, "stream_update_response", NULL,
+     api_stream_update},
+    {"STREAM.DELETE", 1, 1, API_BODY_NONE, true, "stream_delete_response", NULL, api_stream_delete},
+    {"STREAM.PURGE", 1, 1, API_BODY_MAYBE, true, "stream_purge_response", ",\"purged\":0",
+     api_stream_purge},
+    {"STREAM.INFO", 1, 1, API_BODY_MAYBE, false, "stream_info_response", PAGE, api_stream_info},
+    {"STREAM.NAMES", 0, 0, API_BODY_MAYBE, false, "stream_names_response", PAGE ",\"streams\":null",
+     api_stream_names},
+    {"STREAM.LIST", 0, 0, API_BODY_MAYBE, false, "stream_list_response", PAGE ",\"streams\":null",
+     api_stream_list},
+    {"STREAM.MSG.GET", 1, 1, API_BODY_OBJECT, false, "stream_msg_get_response", NULL,
+     api_message_get},
+    {"STREAM.MSG.DELETE", 1, 1, API_BODY_OBJECT, true, "stream_msg_delete_response", NULL,
+     api_message_delete},
+};
+const size_t api_request_count = sizeof api_requests / sizeof api_requests[0];

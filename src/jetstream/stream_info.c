@@ -1,0 +1,132 @@
+#include "jetstream/stream_info.h"
+
+#include "jetstream/api.h"
+#include "jetstream/versions.h"
+#include "stream/stream_config.h"
+
+#include <stdlib.h>
+
+static int count_one(void *context, const struct stream_subject_info *info)
+{
+    size_t *count = context;
+    ++*count;
+    return 0;
+}
+
+size_t stream_info_count_subjects(const struct stream *stream, struct bytes pattern)
+{
+    size_t count = 0;
+    stream_subjects(stream, pattern, count_one, &count);
+    return count;
+}
+
+/* ---- subjects -------------------------------------------------------------------------------- */
+
+struct subjects {
+    struct stream_subject_info *list;
+    size_t count;
+};
+
+static int gather(void *context, const struct stream_subject_info *info)
+{
+    struct subjects *subjects = context;
+    subjects->list[subjects->count++] = *info;
+    return 0;
+}
+
+static int by_subject(const void *a, const void *b)
+{
+    const struct stream_subject_info *left = a, *right = b;
+    return bytes_cmp(left->subject, right->subject);
+}
+
+/* The writer takes a key as a C string. */
+static void put_count(struct jsonw *json, const struct stream_subject_info *info)
+{
+    char key[STREAM_SUBJECT_MAX + 1];
+    struct bytes subject = bytes_head(info->subject, STREAM_SUBJECT_MAX);
+    memcpy(key, subject.data, subject.len);
+    key[subject.len] = '\0';
+    jsonw_u64(json, key, info->count);
+}
+
+/* Sorted, so that pages fit together. */
+static int put_subjects(struct stream *stream, const struct stream_info_wants *wants,
+                        struct jsonw *json)
+{
+    size_t total = stream_info_count_subjects(stream, wants->subjects);
+    if (total <= wants->subjects_offset) return 0;
+    struct subjects subjects = {.list = malloc(total * sizeof *subjects.list)};
+    if (!subjects.list) return ERR_NOMEM;
+    stream_subjects(stream, wants->subjects, gather, &subjects);
+    qsort(subjects.list, subjects.count, sizeof *subjects.list, by_subject);
+    size_t end = wants->subjects_offset + STREAM_INFO_SUBJECTS_MAX;
+    if (end > subjects.count) end = subjects.count;
+    jsonw_object(json, "subjects");
+    for (size_t i = wants->subjects_offset; i < end; i++) put_count(json, &subjects.list[i]);
+    jsonw_object_end(json);
+    free(subjects.list);
+    return 0;
+}
+
+/* ---- state ----------------------------------------------------------------------------------- */
+
+static int put_gap(void *context, uint64_t first, uint64_t count)
+{
+    struct jsonw *json = context;
+    for (uint64_t i = 0; i < count && !json->out->failed; i++) jsonw_u64(json, NULL, first + i);
+    return json->out->failed ? ERR_NOMEM : 0;
+}
+
+static int put_state(struct stream *stream, const struct stream_info_wants *wants,
+                     struct jsonw *json)
+{
+    struct stream_state state = stream_state(stream);
+    int r = 0;
+    jsonw_object(json, "state");
+    jsonw_u64(json, "messages", state.messages);
+    jsonw_u64(json, "bytes", state.bytes);
+    jsonw_u64(json, "first_seq", state.first_seq);
+    api_put_time(json, "first_ts", state.messages ? state.first_time_ns : 0);
+    jsonw_u64(json, "last_seq", state.last_seq);
+    api_put_time(json, "last_ts", state.last_time_ns);
+    if (state.subjects) jsonw_u64(json, "num_subjects", state.subjects);
+    if (wants && wants->subjects.len) r = put_subjects(stream, wants, json);
+    if (state.deleted) jsonw_u64(json, "num_deleted", state.deleted);
+    if (r == 0 && wants && wants->deleted && state.deleted) {
+        jsonw_array(json, "deleted");
+        r = stream_gaps(stream, put_gap, json);
+        jsonw_array_end(json);
+    }
+    jsonw_u64(json, "consumer_count", state.consumers);
+    jsonw_object_end(json);
+    return r;
+}
+
+static bool put_config(struct stream *stream, struct jsonw *json)
+{
+    struct stream_config config = *stream_config(stream);
+    bool level = config.allow_msg_ttl || config.subject_delete_marker_ttl_ns;
+    struct stream_pair *pairs =
+        versions_add(config.metadata, config.metadata_count, level, &config.metadata_count);
+    if (!pairs) return false;
+    struct buf text;
+    config.metadata = pairs;
+    buf_init(&text, json->out->max);
+    stream_config_encode(&config, &text);
+    jsonw_raw(json, "config", buf_bytes(&text));
+    bool whole = !text.failed;
+    buf_release(&text);
+    free(pairs);
+    return whole;
+}
+
+int stream_info_encode(struct stream *stream, const struct stream_info_wants *wants,
+                       uint64_t now_ns, struct jsonw *json)
+{
+    if (!put_config(stream, json)) return ERR_NOMEM;
+    api_put_time(json, "created", stream_created_ns(stream));
+    int r = put_state(stream, wants, json);
+    api_put_time(json, "ts", now_ns);
+    return r;
+}
