@@ -77,6 +77,7 @@ int bus_new(struct io *io, const struct bus_options *options, struct log *log, s
     }
     bus->router.captures = route_captures;
     bus->router.captures_context = bus;
+    bus->router.admits = session_admits;
     r = local_init(bus);
     if (r) {
         release(bus);

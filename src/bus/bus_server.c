@@ -11,24 +11,28 @@ static void set_defaults(struct bus_server_options *options)
     if (!options->max_payload) options->max_payload = NATS_PAYLOAD_MAX;
     if (options->max_payload > NATS_PAYLOAD_CAP) options->max_payload = NATS_PAYLOAD_CAP;
     if (!options->max_pending) options->max_pending = 64 << 20;
+    if (!options->max_control_line) options->max_control_line = NATS_LINE_MAX;
     if (!options->max_connections) options->max_connections = 65536;
     if (!options->max_subscriptions) options->max_subscriptions = 65536;
     if (!options->ping_interval_ms) options->ping_interval_ms = 120 * 1000;
     if (!options->max_pings) options->max_pings = 2;
 }
 
-static void free_listeners(struct bus_server *server, bool close)
+static void close_listeners(struct bus_server *server)
 {
-    struct list *link;
-    while ((link = list_pop(&server->listeners))) {
-        struct bus_listener *listener = CONTAINER_OF(link, struct bus_listener, link);
-        if (close) io_listener_close(&listener->listener);
-        free(listener);
+    LIST_EACH(&server->listeners, struct bus_listener, link, listener) {
+        if (!listener->closed) io_listener_close(&listener->listener);
+        listener->closed = true;
     }
 }
 
 static void release(struct bus_server *server)
 {
+    struct list *link;
+    while ((link = list_pop(&server->listeners)))
+        free(CONTAINER_OF(link, struct bus_listener, link));
+    auth_queue_release(&server->passwords);
+    bus_auth_free(server->auth);
     bus_tls_free(server->tls);
     outbox_pool_release(&server->pool);
     free(server);
@@ -38,25 +42,30 @@ static void finish_closing(struct bus_server *server)
 {
     void (*closed)(void *context) = server->closed;
     void *context = server->closed_context;
+    io_task_cancel(server->io, &server->close_task);
     io_task_cancel(server->io, &server->flush);
     io_timer_cancel(server->io, &server->resume);
     release(server);
     if (closed) closed(context);
 }
 
+/* The last session, or the last password that a thread had to look at, has gone. */
+void bus_server_session_gone(struct bus_server *server)
+{
+    if (!server->closing || !list_empty(&server->sessions) || server->passwords.running) return;
+    finish_closing(server);
+}
+
 static void close_run(struct io_task *task)
 {
     struct bus_server *server = CONTAINER_OF(task, struct bus_server, close_task);
-    if (list_empty(&server->sessions)) {
-        finish_closing(server);
-        return;
-    }
     LIST_EACH(&server->sessions, struct session, link, session) session_close(session);
+    bus_server_session_gone(server);
 }
 
-void bus_server_session_gone(struct bus_server *server)
+static void passwords_idle(struct auth_queue *queue)
 {
-    if (server->closing && list_empty(&server->sessions)) finish_closing(server);
+    bus_server_session_gone(CONTAINER_OF(queue, struct bus_server, passwords));
 }
 
 int bus_server_new(struct io *io, const struct bus_server_options *options, struct bus *bus,
@@ -73,6 +82,7 @@ int bus_server_new(struct io *io, const struct bus_server_options *options, stru
     snprintf(server->name, sizeof server->name, "%s",
              server->options.name ? server->options.name : server->id);
     server->options.name = server->name;
+    auth_queue_init(&server->passwords, io, passwords_idle);
     outbox_pool_init(&server->pool);
     list_init(&server->finished);
     list_init(&server->listeners);
@@ -86,6 +96,12 @@ int bus_server_new(struct io *io, const struct bus_server_options *options, stru
     return 0;
 }
 
+void bus_server_set_auth(struct bus_server *server, struct bus_auth *auth)
+{
+    assert(!server->auth && list_empty(&server->listeners));
+    server->auth = auth;
+}
+
 void bus_server_close(struct bus_server *server, void (*done)(void *context), void *context)
 {
     if (!server) {
@@ -96,7 +112,7 @@ void bus_server_close(struct bus_server *server, void (*done)(void *context), vo
     server->closing = true;
     server->closed = done;
     server->closed_context = context;
-    free_listeners(server, true);
+    close_listeners(server);
     io_post(server->io, &server->close_task);
 }
 
@@ -105,7 +121,6 @@ void bus_server_free(struct bus_server *server)
     if (!server) return;
     while (!list_empty(&server->sessions))
         session_free(CONTAINER_OF(server->sessions.next, struct session, link));
-    free_listeners(server, false);
     release(server);
 }
 
@@ -158,7 +173,7 @@ void bus_server_lame_duck(struct bus_server *server)
     server->lame_duck = true;
     LIST_EACH(&server->sessions, struct session, link, session)
         if (session->state == SESSION_OPEN) session_say_info(session);
-    free_listeners(server, true);
+    close_listeners(server);
 }
 
 /* ---- metrics -------------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
 #ifndef DURE_BUS_BUS_SERVER_H
 #define DURE_BUS_BUS_SERVER_H
 
-#include "bus/bus.h"
+#include "bus/bus_auth.h"
 
 struct bus_server;
 
@@ -19,6 +19,7 @@ struct bus_server_options {
     const char *name;           /* INFO.server_name; NULL: the server's id */
     size_t max_payload;         /* headers and body; 0: 1 MiB */
     size_t max_pending;         /* bytes that wait for one client before it is cut; 0: 64 MiB */
+    size_t max_control_line;    /* bytes of an operation's arguments; 0: 4096 */
     unsigned max_connections;   /* 0: 65536 */
     unsigned max_subscriptions; /* of one connection; 0: 65536 */
     uint32_t ping_interval_ms;  /* 0: 2 minutes */
@@ -30,6 +31,10 @@ struct bus_server_options {
  * options may be NULL; log may be NULL. ERR_NOMEM. */
 int bus_server_new(struct io *io, const struct bus_server_options *options, struct bus *bus,
                    struct log *log, struct bus_server **ret_server);
+
+/* From now on connections must say who they are; to be called before the first listener is opened.
+ * The server owns `auth`. */
+void bus_server_set_auth(struct bus_server *server, struct bus_auth *auth);
 
 /* Closes listeners and connections, frees the server, and calls done(context) (may be NULL). NULL
  * is allowed, and is done at once. */

@@ -12,36 +12,6 @@ static void say_ok(struct session *session)
     if (session->verbose) session_say(session, BYTES("+OK\r\n"));
 }
 
-/* ---- CONNECT -------------------------------------------------------------------------------- */
-
-static void command_connect(struct session *session, const struct nats_frame *frame)
-{
-    struct nats_connect connect;
-    nats_connect_init(&connect);
-    connect.verbose = session->verbose;
-    connect.pedantic = session->pedantic;
-    connect.echo = session->echo;
-    connect.headers = session->headers;
-    connect.no_responders = session->no_responders;
-    connect.protocol = session->protocol;
-    if (nats_connect_parse(frame->text, &connect)) {
-        session->server->metrics.protocol_errors++;
-        session_end(session, NULL);
-    } else if (connect.protocol < 0 || connect.protocol > 1) {
-        session_end(session, "invalid client protocol");
-    } else if (connect.no_responders && !connect.headers) {
-        session_end(session, "no responders requires headers support");
-    } else {
-        session->verbose = connect.verbose;
-        session->pedantic = connect.pedantic;
-        session->echo = connect.echo;
-        session->headers = connect.headers;
-        session->no_responders = connect.no_responders;
-        session->protocol = connect.protocol;
-        say_ok(session);
-    }
-}
-
 /* ---- SUB, UNSUB ------------------------------------------------------------------------------ */
 
 static struct client_subscription *client_of(struct subscription *subscription)
@@ -99,11 +69,38 @@ static struct client_subscription *subscription_new(struct session *session,
     return s;
 }
 
+/* Says what it may not do; the connection stays. */
+static void violation(struct session *session, const char *what, struct bytes subject,
+                      struct bytes queue)
+{
+    struct buf text;
+    buf_init(&text, 2 * NATS_LINE_MAX);
+    buf_append_format(&text, "Permissions Violation for %s to \"", what);
+    buf_append(&text, subject);
+    buf_append_char(&text, '"');
+    if (queue.len) {
+        buf_append_str(&text, " using queue \"");
+        buf_append(&text, queue);
+        buf_append_char(&text, '"');
+    }
+    buf_append_char(&text, '\0');
+    session->server->metrics.permission_violations++;
+    LOG(session->server->log, LOG_INFO, "bus_permission_violation", LOG_U("client", session->id),
+        LOG_S("what", what), LOG_B("subject", subject));
+    if (!text.failed) session_say_err(session, buf_bytes(&text).data);
+    buf_release(&text);
+}
+
 static void command_sub(struct session *session, const struct nats_frame *frame)
 {
     struct bus *bus = session->bus;
     sessions_reap(session->server);
-    if (session->subscriptions.count >= session->server->options.max_subscriptions) {
+    if (session->permissions &&
+        !permissions_may_subscribe(session->permissions, frame->subject, frame->queue)) {
+        violation(session, "Subscription", frame->subject, frame->queue);
+        return;
+    }
+    if (session->subscriptions.count >= session->max_subscriptions) {
         session_say_err(session, "maximum subscriptions exceeded");
         return;
     }
@@ -116,6 +113,8 @@ static void command_sub(struct session *session, const struct nats_frame *frame)
         return;
     }
     struct client_subscription *s = subscription_new(session, frame);
+    if (s && session->permissions)
+        s->subscription.filtered = permissions_overlap_denied(session->permissions, frame->subject);
     int r = s ? router_add(&bus->router, &s->subscription, frame->subject) : ERR_NOMEM;
     if (!r) r = map_put(&session->subscriptions, s->subscription.sid, s, NULL);
     if (r) {
@@ -166,6 +165,13 @@ static void no_responders(struct session *session, const struct nats_frame *fram
     }
 }
 
+static bool may_publish(struct session *session, struct bytes subject)
+{
+    if (permissions_may_publish(session->permissions, subject)) return true;
+    return session->responses &&
+           responses_take(session->responses, subject, io_now_ns(session->server->io) / 1000000);
+}
+
 static void command_pub(struct session *session, const struct nats_frame *frame)
 {
     struct bus *bus = session->bus;
@@ -176,6 +182,10 @@ static void command_pub(struct session *session, const struct nats_frame *frame)
     }
     if (session->pedantic && !subject_is_literal(frame->subject))
         session_say_err(session, "Invalid Publish Subject");
+    if (session->permissions && !may_publish(session, frame->subject)) {
+        violation(session, "Publish", frame->subject, (struct bytes){0});
+        return;
+    }
     say_ok(session);
     struct message message =
         message_borrow(frame->subject, frame->reply, frame->headers, frame->payload);
@@ -188,6 +198,15 @@ static void command_pub(struct session *session, const struct nats_frame *frame)
     if (session->server->congested) session->stall = true;
 }
 
+/* The first one behind CONNECT is also told into which account it came. */
+static void command_ping(struct session *session)
+{
+    session_say(session, BYTES("PONG\r\n"));
+    if (!session->connected || session->told || session->protocol < 1) return;
+    session->told = true;
+    session_say_info(session);
+}
+
 void session_command(struct session *session, const struct nats_frame *frame)
 {
     switch (frame->op) {
@@ -195,8 +214,8 @@ void session_command(struct session *session, const struct nats_frame *frame)
     case NATS_HPUB: command_pub(session, frame); break;
     case NATS_SUB: command_sub(session, frame); break;
     case NATS_UNSUB: command_unsub(session, frame); break;
-    case NATS_CONNECT: command_connect(session, frame); break;
-    case NATS_PING: session_say(session, BYTES("PONG\r\n")); break;
+    case NATS_CONNECT: session_connect(session, frame->text); break;
+    case NATS_PING: command_ping(session); break;
     case NATS_ERR: session_end(session, NULL); break;
     case NATS_PONG: /* any sign of life is taken note of where it is received */
     case NATS_OK:

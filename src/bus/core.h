@@ -7,6 +7,8 @@
 
 #include "base/log.h"
 #include "base/map.h"
+#include "bus/auth.h"
+#include "bus/auth_password.h"
 #include "bus/bus_server.h"
 #include "bus/bus_tls.h"
 #include "bus/outbox.h"
@@ -47,6 +49,7 @@ struct bus_listener {
     struct io_listener listener;
     struct bus_server *server;
     struct list link;
+    bool closed; /* takes no more; is kept for the sessions that came by it */
 };
 
 struct io_tls_context;
@@ -64,7 +67,10 @@ struct bus_server {
     char name[64];
     struct bus *bus; /* whose those are who need not say who they are */
 
-    struct bus_tls *tls; /* NULL: clear text only */
+    struct bus_tls *tls;   /* NULL: clear text only */
+    struct bus_auth *auth; /* NULL: nobody is asked */
+    struct auth_queue passwords;
+
     struct outbox_pool pool;
     struct bus_server_metrics metrics;
     struct list listeners, sessions;
@@ -105,6 +111,9 @@ struct wire_form {
 /* Whether a message may go there; false while it dies or when it is its own and has echo off. */
 bool session_takes(const struct session *session, const struct session *from);
 bool session_wants_headers(const struct session *session);
+
+/* Whether the subscription's client may receive messages with this subject. */
+bool session_admits(const struct subscription *subscription, struct bytes subject);
 
 /* Puts one message into the session's outbox. False when it could not be taken: out of memory. */
 bool session_put(struct session *session, const struct route_target *target,

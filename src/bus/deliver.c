@@ -2,12 +2,12 @@
  * sid") and then the same bytes for all: the tail. When the publisher was a client whose PUB was
  * written canonically, that tail is the very end of its PUB. Bodies from BY_REFERENCE bytes on are
  * copied once, into a counted message, and sent from there; smaller ones are cheaper copied. */
-#include "bus/core.h"
+#include "bus/session.h"
 #include "wire/nats.h"
 
 #include <assert.h>
 
-enum { BY_REFERENCE = 1024 };
+enum { BY_REFERENCE = 1024, NS_PER_MS = 1000000 };
 
 /* The forms a message has for clients with and without headers; made when first needed. */
 struct publication {
@@ -81,6 +81,8 @@ static bool to_session(struct publication *p, const struct route_target *target)
         p->bus->metrics.dropped++;
         return false;
     }
+    if (session->responses && p->message->reply.len)
+        responses_expect(session->responses, p->message->reply, io_now_ns(p->bus->io) / NS_PER_MS);
     return true;
 }
 

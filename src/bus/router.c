@@ -14,6 +14,8 @@ enum {
 static void matched_add(void *context, struct trie_entry *entry)
 {
     struct router *router = context;
+    struct subscription *subscription = CONTAINER_OF(entry, struct subscription, entry);
+    if (subscription->filtered && !router->admits(subscription, router->matching)) return;
     if (router->matched_count == router->matched_size) {
         size_t size = router->matched_size ? router->matched_size * 2 : 64;
         struct subscription **bigger = realloc(router->matched, size * sizeof *bigger);
@@ -24,7 +26,7 @@ static void matched_add(void *context, struct trie_entry *entry)
         router->matched = bigger;
         router->matched_size = size;
     }
-    router->matched[router->matched_count++] = CONTAINER_OF(entry, struct subscription, entry);
+    router->matched[router->matched_count++] = subscription;
 }
 
 /* Those of no group first, then group by group; within them by age, so that one set of
@@ -122,6 +124,7 @@ static struct route *build(struct router *router, struct route **slot, struct by
     router->misses++;
     router->matched_count = 0;
     router->out_of_memory = false;
+    router->matching = subject;
     bool valid = tokens_are_valid(subject);
     if (valid) trie_match(&router->trie, subject, matched_add, router);
     if (router->out_of_memory) return NULL;

@@ -21,6 +21,7 @@ struct subscription {
     struct bytes queue;      /* empty: none */
     struct bytes sid;        /* the client's name for it */
     uint64_t delivered, max; /* max 0: no end */
+    bool filtered;           /* gets only what router.admits lets through */
     bool gone;               /* takes no more; is removed as soon as nobody walks a route */
 };
 
@@ -56,12 +57,14 @@ struct router {
     size_t count;                           /* subscriptions */
     bool (*captures)(void *, struct bytes); /* may be NULL */
     void *captures_context;
+    bool (*admits)(const struct subscription *, struct bytes subject); /* for those `filtered` */
 
     /* private */
     struct route **routes; /* ROUTES slots, by hash */
     uint32_t *seen;        /* per slot: tag of the subject last routed there */
     size_t routes_size;    /* bytes in `routes` */
     struct route *scratch; /* for subjects seen the first time */
+    struct bytes matching; /* the subject whose route is being made */
     struct subscription **matched;
     size_t matched_count, matched_size;
     bool out_of_memory;

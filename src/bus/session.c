@@ -9,8 +9,10 @@
 enum {
     LINGER_MS = 1000,
     STALL_MS = 5,
-    REFUSED_MAX = 64,    /* connections beyond the maximum that are told so */
-    FRAME_OVERHEAD = 64, /* verb, blanks and line ends around the arguments and a payload */
+    REFUSED_MAX = 64,           /* connections beyond the maximum that are told so */
+    FRAME_OVERHEAD = 64,        /* verb, blanks and line ends around the arguments and a payload */
+    BEHIND_CONNECT = 256 << 10, /* bytes that came with a CONNECT whose password is looked at */
+    NS_PER_MS = 1000000,
 };
 
 static void session_send(struct session *session);
@@ -56,12 +58,15 @@ void session_free(struct session *session)
     session->out.in_flight = false;
     outbox_release(&session->out);
     buf_release(&session->partial);
+    session_connect_cancel(session);
     session_bind(session, NULL);
+    session_forget_permissions(session);
     map_release(&session->subscriptions);
     list_remove(&session->dirty);
     list_remove(&session->stalled);
     list_remove(&session->link);
     server->session_count--;
+    free(session->user);
     free(session);
 }
 
@@ -186,6 +191,11 @@ bool session_takes(const struct session *session, const struct session *from)
     return session->state == SESSION_OPEN && (session != from || session->echo);
 }
 
+bool session_admits(const struct subscription *subscription, struct bytes subject)
+{
+    return permissions_may_receive(subscription->session->permissions, subject);
+}
+
 bool session_wants_headers(const struct session *session)
 {
     return session->headers;
@@ -235,17 +245,37 @@ void session_say_err(struct session *session, const char *text)
 
 /* ---- receiving ------------------------------------------------------------------------------ */
 
+static void bad_bytes(struct session *session, enum nats_fault fault)
+{
+    session->server->metrics.protocol_errors++;
+    session_end(session, nats_fault_text(fault));
+}
+
+/* Whether the session may say what begins with this byte: anything once it has an account, before
+ * that only CONNECT. */
+static bool may_say(struct session *session, char first)
+{
+    if (session->bus || first == 'C' || first == 'c') return true;
+    if (session_enter_unasked(session)) return true;
+    session_refuse(session, "");
+    return false;
+}
+
+/* Whether the next operation can be looked at now. */
+static bool is_ready(const struct session *session)
+{
+    return session->state == SESSION_OPEN && !session->connecting;
+}
+
 /* Decodes what is there. Returns how many bytes were taken; `need` is set when more is wanted. */
 static size_t decode(struct session *session, struct nats_decoder *decoder, struct bytes in)
 {
     struct nats_frame frame;
     size_t taken = 0;
-    while (taken < in.len && session->state == SESSION_OPEN) {
+    while (taken < in.len && is_ready(session) && may_say(session, in.data[taken])) {
+        decoder->max_payload = session->max_payload;
         int64_t n = nats_decode(decoder, bytes_skip(in, taken), &frame);
-        if (n < 0) {
-            session->server->metrics.protocol_errors++;
-            session_end(session, nats_fault_text(decoder->fault));
-        }
+        if (n < 0) bad_bytes(session, decoder->fault);
         if (n <= 0) break;
         session_command(session, &frame);
         taken += (size_t)n;
@@ -278,19 +308,35 @@ static size_t complete(struct session *session, struct nats_decoder *decoder, st
     return in.len;
 }
 
+/* Keeps what cannot be decoded yet. */
+static void keep(struct session *session, struct bytes in)
+{
+    buf_reserve(&session->partial, session->need > in.len + 1 ? session->need : in.len);
+    buf_append(&session->partial, in);
+    if (session->partial.failed) session_close(session);
+}
+
 static void input(struct session *session, struct bytes in)
 {
     struct nats_decoder decoder;
     nats_decoder_init(&decoder, NATS_SERVER);
-    decoder.max_payload = session->server->options.max_payload;
-    while (in.len && buf_len(&session->partial) && session->state == SESSION_OPEN)
+    decoder.max_line = session->server->options.max_control_line;
+    decoder.max_payload = session->max_payload;
+    while (in.len && buf_len(&session->partial) && is_ready(session))
         in = bytes_skip(in, complete(session, &decoder, in));
-    if (session->state != SESSION_OPEN || !in.len) return;
-    in = bytes_skip(in, decode(session, &decoder, in));
-    if (session->state != SESSION_OPEN || !in.len) return;
-    buf_reserve(&session->partial, session->need > in.len + 1 ? session->need : in.len);
-    buf_append(&session->partial, in);
-    if (session->partial.failed) session_close(session);
+    if (in.len && is_ready(session)) in = bytes_skip(in, decode(session, &decoder, in));
+    if (in.len && session->state == SESSION_OPEN) keep(session, in);
+}
+
+/* What came behind the CONNECT is in `partial`, whole operations too. */
+void session_continue(struct session *session)
+{
+    struct buf kept = session->partial;
+    if (session->state != SESSION_OPEN || session->connecting) return;
+    buf_init(&session->partial, kept.max);
+    input(session, buf_bytes(&kept));
+    buf_release(&kept);
+    if (is_ready(session) && !session->receiving) receive(session);
 }
 
 /* Takes bytes of the client's, and listens for more unless it is to wait. */
@@ -300,6 +346,7 @@ static void take(struct session *session, struct bytes bytes)
     session->heard = true;
     if (session->state == SESSION_OPEN) input(session, bytes);
     if (session->state == SESSION_DRAINING || session->state == SESSION_CLOSING) return;
+    if (session->connecting) return;
     if (session->stall && session->state == SESSION_OPEN) {
         session->stall = false;
         list_push(&server->stalled, &session->stalled);
@@ -331,76 +378,35 @@ static void recv_done(struct io_stream *stream, int result)
 
 /* ---- coming --------------------------------------------------------------------------------- */
 
-static void client_ip(const struct session *session, char *text, size_t size)
-{
-    struct io_addr addr;
-    char full[IO_ADDR_TEXT];
-    *text = '\0';
-    if (io_stream_peer(&session->stream, &addr) || addr.family == IO_UNIX) return;
-    size_t len = io_addr_format(&addr, full, sizeof full);
-    while (len && full[len - 1] != ':') len--;
-    struct bytes ip = bytes_make(full, len ? len - 1 : 0);
-    if (bytes_starts(ip, BYTES("["))) ip = bytes_make(ip.data + 1, ip.len - 2);
-    snprintf(text, size, "%.*s", BYTES_ARG(ip));
-}
-
-void session_put_info(struct session *session, struct buf *out)
+void session_set_timer(struct session *session)
 {
     struct bus_server *server = session->server;
-    bool tls = server->tls && !session->is_local;
-    struct nats_info info = {.version = BUS_NATS_VERSION,
-                             .host = "127.0.0.1",
-                             .proto = 1,
-                             .max_payload = server->options.max_payload,
-                             .client_id = session->id,
-                             .headers = true,
-                             .jetstream = server->options.jetstream,
-                             .tls_required = tls && !server->tls->options.optional,
-                             .tls_available = tls,
-                             .tls_verify = tls && server->tls->options.verify,
-                             .lame_duck = server->lame_duck};
-    memcpy(info.server_id, server->id, sizeof server->id);
-    memcpy(info.server_name, server->name, sizeof server->name);
-    client_ip(session, info.client_ip, sizeof info.client_ip);
-    if (!list_empty(&server->listeners)) {
-        struct bus_listener *first =
-            CONTAINER_OF(server->listeners.next, struct bus_listener, link);
-        info.port = first->listener.addr.port;
-    }
-    struct buf json;
-    buf_init(&json, 4096);
-    nats_info_write(&json, &info);
-    nats_put_info(out, buf_bytes(&json));
-    out->failed |= json.failed;
-    buf_release(&json);
+    uint64_t delay = server->options.ping_interval_ms, now = io_now_ns(server->io) / NS_PER_MS;
+    if (!session->bus) delay = server->auth->timeout_ms;
+    if (session->expires_ms && session->expires_ms < now + delay)
+        delay = session->expires_ms > now ? session->expires_ms - now : 0;
+    io_timer_set(server->io, &session->timer, delay);
 }
 
-void session_say_info(struct session *session)
+static void end_expired(struct session *session)
 {
-    struct buf out;
-    buf_init(&out, 4096 + FRAME_OVERHEAD);
-    session_put_info(session, &out);
-    if (out.failed)
-        session_close(session);
-    else
-        session_say(session, buf_bytes(&out));
-    buf_release(&out);
+    session->server->metrics.expired++;
+    LOG(session->server->log, LOG_INFO, "bus_authentication_expired", LOG_U("client", session->id));
+    session_end(session, "User Authentication Expired");
 }
 
-/* The ping while it is open; the end of draining and lingering. */
-static void timer_done(struct io_timer *timer)
+static void end_stale(struct session *session)
 {
-    struct session *session = CONTAINER_OF(timer, struct session, timer);
-    struct bus_server *server = session->server;
-    if (session->state != SESSION_OPEN) {
-        session_close(session);
-        return;
-    }
+    session->server->metrics.stale++;
+    LOG(session->server->log, LOG_INFO, "bus_stale_connection", LOG_U("client", session->id));
+    session_end(session, "Stale Connection");
+}
+
+static void ping(struct session *session)
+{
     if (session->heard) session->pings = 0;
-    if (session->pings >= server->options.max_pings) {
-        server->metrics.stale++;
-        LOG(server->log, LOG_INFO, "bus_stale_connection", LOG_U("client", session->id));
-        session_end(session, "Stale Connection");
+    if (session->pings >= session->server->options.max_pings) {
+        end_stale(session);
         return;
     }
     if (!session->heard) {
@@ -408,7 +414,25 @@ static void timer_done(struct io_timer *timer)
         session_say(session, BYTES("PING\r\n"));
     }
     session->heard = false;
-    io_timer_set(server->io, &session->timer, server->options.ping_interval_ms);
+    session_set_timer(session);
+}
+
+/* While it is open: who has not said who it is goes, and whose time is over; the others are asked
+ * whether they are still there. Else the end of draining and lingering. */
+static void timer_done(struct io_timer *timer)
+{
+    struct session *session = CONTAINER_OF(timer, struct session, timer);
+    if (session->state != SESSION_OPEN) {
+        session_close(session);
+    } else if (!session->bus) {
+        session->server->metrics.auth_failures++;
+        session_end(session, "Authentication Timeout");
+    } else if (session->expires_ms &&
+               session->expires_ms <= io_now_ns(session->server->io) / NS_PER_MS) {
+        end_expired(session);
+    } else {
+        ping(session);
+    }
 }
 
 static struct session *session_new(struct bus_server *server)
@@ -423,7 +447,9 @@ static struct session *session_new(struct bus_server *server)
     list_push(&server->sessions, &session->link);
     server->session_count++;
     outbox_init(&session->out, &server->pool);
-    buf_init(&session->partial, NATS_LINE_MAX + server->options.max_payload + FRAME_OVERHEAD);
+    size_t largest = server->options.max_control_line + server->options.max_payload;
+    buf_init(&session->partial,
+             FRAME_OVERHEAD + (largest > BEHIND_CONNECT ? largest : BEHIND_CONNECT));
     map_init(&session->subscriptions, server->options.max_subscriptions);
     io_timer_init(&session->timer, timer_done);
     struct nats_connect defaults;
@@ -431,7 +457,6 @@ static struct session *session_new(struct bus_server *server)
     session->verbose = defaults.verbose;
     session->pedantic = defaults.pedantic;
     session->echo = defaults.echo;
-    session_bind(session, server->bus);
     return session;
 }
 
@@ -444,22 +469,25 @@ void session_accept(struct bus_listener *listener)
     if (server->session_count < server->options.max_connections + REFUSED_MAX)
         session = session_new(server);
     if (!session) return;
+    session->listener = listener;
     io_accept(&listener->listener, &session->stream);
     session->is_local = listener->listener.addr.family == IO_UNIX;
     session->refused = refuse;
     if (!refuse) server->metrics.accepted++;
     LOG(server->log, LOG_DEBUG, "bus_connected", LOG_U("client", session->id));
-    opening_begin(session);
+    if (session_greet(session))
+        session_close(session);
+    else
+        opening_begin(session);
 }
 
 void session_begin(struct session *session, bool say_info, struct bytes first)
 {
-    struct bus_server *server = session->server;
     session->state = SESSION_OPEN;
     if (say_info) session_say_info(session);
     if (session->refused) session_end(session, "maximum connections exceeded");
     if (session->state != SESSION_OPEN) return;
-    io_timer_set(server->io, &session->timer, server->options.ping_interval_ms);
+    session_set_timer(session);
     if (first.len)
         take(session, first);
     else

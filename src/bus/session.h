@@ -15,7 +15,7 @@
 #define DURE_BUS_SESSION_H
 
 #include "bus/core.h"
-#include "wire/nats.h"
+#include "bus/responses.h"
 
 enum session_state {
     SESSION_OPENING,
@@ -30,7 +30,8 @@ struct opening;
 struct session {
     struct io_stream stream;
     struct bus_server *server;
-    struct bus *bus;         /* its account */
+    struct bus *bus; /* its account; NULL: it has not yet said who it is */
+    struct bus_listener *listener;
     struct list link;        /* of the server's sessions */
     struct list dirty;       /* waits for the flush */
     struct list stalled;     /* waits to be read from again */
@@ -39,8 +40,11 @@ struct session {
     struct buf partial;       /* the start of an operation that is not yet whole */
     size_t need;              /* bytes of it that are needed at least */
     struct map subscriptions; /* sid -> struct client_subscription */
-    struct io_timer timer;    /* the next ping; the end of lingering */
+    struct io_timer timer;    /* the next ping; the end of waiting for CONNECT, of lingering */
+    uint64_t expires_ms;      /* of the loop's clock: when its token ends; 0: never */
     uint64_t id;
+    size_t max_payload;
+    unsigned max_subscriptions;
     enum session_state state;
     unsigned pings; /* not answered */
     bool is_local;  /* over a Unix socket */
@@ -50,9 +54,17 @@ struct session {
     bool congested; /* more than half of max_pending waits */
     bool stall;     /* published to a congested session: pause reading */
 
+    struct connecting *connecting;   /* its password is being looked at: nothing else is done */
+    struct permissions *permissions; /* counted; NULL: it may do everything */
+    struct responses *responses;     /* NULL: it may not answer where it may not publish */
+    char nonce[16];                  /* what INFO asked it to sign */
+    char *user;                      /* NULL: none */
+
     /* what CONNECT said */
     bool verbose, pedantic, echo, headers, no_responders;
     int protocol;
+    bool connected; /* CONNECT was accepted */
+    bool told;      /* and INFO has said into which account */
 };
 
 struct client_subscription {
@@ -89,10 +101,34 @@ void session_say_info(struct session *session);
 
 /* Appends the INFO of this session. */
 void session_put_info(struct session *session, struct buf *out);
+/* Sets the timer that pings, and ends those whose time is over. */
+void session_set_timer(struct session *session);
+
+/* Goes on with what came behind the CONNECT whose password was looked at. */
+void session_continue(struct session *session);
 
 /* Tasks of the server: sends what a turn has gathered; reads again from those that were stalled. */
 void sessions_flush(struct io_task *task);
 void sessions_resume(struct io_timer *timer);
+
+/* ---- connect.c ---- */
+
+/* A new connection: binds it, or makes the nonce that it is to sign. ERR_NOMEM. */
+int session_greet(struct session *session);
+
+/* Does what CONNECT says; may take until session_continue(). */
+void session_connect(struct session *session, struct bytes json);
+
+/* The session is not bound and says something else than CONNECT: whether it may, as nobody. */
+bool session_enter_unasked(struct session *session);
+
+/* Ends it for having the wrong credentials. */
+void session_refuse(struct session *session, const char *user);
+
+void session_forget_permissions(struct session *session);
+
+/* Forgets a CONNECT that is being looked at. */
+void session_connect_cancel(struct session *session);
 
 /* ---- commands.c ---- */
 

@@ -35,6 +35,7 @@ struct client {
     size_t len;
     bool eof;
     char *data;
+    char info[4096]; /* what it was greeted with */
 };
 
 static inline void bus_was_closed(void *context)
@@ -48,7 +49,8 @@ static inline void server_was_closed(void *context)
     bus_close(t->bus, bus_was_closed, t);
 }
 
-static inline void start(struct test_bus *t, const struct bus_server_options *options)
+static inline void start_with_auth(struct test_bus *t, const struct bus_server_options *options,
+                                   struct bus_auth *auth)
 {
     *t = (struct test_bus){0};
     assert_int_equal(io_new(NULL, &t->io), 0);
@@ -56,8 +58,14 @@ static inline void start(struct test_bus *t, const struct bus_server_options *op
                               .max_pending = options ? options->max_pending : 0};
     assert_int_equal(bus_new(t->io, &bus, NULL, &t->bus), 0);
     assert_int_equal(bus_server_new(t->io, options, t->bus, NULL, &t->server), 0);
+    bus_server_set_auth(t->server, auth);
     assert_int_equal(io_addr_parse(BYTES("127.0.0.1:0"), &t->addr), 0);
     assert_int_equal(bus_server_listen(t->server, &t->addr, &t->addr), 0);
+}
+
+static inline void start(struct test_bus *t, const struct bus_server_options *options)
+{
+    start_with_auth(t, options, NULL);
 }
 
 static inline void stop(struct test_bus *t)
@@ -157,6 +165,7 @@ static inline void open_client(struct test_bus *t, struct client *c, const char 
     char *end = memmem(c->data, c->len, "\r\n", 2);
     assert_non_null(end);
     size_t used = (size_t)(end + 2 - c->data);
+    snprintf(c->info, sizeof c->info, "%.*s", (int)(used - 2), c->data);
     memmove(c->data, c->data + used, c->len - used);
     c->len -= used;
     if (!connect_json) return;
