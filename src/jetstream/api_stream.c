@@ -1,6 +1,7 @@
 #include "jetstream/api_requests.h"
 #include "jetstream/jetstream_impl.h"
 #include "jetstream/stream_info.h"
+#include "jetstream/stream_origins.h"
 #include "stream/consumer.h"
 #include "stream/stream_config.h"
 
@@ -24,9 +25,24 @@ static struct stream_config *read_config(struct api_call *call)
         return NULL;
     }
     int r = stream_config_decode(call->message->payload, &config, &refusal);
-    if (r == 0) return config;
-    api_fail_result(call, r, &refusal);
+    if (r < 0) {
+        api_fail_result(call, r, &refusal);
+        return NULL;
+    }
+    if (stream_subjects_distinct(config, &refusal) &&
+        stream_origins_right(call->js->streams, config, &refusal))
+        return config;
+    free(config);
+    api_fail_error(call, &refusal);
     return NULL;
+}
+
+/* A mirror answers direct gets when its origin does. */
+static void inherit(struct streams *streams, struct stream_config *config)
+{
+    struct stream *origin =
+        config->mirror ? streams_find(streams, bytes_str(config->mirror->name)) : NULL;
+    if (origin) config->mirror_direct = stream_config(origin)->allow_direct;
 }
 
 static void answer_info(struct api_call *call, struct stream *stream, bool made)
@@ -69,6 +85,7 @@ void api_stream_create(struct api_call *call)
     struct stream *stream;
     struct api_error refusal = {0};
     if (may_be_made(call, config)) {
+        inherit(js->streams, config);
         bool there = streams_find(js->streams, bytes_str(config->name)) != NULL;
         int r = streams_add(js->streams, config, &stream, &refusal);
         if (r < 0) {

@@ -6,6 +6,7 @@
 #include "base/timestamp.h"
 
 #include <jansson.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #define KEY_SYNC "_dure.fsync"
@@ -83,7 +84,6 @@ static void put_limits(struct jsonw *json, const struct stream_config *config)
     jsonw_u64(json, "num_replicas", 1);
     if (config->no_ack) jsonw_bool(json, "no_ack", true);
     jsonw_i64(json, "duplicate_window", config->duplicate_window_ns);
-    if (config->discard_new_per_subject) jsonw_bool(json, "discard_new_per_subject", true);
 }
 
 static void put_origins(struct jsonw *json, const struct stream_config *config)
@@ -112,6 +112,7 @@ static void put_flags(struct jsonw *json, const struct stream_config *config)
 {
     jsonw_bool(json, "allow_direct", config->allow_direct);
     jsonw_bool(json, "mirror_direct", config->mirror_direct);
+    if (config->discard_new_per_subject) jsonw_bool(json, "discard_new_per_subject", true);
     jsonw_bool(json, "sealed", config->sealed);
     jsonw_bool(json, "deny_delete", config->deny_delete);
     jsonw_bool(json, "deny_purge", config->deny_purge);
@@ -210,21 +211,23 @@ static bool get_bool(struct reader *reader, json_t *object, const char *key)
     return json_is_true(value);
 }
 
-static int word_of(struct reader *reader, const char *key, const char *text,
-                   const char *const *words)
+static int word_of(struct reader *reader, const char *text, const char *const *words)
 {
     if (!text || !*text) return 0;
     for (int i = 0; words[i]; i++) {
         if (strcmp(text, words[i]) == 0) return i;
     }
-    wrong(reader, key);
+    if (reader->result == 0) {
+        reader->result = api_error_fail(reader->refusal, ERR_SYNTAX, API_INVALID_JSON,
+                                        "can not unmarshal \"\\\"%.100s\\\"\"", text);
+    }
     return 0;
 }
 
 static int get_word(struct reader *reader, json_t *object, const char *key,
                     const char *const *words)
 {
-    return word_of(reader, key, get_text(reader, object, key), words);
+    return word_of(reader, get_text(reader, object, key), words);
 }
 
 static uint64_t get_time(struct reader *reader, json_t *object, const char *key)
@@ -320,7 +323,14 @@ static void get_subjects(struct reader *reader, json_t *object, struct stream_co
     ret->subjects = subjects;
 }
 
-/* What is ours goes to its own place; what the server of NATS writes about itself is left out. */
+/* What a server tells about itself and the API. */
+static bool is_told(const char *key)
+{
+    return strcmp(key, "_nats.level") == 0 || strcmp(key, "_nats.req.level") == 0 ||
+           strcmp(key, "_nats.ver") == 0;
+}
+
+/* What is ours goes to its own place, what servers write there of themselves is left out. */
 static void get_metadata(struct reader *reader, json_t *object, struct stream_config *ret)
 {
     json_t *metadata = member(reader, object, "metadata", JSON_OBJECT), *value;
@@ -334,10 +344,10 @@ static void get_metadata(struct reader *reader, json_t *object, struct stream_co
         const char *text = json_string_value(value);
         if (!text) wrong(reader, key);
         if (strcmp(key, KEY_SYNC) == 0) {
-            ret->sync = (enum journal_sync)word_of(reader, key, text, syncs);
+            ret->sync = (enum journal_sync)word_of(reader, text, syncs);
         } else if (strcmp(key, KEY_SCHEMA) == 0) {
             ret->schema = text;
-        } else if (*key && !bytes_starts(bytes_str(key), BYTES("_nats."))) {
+        } else if (*key && !is_told(key)) {
             pairs[ret->metadata_count++] = (struct stream_pair){key, text ? text : ""};
         }
     }
@@ -354,7 +364,11 @@ static void get_limits(struct reader *reader, json_t *object, struct stream_conf
     ret->max_age_ns = get_int(reader, object, "max_age");
     ret->duplicate_window_ns = get_int(reader, object, "duplicate_window");
     ret->first_seq = get_seq(reader, object, "first_seq");
-    ret->num_replicas = (unsigned)get_seq(reader, object, "num_replicas");
+    int64_t replicas = get_int(reader, object, "num_replicas");
+    if (replicas < 0 && reader->result == 0) {
+        reader->result = api_error_fail(reader->refusal, ERR_INVALID, API_REPLICAS_NEGATIVE, NULL);
+    }
+    ret->num_replicas = replicas < UINT_MAX ? (unsigned)replicas : UINT_MAX;
     ret->subject_delete_marker_ttl_ns = get_int(reader, object, "subject_delete_marker_ttl");
     json_t *limits = member(reader, object, "consumer_limits", JSON_OBJECT);
     ret->consumer_inactive_threshold_ns = get_int(reader, limits, "inactive_threshold");
@@ -409,7 +423,7 @@ static int from_json(json_t *object, struct stream_config **ret_config, struct a
     struct stream_config config = {0};
     struct reader reader = {.refusal = refusal};
     json_t *placement = json_object_get(object, "placement");
-    char *text = json_is_object(placement) ? json_dumps(placement, JSON_COMPACT) : NULL;
+    char *text = json_object_size(placement) ? json_dumps(placement, JSON_COMPACT) : NULL;
     arena_init(&reader.arena, DECODE_MAX);
     read_config(&reader, object, &config);
     config.placement = text;

@@ -38,12 +38,13 @@ static void write_document(struct buf *out)
     jsonw_double(&json, "nan", (double)NAN);
     jsonw_double(&json, "inf", -(double)INFINITY);
     jsonw_raw(&json, "raw", BYTES("[1]"));
+    jsonw_base64(&json, "b64", BYTES("fo"));
     jsonw_object_end(&json);
 }
 
 static const char document[] =
     "{\"s\":\"a\\\"b\",\"n\":null,\"list\":[18446744073709551615,-9223372036854775808,{},[]],"
-    "\"t\":true,\"f\\n\":false,\"half\":0.5,\"nan\":null,\"inf\":null,\"raw\":[1]}";
+    "\"t\":true,\"f\\n\":false,\"half\":0.5,\"nan\":null,\"inf\":null,\"raw\":[1],\"b64\":\"Zm8=\"}";
 
 static void test_document(void **state)
 {

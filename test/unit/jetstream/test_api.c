@@ -61,6 +61,12 @@ static void test_refusals(void **state)
         {"STREAM.CREATE.S", "{\"name\":\"S\",\"mirror_direct\":true}", "10052"},
         {"STREAM.CREATE.S", "{\"name\":\"S\",\"num_replicas\":3}", "10074"},
         {"STREAM.CREATE.S", "{\"name\":\"S\",\"max_age\":1}", "10052"},
+        {"STREAM.CREATE.S", "{\"name\":\"S\",\"max_age\":-1}", "10052"},
+        {"STREAM.CREATE.S", "{\"name\":\"S\",\"num_replicas\":-1}", "10133"},
+        {"STREAM.CREATE.S", "{\"name\":\"S\",\"retention\":\"x\"}", "10025"},
+        {"STREAM.CREATE.S", "{\"name\":\"S\",\"subjects\":[\"a.*.c\",\"a.b.*\"]}", "10052"},
+        {"STREAM.CREATE.S", "{\"name\":\"S\",\"sources\":[{\"name\":\"S\"}]}", "10052"},
+        {"STREAM.CREATE.S", "{\"name\":\"S\",\"mirror\":{\"name\":\"S\"}}", "10052"},
         {"STREAM.UPDATE.S", "{\"name\":\"S\"}", "10059"},
         {"STREAM.DELETE.S", "", "10059"},
         {"STREAM.DELETE.S", "{\"x\":1}", "10038"},
@@ -174,6 +180,31 @@ static void test_lists(void **state)
     api_stop(&t);
 }
 
+/* Streams that take from each other in a circle, over another one, and one that is too small for
+ * what it would get. */
+static void test_origins(void **state)
+{
+    struct api_test t;
+    api_start(&t);
+    answer_to(&t, "$JS.API.STREAM.CREATE.A",
+              "{\"name\":\"A\",\"sources\":[{\"name\":\"C\",\"filter_subject\":\"c\"}]}");
+    const char *text = answer_to(&t, "$JS.API.STREAM.CREATE.B",
+                                 "{\"name\":\"B\",\"allow_direct\":true,\"max_msg_size\":9}");
+    expect_part(text, "did_create");
+    text = answer_to(&t, "$JS.API.STREAM.CREATE.C",
+                     "{\"name\":\"C\",\"subjects\":[\"c\"],\"sources\":[{\"name\":\"A\"}]}");
+    expect_part(text, "\"err_code\":10052,\"description\":\"detected cycle\"");
+    text = answer_to(&t, "$JS.API.STREAM.CREATE.C",
+                     "{\"name\":\"C\",\"subjects\":[\"d\"],\"sources\":[{\"name\":\"A\"}]}");
+    expect_part(text, "did_create");
+    text = answer_to(&t, "$JS.API.STREAM.CREATE.M",
+                     "{\"name\":\"M\",\"mirror\":{\"name\":\"B\"},\"max_msg_size\":8}");
+    expect_part(text, "\"err_code\":10030");
+    text = answer_to(&t, "$JS.API.STREAM.CREATE.M", "{\"name\":\"M\",\"mirror\":{\"name\":\"B\"}}");
+    expect_part(text, "\"mirror_direct\":true");
+    api_stop(&t);
+}
+
 /* A client may send the next request without having seen the answer to the one before. */
 static void test_order(void **state)
 {
@@ -237,7 +268,8 @@ int main(void)
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_silence),
         cmocka_unit_test(test_level),    cmocka_unit_test(test_messages),
         cmocka_unit_test(test_lists),    cmocka_unit_test(test_order),
-        cmocka_unit_test(test_close),    cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_origins),  cmocka_unit_test(test_close),
+        cmocka_unit_test(test_limit),
     };
     return cmocka_run_group_tests_name("jetstream api", tests, NULL, NULL);
 }
