@@ -29,8 +29,11 @@ static void close_listeners(struct bus_server *server)
 static void release(struct bus_server *server)
 {
     struct list *link;
-    while ((link = list_pop(&server->listeners)))
-        free(CONTAINER_OF(link, struct bus_listener, link));
+    while ((link = list_pop(&server->listeners))) {
+        struct bus_listener *listener = CONTAINER_OF(link, struct bus_listener, link);
+        free(listener->websocket);
+        free(listener);
+    }
     auth_queue_release(&server->passwords);
     bus_auth_free(server->auth);
     bus_tls_free(server->tls);
@@ -151,13 +154,20 @@ static int listener_add(struct bus_listener *listener, int result, struct io_add
     return 0;
 }
 
-int bus_server_listen(struct bus_server *server, const struct io_addr *addr,
-                      struct io_addr *ret_addr)
+int bus_server_listen_for(struct bus_server *server, const struct io_addr *addr,
+                          struct bus_websocket *websocket, struct io_addr *ret_addr)
 {
     struct bus_listener *listener = listener_new(server);
     if (!listener) return ERR_NOMEM;
+    listener->websocket = websocket;
     int r = io_listen(server->io, &listener->listener, addr, NULL, accepted);
     return listener_add(listener, r, ret_addr);
+}
+
+int bus_server_listen(struct bus_server *server, const struct io_addr *addr,
+                      struct io_addr *ret_addr)
+{
+    return bus_server_listen_for(server, addr, NULL, ret_addr);
 }
 
 int bus_server_adopt(struct bus_server *server, int fd, struct io_addr *ret_addr)

@@ -13,6 +13,7 @@
 #include "bus/bus_tls.h"
 #include "bus/outbox.h"
 #include "bus/router.h"
+#include "bus/upgrade.h"
 
 struct bus {
     struct io *io;
@@ -45,9 +46,17 @@ struct bus {
     void *closed_context;
 };
 
+/* What holds for the clients of a listener for WebSocket. */
+struct bus_websocket {
+    bool clear_text;
+    struct upgrade_policy policy;
+    struct upgrade_origin origins[];
+};
+
 struct bus_listener {
     struct io_listener listener;
     struct bus_server *server;
+    struct bus_websocket *websocket; /* NULL: clients speak at once */
     struct list link;
     bool closed; /* takes no more; is kept for the sessions that came by it */
 };
@@ -147,6 +156,11 @@ void bus_make_id(struct io *io, char ret_id[24]);
 void bus_tls_free(struct bus_tls *tls);
 
 /* ---- bus_server.c ---- */
+
+/* bus_server_listen, for clients that come as `websocket` says (NULL: speak at once). Takes it over
+ * when that succeeds. */
+int bus_server_listen_for(struct bus_server *server, const struct io_addr *addr,
+                          struct bus_websocket *websocket, struct io_addr *ret_addr);
 
 /* A session has gone; when it was the last one of a closing server, the server goes too. */
 void bus_server_session_gone(struct bus_server *server);

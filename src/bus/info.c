@@ -33,17 +33,30 @@ static void listener_text(const struct session *session, struct nats_info *info)
     info->port = addr->family == IO_UNIX ? 0 : addr->port;
 }
 
+/* Where WebSocket is spoken. A listener on all addresses cannot say where it is reached. */
+static void websocket_urls(const struct bus_server *server, struct nats_info *info)
+{
+    static const uint8_t any[16];
+    LIST_EACH(&server->listeners, struct bus_listener, link, listener) {
+        const struct io_addr *addr = &listener->listener.addr;
+        if (!listener->websocket || info->ws_connect_url_count == NATS_URLS_MAX) continue;
+        if (addr->family == IO_UNIX || memcmp(addr->ip, any, sizeof any) == 0) continue;
+        io_addr_format(addr, info->ws_connect_urls[info->ws_connect_url_count++], NATS_NAME_MAX);
+    }
+}
+
 void session_put_info(struct session *session, struct buf *out)
 {
     struct bus_server *server = session->server;
-    bool tls = server->tls && !session->is_local;
+    bool tls = session_may_encrypt(session);
+    bool optional = tls && server->tls->options.optional && !session->listener->websocket;
     struct nats_info info = {.version = BUS_NATS_VERSION,
                              .proto = 1,
                              .max_payload = session->max_payload,
                              .client_id = session->id,
                              .headers = true,
                              .jetstream = server->options.jetstream,
-                             .tls_required = tls && !server->tls->options.optional,
+                             .tls_required = tls && !optional,
                              .tls_available = tls,
                              .tls_verify = tls && server->tls->options.verify,
                              .auth_required = server->auth && !auth_has_anybody(server->auth),
@@ -56,6 +69,7 @@ void session_put_info(struct session *session, struct buf *out)
     if (session->told)
         snprintf(info.remote_account, sizeof info.remote_account, "%s", session->bus->name);
     listener_text(session, &info);
+    websocket_urls(server, &info);
     struct buf json;
     buf_init(&json, INFO_MAX);
     nats_info_write(&json, &info);

@@ -1,13 +1,20 @@
 #include "bus/opening.h"
 
 #include "bus/session.h"
+#include "bus/websocket.h"
 #include "io/tls.h"
 
 #include <stdlib.h>
 
-enum opening_phase { SAYS_INFO, LISTENS, SHAKES };
+enum opening_phase { SAYS_INFO, LISTENS, SHAKES, UPGRADES };
 
-enum { HEAD_MAX = 64 << 10 };
+enum { HEAD_MAX = 64 << 10, UPGRADE_MS = 2000, WEBSOCKET_MESSAGE_MAX = 64 << 20 };
+
+/* The request that a WebSocket begins with, while it is read. */
+struct request {
+    struct http1_parser parser;
+    struct http1_head head;
+};
 
 struct opening {
     struct session *session;
@@ -15,8 +22,9 @@ struct opening {
     enum opening_phase phase;
     bool said_info;
     struct buf head; /* what the client has said so far */
-    struct buf info;
+    struct buf said; /* INFO, or the answer to the request */
     struct iovec piece;
+    struct request *request; /* UPGRADES */
 };
 
 static struct opening *opening_of(struct io_stream *stream)
@@ -35,7 +43,8 @@ void opening_free(struct opening *opening)
     io_timer_cancel(opening->session->server->io, &opening->timer);
     opening->session->opening = NULL;
     buf_release(&opening->head);
-    buf_release(&opening->info);
+    buf_release(&opening->said);
+    free(opening->request);
     free(opening);
 }
 
@@ -49,6 +58,91 @@ static void finish(struct opening *opening)
     opening_free(opening);
     session_begin(session, say_info, buf_bytes(&head));
     buf_release(&head);
+}
+
+/* ---- WebSocket ----------------------------------------------------------------------------- */
+
+static void upgrade_failed(struct opening *opening)
+{
+    opening->session->server->metrics.websocket_failures++;
+    session_close(opening->session);
+}
+
+static void answer(struct opening *opening, io_stream_done *done)
+{
+    if (opening->said.failed) {
+        upgrade_failed(opening);
+        return;
+    }
+    struct bytes said = buf_bytes(&opening->said);
+    opening->piece = (struct iovec){(char *)said.data, said.len};
+    io_send(&opening->session->stream, &opening->piece, 1, done);
+}
+
+static void refusal_sent(struct io_stream *stream, int result)
+{
+    struct opening *opening = opening_of(stream);
+    if (opening->session->state != SESSION_CLOSING) upgrade_failed(opening);
+}
+
+static void upgraded(struct io_stream *stream, int result)
+{
+    struct opening *opening = opening_of(stream);
+    if (opening->session->state == SESSION_CLOSING) return;
+    if (result < 0 || websocket_begin(stream, WEBSOCKET_MESSAGE_MAX))
+        upgrade_failed(opening);
+    else
+        finish(opening);
+}
+
+/* A client may not go on before it has our answer, so what it says then is not the start of
+ * anything. */
+static void answer_request(struct opening *opening, int len)
+{
+    struct session *session = opening->session;
+    struct upgrade_policy policy = session->listener->websocket->policy;
+    policy.encrypted = io_tls_used(&session->stream);
+    if (len < 0)
+        upgrade_refuse(&opening->said, http1_error_status(opening->request->parser.error),
+                       http1_error_text(opening->request->parser.error));
+    else if ((size_t)len < buf_len(&opening->head))
+        upgrade_refuse(&opening->said, 400, "bytes behind the request");
+    else if (!upgrade_answer(&opening->request->head, &policy, &opening->said)) {
+        buf_release(&opening->head);
+        answer(opening, upgraded);
+        return;
+    }
+    answer(opening, refusal_sent);
+}
+
+static void request_heard(struct io_stream *stream, int result)
+{
+    struct opening *opening = opening_of(stream);
+    if (opening->session->state == SESSION_CLOSING) return;
+    if (result > 0) buf_append(&opening->head, bytes_make(io_recv_data(stream), (size_t)result));
+    if (result <= 0 || opening->head.failed) {
+        upgrade_failed(opening);
+        return;
+    }
+    int len = http1_parse(&opening->request->parser, buf_bytes(&opening->head));
+    if (len)
+        answer_request(opening, len);
+    else
+        io_recv(stream, NULL, HEAD_MAX / 2, request_heard);
+}
+
+static void upgrade(struct opening *opening)
+{
+    struct session *session = opening->session;
+    opening->phase = UPGRADES;
+    opening->request = malloc(sizeof *opening->request);
+    if (!opening->request) {
+        upgrade_failed(opening);
+        return;
+    }
+    http1_parser_init(&opening->request->parser, &opening->request->head, false);
+    io_timer_set(session->server->io, &opening->timer, UPGRADE_MS);
+    io_recv(&session->stream, NULL, HEAD_MAX / 2, request_heard);
 }
 
 /* ---- the handshake ------------------------------------------------------------------------- */
@@ -69,6 +163,8 @@ static void shaken(struct io_stream *stream, int result)
     if (opening->session->state == SESSION_CLOSING) return;
     if (result)
         failed(opening, result);
+    else if (opening->session->listener->websocket)
+        upgrade(opening);
     else
         finish(opening);
 }
@@ -135,12 +231,12 @@ static void say_info(struct opening *opening)
     opening->phase = SAYS_INFO;
     opening->said_info = true;
     io_timer_set(session->server->io, &opening->timer, tls_of(opening)->options.timeout_ms);
-    session_put_info(session, &opening->info);
-    if (opening->info.failed) {
+    session_put_info(session, &opening->said);
+    if (opening->said.failed) {
         session_close(session);
         return;
     }
-    struct bytes info = buf_bytes(&opening->info);
+    struct bytes info = buf_bytes(&opening->said);
     opening->piece = (struct iovec){(char *)info.data, info.len};
     io_send(&session->stream, &opening->piece, 1, info_sent);
 }
@@ -152,6 +248,7 @@ static void timer_done(struct io_timer *timer)
     struct session *session = opening->session;
     if (opening->phase != LISTENS) {
         if (opening->phase == SHAKES) session->server->metrics.tls_failures++;
+        if (opening->phase == UPGRADES) session->server->metrics.websocket_failures++;
         session_close(session);
         return;
     }
@@ -171,28 +268,45 @@ static struct opening *opening_new(struct session *session)
     opening->session = session;
     io_timer_init(&opening->timer, timer_done);
     buf_init(&opening->head, HEAD_MAX);
-    buf_init(&opening->info, HEAD_MAX);
+    buf_init(&opening->said, HEAD_MAX);
     return session->opening = opening;
+}
+
+static void begin_tls(struct opening *opening)
+{
+    struct session *session = opening->session;
+    const struct bus_tls_options *options = &tls_of(opening)->options;
+    switch (options->first) {
+    case BUS_TLS_INFO_FIRST: say_info(opening); break;
+    case BUS_TLS_HANDSHAKE_FIRST: shake(opening); break;
+    case BUS_TLS_EITHER:
+        io_timer_set(session->server->io, &opening->timer, options->first_ms);
+        listen_for_hello(opening);
+        break;
+    }
+}
+
+bool session_may_encrypt(const struct session *session)
+{
+    const struct bus_websocket *websocket = session->listener->websocket;
+    if (!session->server->tls || session->is_local) return false;
+    return !websocket || !websocket->clear_text;
 }
 
 void opening_begin(struct session *session)
 {
-    const struct bus_tls *tls = session->server->tls;
-    if (!tls || session->is_local) {
+    bool encrypt = session_may_encrypt(session);
+    if (!encrypt && !session->listener->websocket) {
         session_begin(session, true, (struct bytes){0});
         return;
     }
     struct opening *opening = opening_new(session);
-    if (!opening) {
+    if (!opening)
         session_close(session);
-        return;
-    }
-    switch (tls->options.first) {
-    case BUS_TLS_INFO_FIRST: say_info(opening); break;
-    case BUS_TLS_HANDSHAKE_FIRST: shake(opening); break;
-    case BUS_TLS_EITHER:
-        io_timer_set(session->server->io, &opening->timer, tls->options.first_ms);
-        listen_for_hello(opening);
-        break;
-    }
+    else if (!encrypt)
+        upgrade(opening);
+    else if (session->listener->websocket)
+        shake(opening);
+    else
+        begin_tls(opening);
 }

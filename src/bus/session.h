@@ -82,6 +82,9 @@ void session_accept(struct bus_listener *listener);
  * client's first bytes, and listens. */
 void session_begin(struct session *session, bool say_info, struct bytes first);
 
+/* Whether TLS may be, or is, on this connection. */
+bool session_may_encrypt(const struct session *session);
+
 /* Makes it a client of that account, or of none; its subscriptions in another are gone. */
 void session_bind(struct session *session, struct bus *bus);
 

@@ -175,6 +175,8 @@ struct nats_info {
     char cluster[NATS_NAME_MAX], domain[NATS_NAME_MAX];
     char connect_urls[NATS_URLS_MAX][NATS_NAME_MAX]; /* "host:port"; those beyond are left out */
     unsigned connect_url_count;
+    char ws_connect_urls[NATS_URLS_MAX][NATS_NAME_MAX]; /* the same, for WebSocket */
+    unsigned ws_connect_url_count;
 };
 
 /* ERR_SYNTAX as above. */

@@ -143,17 +143,18 @@ void nats_connect_write(struct buf *out, const struct nats_connect *connect)
     jsonw_object_end(&json);
 }
 
-static int get_urls(const json_t *object, struct nats_info *info)
+static int get_urls(const json_t *object, const char *key, char ret[][NATS_NAME_MAX],
+                    unsigned *ret_count)
 {
-    const json_t *urls = json_object_get(object, "connect_urls");
+    const json_t *urls = json_object_get(object, key);
     if (!urls || json_is_null(urls)) return 0;
     if (!json_is_array(urls)) return ERR_SYNTAX;
-    for (size_t i = 0; i < json_array_size(urls) && info->connect_url_count < NATS_URLS_MAX; i++) {
+    for (size_t i = 0; i < json_array_size(urls) && *ret_count < NATS_URLS_MAX; i++) {
         const json_t *url = json_array_get(urls, i);
         if (!json_is_string(url)) return ERR_SYNTAX;
         size_t len = json_string_length(url);
         if (len >= NATS_NAME_MAX) continue; /* half a name is no name */
-        memcpy(info->connect_urls[info->connect_url_count++], json_string_value(url), len + 1);
+        memcpy(ret[(*ret_count)++], json_string_value(url), len + 1);
     }
     return 0;
 }
@@ -198,7 +199,9 @@ int nats_info_parse(struct bytes text, struct nats_info *ret_info)
     if (!r) r = get_u64(object, "proto", 1000, &proto);
     if (!r) r = get_u64(object, "max_payload", INT64_MAX, &info->max_payload);
     if (!r) r = get_u64(object, "client_id", INT64_MAX, &info->client_id);
-    if (!r) r = get_urls(object, info);
+    if (!r) r = get_urls(object, "connect_urls", info->connect_urls, &info->connect_url_count);
+    if (!r)
+        r = get_urls(object, "ws_connect_urls", info->ws_connect_urls, &info->ws_connect_url_count);
     info->port = (uint16_t)port;
     info->proto = (int)proto;
     json_decref(object);
@@ -210,12 +213,12 @@ static void write_flag(struct jsonw *json, const char *key, bool value)
     if (value) jsonw_bool(json, key, true);
 }
 
-static void write_urls(struct jsonw *json, const struct nats_info *info)
+static void write_urls(struct jsonw *json, const char *key, const char urls[][NATS_NAME_MAX],
+                       unsigned count)
 {
-    if (!info->connect_url_count) return;
-    jsonw_array(json, "connect_urls");
-    for (unsigned i = 0; i < info->connect_url_count; i++)
-        jsonw_cstr(json, NULL, info->connect_urls[i]);
+    if (!count) return;
+    jsonw_array(json, key);
+    for (unsigned i = 0; i < count; i++) jsonw_cstr(json, NULL, urls[i]);
     jsonw_array_end(json);
 }
 
@@ -245,6 +248,7 @@ void nats_info_write(struct buf *out, const struct nats_info *info)
     write_flag(&json, "ldm", info->lame_duck);
     write_flag(&json, "connect_info", info->connect_info);
     write_text(&json, "remote_account", info->remote_account);
-    write_urls(&json, info);
+    write_urls(&json, "connect_urls", info->connect_urls, info->connect_url_count);
+    write_urls(&json, "ws_connect_urls", info->ws_connect_urls, info->ws_connect_url_count);
     jsonw_object_end(&json);
 }
