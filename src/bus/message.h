@@ -34,6 +34,10 @@ static inline struct message message_borrow(struct bytes subject, struct bytes r
  * NULL when out of memory. */
 struct message *message_ref(struct message *message);
 
+/* A counted message that is nothing but `len` bytes, which the caller fills in: a text that many
+ * clients are sent. NULL when out of memory. */
+struct message *message_block(size_t len, char **ret_data);
+
 /* NULL is allowed. */
 void message_unref(struct message *message);
 
