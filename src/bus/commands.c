@@ -198,6 +198,30 @@ static void command_pub(struct session *session, const struct nats_frame *frame)
     if (session->server->congested) session->stall = true;
 }
 
+bool session_takes_runs(const struct session *session, const struct nats_frame *frame)
+{
+    return frame->op == NATS_PUB && frame->tail.len && !frame->reply.len && !session->verbose &&
+           !session->pedantic && !session->responses;
+}
+
+void session_publish_run(struct session *session, const struct nats_frame *frame, size_t size,
+                         size_t count)
+{
+    if (session->permissions && !may_publish(session, frame->subject)) {
+        for (; count > 0; count--) violation(session, "Publish", frame->subject, (struct bytes){0});
+        return;
+    }
+    const struct run run = {.subject = frame->subject,
+                            .first_tail = frame->tail.data,
+                            .tail_len = frame->tail.len,
+                            .payload_len = frame->payload.len,
+                            .stride = size,
+                            .count = count};
+    session->server->congested = false;
+    deliver_run(session->bus, &run, session);
+    if (session->server->congested) session->stall = true;
+}
+
 /* The first one behind CONNECT is also told into which account it came. */
 static void command_ping(struct session *session)
 {

@@ -107,6 +107,26 @@ struct nats_frame;
  * many have taken it. */
 unsigned deliver(struct bus *bus, struct message *message, struct bytes tail, struct session *from);
 
+/* ---- run.c ---- */
+
+/* Messages that a client published in a row, as they stand in its input: one subject, no reply, no
+ * headers, all of one size. */
+struct run {
+    struct bytes subject;
+    const char *first_tail;       /* as in nats_frame, of the first message */
+    size_t tail_len, payload_len; /* of each */
+    size_t stride;                /* from one message's tail to the next one's */
+    size_t count;
+};
+
+/* Routes them all: what deliver() does for one after the other, but each client's are written in
+ * one go. */
+void deliver_run(struct bus *bus, const struct run *run, struct session *from);
+
+/* Writes `count` messages, whose first tail is given, each behind the prefix. */
+void run_write(char *out, struct bytes prefix, const struct run *run, const char *tail,
+               size_t count);
+
 /* ---- session.c ---- */
 
 /* How a message is written to clients: behind the prefix of each, then the same for all. */
@@ -127,6 +147,10 @@ bool session_admits(const struct subscription *subscription, struct bytes subjec
 /* Puts one message into the session's outbox. False when it could not be taken: out of memory. */
 bool session_put(struct session *session, const struct route_target *target,
                  const struct wire_form *form);
+
+/* The same for a run of messages: copied, or (with their prefix) shared with others. */
+bool session_put_run(struct session *session, struct bytes prefix, const struct run *run);
+bool session_put_block(struct session *session, struct message *block);
 
 uint64_t session_id(const struct session *session);
 

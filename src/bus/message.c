@@ -29,7 +29,6 @@ static struct message *copy(const struct message *message)
     m->reply = place(&at, message->reply);
     m->refs = 1;
     m->copy = NULL;
-    m->stored = message->stored;
     return m;
 }
 
@@ -42,6 +41,16 @@ struct message *message_ref(struct message *message)
     }
     message->refs++;
     return message;
+}
+
+struct message *message_block(size_t len, char **ret_data)
+{
+    struct message *m = malloc(sizeof *m + len);
+    if (!m) return NULL;
+    *m = (struct message){.refs = 1};
+    *ret_data = (char *)(m + 1);
+    m->payload = bytes_make(*ret_data, len);
+    return m;
 }
 
 void message_unref(struct message *message)

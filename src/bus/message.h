@@ -19,7 +19,6 @@ struct message {
 
     /* private */
     uint32_t refs;        /* 0: borrowed */
-    bool stored;          /* the capture has it already */
     struct message *copy; /* borrowed: the counted copy that was made of it, counted once for it */
 };
 
@@ -34,6 +33,10 @@ static inline struct message message_borrow(struct bytes subject, struct bytes r
 /* A counted message for the caller to keep: `message` itself, or the one copy of a borrowed one.
  * NULL when out of memory. */
 struct message *message_ref(struct message *message);
+
+/* A counted message that is nothing but `len` bytes, which the caller fills in: a text that many
+ * clients are sent. NULL when out of memory. */
+struct message *message_block(size_t len, char **ret_data);
 
 /* NULL is allowed. */
 void message_unref(struct message *message);

@@ -214,14 +214,27 @@ void outbox_commit(struct outbox *outbox, size_t len)
     fill->refs++;
 }
 
-void outbox_put_body(struct outbox *outbox, struct message *message, struct bytes body)
+static void add_view(struct outbox *outbox, struct message *message, struct bytes view)
 {
     struct outbox_batch *batch = outbox->last;
-    assert(batch->count && batch->count < PIECES && message->refs);
+    assert(batch->count < PIECES && message->refs);
     message->refs++;
-    batch->pieces[batch->count] = (struct iovec){(char *)body.data, body.len};
+    batch->pieces[batch->count] = (struct iovec){(char *)view.data, view.len};
     batch->owners[batch->count++] = (struct owner){.message = message};
-    count_bytes(outbox, body.len);
+    count_bytes(outbox, view.len);
+}
+
+void outbox_put_body(struct outbox *outbox, struct message *message, struct bytes body)
+{
+    assert(outbox->last->count);
+    add_view(outbox, message, body);
+}
+
+bool outbox_put_block(struct outbox *outbox, struct message *block)
+{
+    if (!open_batch(outbox)) return false;
+    add_view(outbox, block, block->payload);
+    return true;
 }
 
 const struct iovec *outbox_begin(struct outbox *outbox, int *ret_count)

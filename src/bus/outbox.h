@@ -54,6 +54,10 @@ void outbox_commit(struct outbox *outbox, size_t len);
  * head). Takes a count of its own. */
 void outbox_put_body(struct outbox *outbox, struct message *message, struct bytes body);
 
+/* Adds the payload of a counted message as it is: whole messages of the protocol (message_block).
+ * Takes a count of its own. False: out of memory. */
+bool outbox_put_block(struct outbox *outbox, struct message *block);
+
 /* The next batch, now in flight, or NULL when there is none. Then outbox_sent() when it has gone.
  */
 const struct iovec *outbox_begin(struct outbox *outbox, int *ret_count);

@@ -206,6 +206,13 @@ uint64_t session_id(const struct session *session)
     return session->id;
 }
 
+/* Messages were put into its outbox. */
+static void have_put(struct session *session)
+{
+    check_pending(session);
+    if (session->congested) session->server->congested = true;
+}
+
 bool session_put(struct session *session, const struct route_target *target,
                  const struct wire_form *form)
 {
@@ -216,8 +223,32 @@ bool session_put(struct session *session, const struct route_target *target,
     memcpy(room + prefix_len, form->tail.data, form->tail.len);
     outbox_commit(&session->out, prefix_len + form->tail.len);
     if (form->body.len) outbox_put_body(&session->out, form->held, form->body);
-    check_pending(session);
-    if (session->congested) session->server->congested = true;
+    have_put(session);
+    return true;
+}
+
+/* So many at once as fit a chunk. */
+bool session_put_run(struct session *session, struct bytes prefix, const struct run *run)
+{
+    size_t size = prefix.len + run->tail_len, most = OUTBOX_TEXT_MAX / size;
+    const char *tail = run->first_tail;
+    for (size_t left = run->count; left > 0;) {
+        size_t n = left < most ? left : most;
+        char *room = outbox_reserve(&session->out, n * size);
+        if (!room) return false;
+        run_write(room, prefix, run, tail, n);
+        outbox_commit(&session->out, n * size);
+        tail += n * run->stride;
+        left -= n;
+    }
+    have_put(session);
+    return true;
+}
+
+bool session_put_block(struct session *session, struct message *block)
+{
+    if (!outbox_put_block(&session->out, block)) return false;
+    have_put(session);
     return true;
 }
 
@@ -277,8 +308,14 @@ static size_t decode(struct session *session, struct nats_decoder *decoder, stru
         int64_t n = nats_decode(decoder, bytes_skip(in, taken), &frame);
         if (n < 0) bad_bytes(session, decoder->fault);
         if (n <= 0) break;
-        session_command(session, &frame);
-        taken += (size_t)n;
+        size_t more = session_takes_runs(session, &frame)
+                          ? nats_repeats(bytes_skip(in, taken), &frame, (size_t)n)
+                          : 0;
+        if (more)
+            session_publish_run(session, &frame, (size_t)n, more + 1);
+        else
+            session_command(session, &frame);
+        taken += (size_t)n * (more + 1);
     }
     session->need = decoder->need;
     return taken;

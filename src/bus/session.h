@@ -138,6 +138,13 @@ void session_connect_cancel(struct session *session);
 /* Does what one operation of the client asks for. */
 void session_command(struct session *session, const struct nats_frame *frame);
 
+/* Whether messages like this one, of its client, may be published as a run. */
+bool session_takes_runs(const struct session *session, const struct nats_frame *frame);
+
+/* Publishes `count` messages that follow each other every `size` bytes; `frame` is the first. */
+void session_publish_run(struct session *session, const struct nats_frame *frame, size_t size,
+                         size_t count);
+
 /* Removes the subscriptions that have had their last message. */
 void sessions_reap(struct bus_server *server);
 

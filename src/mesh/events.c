@@ -45,11 +45,11 @@ static void posted_free(struct posted *posted)
 
 /* Before the delivery that follows delivery `number` (from 1). Not the consumer's own back-off,
  * which is also the time after which it takes a delivery for lost. */
-static uint32_t wait_ms(uint32_t number)
+static int64_t wait_ns(uint32_t number)
 {
     size_t last = sizeof backoff_ms / sizeof *backoff_ms - 1;
     size_t before = number ? number - 1 : 0;
-    return backoff_ms[before < last ? before : last];
+    return backoff_ms[before < last ? before : last] * INT64_C(1000000);
 }
 
 static void settle(struct posted *posted, int result, int status)
@@ -66,7 +66,7 @@ static void settle(struct posted *posted, int result, int status)
     else if (posted->number >= events->config.attempts)
         err = consumer_term(events->consumer, posted->seq, BYTES("max_deliver"));
     else
-        err = consumer_nak(events->consumer, posted->seq, wait_ms(posted->number));
+        err = consumer_nak(events->consumer, posted->seq, wait_ns(posted->number));
     /* Not pending any more: its time ran out, and it is delivered again anyway. */
     if (err && err != ERR_NOT_FOUND)
         LOG(events->log, LOG_ERROR, "event_not_settled", LOG_U("seq", posted->seq), LOG_ERR(err));
@@ -149,7 +149,7 @@ static void deliver(void *context, const struct delivery *delivery)
     message_done(&borrowed);
     if (!posted || !posted->message) {
         free(posted);
-        consumer_nak(events->consumer, delivery->seq, wait_ms(delivery->attempt));
+        consumer_nak(events->consumer, delivery->seq, wait_ns(delivery->attempt));
         consumer_want(events->consumer, 1);
         return;
     }
@@ -187,13 +187,16 @@ int events_open(struct streams *streams, struct stream *stream, struct callers *
     int err = events_update(events, config);
     const char *name = arena_format(&events->arena, "%.*s_%016llx", BYTES_ARG(config->service),
                                     (unsigned long long)map_hash(config->subject));
+    const char *filter = events->config.subject.data;
     struct consumer_config consumer = {
         .name = name,
-        .filter = events->config.subject.data,
-        .start = CONSUMER_FROM_FIRST,
+        .durable = true,
+        .filters = &filter,
+        .filter_count = 1,
+        .ack_policy = CONSUMER_ACK_EXPLICIT,
         /* Attempts are counted here, where their number may change; the consumer's own limits are
          * for a message that never comes to its end. */
-        .ack_wait_ms = ACK_WAIT_MS,
+        .ack_wait_ns = ACK_WAIT_MS * INT64_C(1000000),
         .max_deliver = EVENTS_ATTEMPTS_MAX,
         .max_ack_pending = 4 * EVENTS_IN_FLIGHT_MAX,
     };

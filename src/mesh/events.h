@@ -7,7 +7,7 @@
 #define DURE_MESH_EVENTS_H
 
 #include "base/log.h"
-#include "stream/consumer_old.h"
+#include "stream/consumer.h"
 #include "mesh/call.h"
 
 struct events;

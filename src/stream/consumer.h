@@ -127,15 +127,19 @@ struct delivery {
 enum consumer_end { CONSUMER_END_CLOSED, CONSUMER_END_DESTROYED };
 
 /* What a consumer's messages go into; one at a time. Embedded in its owner, who fills in the
- * functions and the flag. They run from the loop, may settle messages and call consumer_wake, but
- * not detach, destroy or close. */
+ * functions. They run from the loop, and may not detach, destroy or close from inside. */
 struct consumer_outlet {
-    /* How many messages it takes now. Asked once for each run of deliveries. */
-    uint32_t (*room)(struct consumer_outlet *outlet);
-    /* Takes one. False: not this one, now; it comes again first, at the next wake. */
-    bool (*deliver)(struct consumer_outlet *outlet, const struct delivery *delivery);
-    /* A run has ended. `idle`: because there is nothing that may be delivered now. */
-    void (*flush)(struct consumer_outlet *outlet, bool idle);
+    /* Whether it takes anything now. */
+    bool (*wants)(struct consumer_outlet *outlet);
+    /* Whether it takes this one now; `deliver` follows at once when it does. Else it comes again
+     * first, at the next wake. */
+    bool (*takes)(struct consumer_outlet *outlet, const struct stream_message *message);
+    /* May settle messages. */
+    void (*deliver)(struct consumer_outlet *outlet, const struct delivery *delivery);
+    /* It wants more, but there is nothing that may be delivered now. */
+    void (*idle)(struct consumer_outlet *outlet);
+    /* The configuration has changed. May be NULL. */
+    void (*updated)(struct consumer_outlet *outlet);
     /* The consumer goes, and has forgotten the outlet. */
     void (*closed)(struct consumer_outlet *outlet, enum consumer_end why);
     /* Fills num_waiting, push_bound and groups. */
@@ -198,8 +202,6 @@ struct consumer_event {
 struct consumer_port {
     /* Is there, at the call that sets the port or later; nobody of this program is attached yet. */
     void (*opened)(struct consumer_port *port, struct consumer *consumer);
-    /* Its configuration has changed. */
-    void (*updated)(struct consumer_port *port, struct consumer *consumer);
     void (*event)(struct consumer_port *port, struct consumer *consumer,
                   const struct consumer_event *event);
 };

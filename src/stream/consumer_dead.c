@@ -1,5 +1,6 @@
-/* Dead letters: a message that has failed for good is published to the stream DEAD, and settled
- * only when it is there. Its id makes a repetition after a crash a duplicate. */
+/* Dead letters: a message that has failed for good is published to the stream DEAD, with its
+ * history. It stays in the consumer's state until it is there durably; its id makes a repetition
+ * after a crash a duplicate. */
 #include "stream/consumer_impl.h"
 
 #include "base/timestamp.h"
@@ -9,7 +10,57 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { HEADERS_MAX = STREAM_HEADERS_MAX };
+enum { HEADERS_MAX = STREAM_HEADERS_MAX, LETTERS_MAX = 64 };
+
+/* A message on its way to the dead-letter stream. */
+struct dead_letter {
+    struct consumer *consumer;
+    uint64_t seq;
+    struct stream_get get;
+    struct stream_op op;
+    bool reading;
+    struct list link;
+};
+
+/* ---- dying ---- */
+
+/* What was only delivered too often stays in a stream that keeps what is not acknowledged. */
+static bool stays(const struct consumer *consumer)
+{
+    return consumer->stream->config->retention != STREAM_RETENTION_LIMITS;
+}
+
+void consumer_die(struct consumer *consumer, struct pending *one, bool exceeded,
+                  struct bytes reason)
+{
+    uint64_t seq = one->seq;
+    const struct consumer_event event = {
+        .kind = exceeded ? CONSUMER_EVENT_MAX_DELIVERIES : CONSUMER_EVENT_TERMINATED,
+        .stream_seq = seq,
+        .consumer_seq = one->consumer_seq,
+        .attempts = one->attempts,
+        .reason = reason,
+    };
+    consumer_event(consumer, &event);
+    consumer->metrics->ack_pending--;
+    struct consumer_grave *grave = NULL;
+    if (consumer->dead_letters || (exceeded && stays(consumer))) {
+        grave = consumer_state_die(&consumer->state, one, exceeded, reason);
+    }
+    if (grave) {
+        consumer_log_die(&consumer->writing.log, grave);
+        io_post(consumer->io, &consumer->bury);
+    } else {
+        consumer_state_settle(&consumer->state, one);
+        consumer_log_settle(&consumer->writing.log, seq);
+        if (!exceeded) stream_acked(&consumer->interest, seq);
+        if (consumer->local) consumer_note_settled(consumer, seq);
+    }
+    consumer_changed(consumer);
+    consumer_post(consumer);
+}
+
+/* ---- the letter ---- */
 
 static int dead_stream(struct consumer *consumer, struct stream **ret_stream)
 {
@@ -46,22 +97,28 @@ static void add_originals(struct buf *out, struct bytes headers)
     }
 }
 
+static struct bytes reason_of(const struct consumer_grave *grave)
+{
+    if (grave->exceeded) return BYTES("max_deliver");
+    if (grave->reason_len == 0) return BYTES("terminated");
+    return bytes_make(grave->reason, grave->reason_len);
+}
+
 static void put_headers(struct buf *out, const struct consumer *consumer,
-                        const struct consumer_pending *pending,
-                        const struct stream_message *message)
+                        const struct consumer_grave *grave, const struct stream_message *message)
 {
     char id[2 * STREAM_NAME_MAX + 32], time[TIMESTAMP_TEXT];
     int len = snprintf(id, sizeof id, "%s.%s.%" PRIu64, consumer->stream->name, consumer->name,
-                       pending->seq);
+                       grave->seq);
     timestamp_format(io_wall_ns(consumer->io), time);
     nats_headers_begin(out, 0, NULL);
     add(out, "Nats-Msg-Id", bytes_make(id, (size_t)len));
     add(out, "Dure-Dead-Stream", bytes_str(consumer->stream->name));
     add(out, "Dure-Dead-Consumer", bytes_str(consumer->name));
     add(out, "Dure-Dead-Subject", message->message.subject);
-    add_u64(out, "Dure-Dead-Sequence", pending->seq);
-    add_u64(out, "Dure-Dead-Attempts", pending->attempt);
-    add(out, "Dure-Dead-Reason", bytes_str(pending->reason ? pending->reason : "max_deliver"));
+    add_u64(out, "Dure-Dead-Sequence", grave->seq);
+    add_u64(out, "Dure-Dead-Attempts", grave->attempts);
+    add(out, "Dure-Dead-Reason", reason_of(grave));
     add(out, "Dure-Dead-Time", bytes_str(time));
     if (message->message.headers.len < HEADERS_MAX / 2) {
         add_originals(out, message->message.headers);
@@ -69,54 +126,125 @@ static void put_headers(struct buf *out, const struct consumer *consumer,
     nats_headers_end(out);
 }
 
-static void buried(struct stream_op *op, int result)
+/* ---- burying ---- */
+
+static void bury_later(struct consumer *consumer)
 {
-    struct dead_letter *letter = CONTAINER_OF(op, struct dead_letter, op);
+    if (!consumer->closing) consumer_wake_in(consumer, CONSUMER_RETRY_MS);
+}
+
+static void letter_free(struct dead_letter *letter)
+{
     struct consumer *consumer = letter->consumer;
-    struct consumer_pending *pending = consumer_state_find(&consumer->state, letter->seq);
     list_remove(&letter->link);
+    consumer->letter_count--;
+    stream_get_release(&letter->get);
     free(letter);
-    if (pending && result == 0) {
-        consumer->metrics->dead++;
-        consumer_settle(consumer, pending);
-    } else if (pending) {
-        pending->state = PENDING_DELAYED; /* stays dead, and is tried again */
-        if (!consumer->closing) consumer_retry_later(consumer);
-    }
     if (consumer->closing) consumer_close_step(consumer);
 }
 
-void consumer_bury(struct consumer *consumer, struct consumer_pending *pending,
-                   const struct stream_message *message)
+/* It is in the dead-letter stream, or is gone for good. */
+static void buried(struct consumer *consumer, struct consumer_grave *grave)
 {
-    struct stream *stream;
-    char subject[2 * STREAM_NAME_MAX + 32];
-    struct buf headers;
-    buf_init(&headers, HEADERS_MAX);
-    list_remove(&pending->due);
-    pending->state = PENDING_DEAD;
-    if (strcmp(consumer->stream->name, CONSUMER_DEAD_STREAM) == 0) {
-        consumer_settle(consumer, pending); /* what nobody could do with a dead letter ends here */
-        return;
+    uint64_t seq = grave->seq;
+    bool exceeded = grave->exceeded;
+    consumer_state_bury(&consumer->state, grave);
+    consumer_log_bury(&consumer->writing.log, seq);
+    consumer_changed(consumer);
+    if (!exceeded && !consumer->released) stream_acked(&consumer->interest, seq);
+    if (consumer->local) consumer_note_settled(consumer, seq);
+    if (consumer->state.grave_count && !consumer->closing) {
+        io_post(consumer->io, &consumer->bury);
     }
-    struct dead_letter *letter = calloc(1, sizeof *letter);
-    if (letter) put_headers(&headers, consumer, pending, message);
-    if (!letter || headers.failed || dead_stream(consumer, &stream) < 0) {
-        free(letter);
+}
+
+static void published(struct stream_op *op, int result)
+{
+    struct dead_letter *letter = CONTAINER_OF(op, struct dead_letter, op);
+    struct consumer *consumer = letter->consumer;
+    struct consumer_grave *grave = consumer_state_grave(&consumer->state, letter->seq);
+    if (grave && result == 0) {
+        consumer->metrics->dead++;
+        buried(consumer, grave);
+    } else if (grave) {
+        grave->busy = false;
+        bury_later(consumer);
+    }
+    letter_free(letter);
+}
+
+static int post(struct dead_letter *letter, const struct consumer_grave *grave,
+                const struct stream_message *message)
+{
+    struct consumer *consumer = letter->consumer;
+    char subject[2 * STREAM_NAME_MAX + 32];
+    struct stream *stream;
+    struct buf headers;
+    int r = dead_stream(consumer, &stream);
+    if (r < 0) return r;
+    buf_init(&headers, HEADERS_MAX);
+    put_headers(&headers, consumer, grave, message);
+    if (headers.failed) {
         buf_release(&headers);
-        pending->state = PENDING_DELAYED;
-        consumer_retry_later(consumer);
-        return;
+        return ERR_NOMEM;
     }
     int len = snprintf(subject, sizeof subject, CONSUMER_DEAD_STREAM ".%s.%s",
                        consumer->stream->name, consumer->name);
-    letter->consumer = consumer;
-    letter->seq = pending->seq;
-    list_init(&letter->link);
-    list_push(&consumer->dead, &letter->link);
     struct message dead = message_borrow(bytes_make(subject, (size_t)len), BYTES(""),
                                          buf_bytes(&headers), message->message.payload);
-    stream_publish(stream, &letter->op, &dead, NULL, buried);
+    stream_publish(stream, &letter->op, &dead, NULL, published);
     message_done(&dead);
     buf_release(&headers);
+    return 0;
+}
+
+static void got(struct stream_get *get, int result, const struct stream_message *message)
+{
+    struct dead_letter *letter = CONTAINER_OF(get, struct dead_letter, get);
+    struct consumer *consumer = letter->consumer;
+    struct consumer_grave *grave = consumer_state_grave(&consumer->state, letter->seq);
+    letter->reading = false;
+    if (grave && result == 0 && !consumer->closing) {
+        result = post(letter, grave, message);
+        if (result == 0) return;
+    }
+    if (grave && result == ERR_NOT_FOUND) {
+        buried(consumer, grave); /* limits or a purge have taken it */
+    } else if (grave) {
+        grave->busy = false;
+        bury_later(consumer);
+    }
+    letter_free(letter);
+}
+
+/* Without dead letters the graves only remember what was given up. */
+void consumer_bury(struct io_task *task)
+{
+    struct consumer *consumer = CONTAINER_OF(task, struct consumer, bury);
+    if (consumer->closing || !consumer->dead_letters) return;
+    LIST_EACH(&consumer->state.graves, struct consumer_grave, link, grave) {
+        if (grave->busy) continue;
+        struct dead_letter *letter =
+            consumer->letter_count < LETTERS_MAX ? calloc(1, sizeof *letter) : NULL;
+        if (!letter) break;
+        letter->consumer = consumer;
+        letter->seq = grave->seq;
+        letter->reading = true;
+        grave->busy = true;
+        list_init(&letter->link);
+        list_push(&consumer->letters, &letter->link);
+        consumer->letter_count++;
+        stream_get_init(&letter->get);
+        stream_get(consumer->stream, &letter->get, grave->seq, got);
+    }
+    if (consumer->state.grave_count > consumer->letter_count) bury_later(consumer);
+}
+
+void consumer_letters_free(struct consumer *consumer)
+{
+    LIST_EACH(&consumer->letters, struct dead_letter, link, letter) {
+        letter->get.read.busy = false;
+        stream_get_release(&letter->get);
+        free(letter);
+    }
 }

@@ -1,20 +1,46 @@
-/* What the parts of a consumer share: consumer.c (lifecycle, settling), consumer_pump.c (choosing
- * and delivering), consumer_dead.c (dead letters). */
-#ifndef DURE_BUS_CONSUMER_IMPL_H
-#define DURE_BUS_CONSUMER_IMPL_H
+/* What the parts of a consumer share: consumer.c (life, state), consumers.c (those of a stream),
+ * consumer_pump.c (choosing and delivering), consumer_settle.c, consumer_journal.c (what is
+ * written), consumer_dead.c (dead letters), consumer_local.c (this program's). */
+#ifndef DURE_STREAM_CONSUMER_IMPL_H
+#define DURE_STREAM_CONSUMER_IMPL_H
 
-#include "stream/consumer_old.h"
+#include "stream/consumer.h"
+#include "stream/consumer_expiry.h"
 #include "stream/consumer_state.h"
 #include "stream/stream_impl.h"
 
-enum { CONSUMER_PATH = STREAM_PATH + 160 };
+enum { CONSUMER_PATH = STREAM_PATH + STREAM_NAME_MAX + 16, CONSUMER_RETRY_MS = 1000 };
 
-/* A message on its way to the dead-letter stream. */
-struct dead_letter {
-    struct consumer *consumer;
-    uint64_t seq;
-    struct stream_op op;
-    struct list link;
+/* What is to come again now, in the order in which it became due. An entry whose message is not
+ * ready any more is passed over. */
+struct consumer_again {
+    uint64_t *at; /* at[start .. end) */
+    size_t start, end, room;
+};
+
+/* Acknowledgements whose durability this program wants to know. */
+struct consumer_settled {
+    struct settled {
+        uint64_t seq, ticket;
+    } * at; /* at[start .. end) */
+    size_t start, end, room;
+};
+
+/* What is written. A unit is a record, or a snapshot that stands in for records that failed. */
+struct consumer_writing {
+    struct journal *journal; /* NULL: in memory */
+    struct consumer_log log; /* what has happened in this turn */
+    uint64_t begun, told;    /* units given to the journal; of them those with an outcome */
+    uint64_t durable;        /* everything up to this unit is */
+    uint64_t covers;         /* recovery: the snapshot includes the records up to here */
+    bool broken;             /* a unit was lost: only a snapshot can mend it */
+    bool repairing;          /* that snapshot is under way */
+    bool snapshot;           /* another one is, to cut the journal */
+    struct list waits;       /* of struct consumer_wait */
+    struct io_task task;     /* writes at the end of the turn */
+    struct io_task tell;
+    struct io_timer retry;
+    struct consumer_settled settled;
 };
 
 struct consumer {
@@ -22,70 +48,150 @@ struct consumer {
     struct streams *streams;
     struct stream *stream;
     struct stream_metrics *metrics;
+    struct consumer_config *config;
     char name[STREAM_NAME_MAX + 1];
     char dir[CONSUMER_PATH];
-    char *filter; /* "" for every message */
-    struct consumer_config config;
-    consumer_deliver *deliver;
-    void (*settled)(void *context, uint64_t seq);
-    void *context;
+    uint64_t created_ns;
+    unsigned sample; /* per cent of acknowledgements that are reported */
+    bool dead_letters;
 
-    struct journal *journal;
     struct consumer_state state;
-    uint64_t covers; /* recovery: the snapshot includes the records up to here */
-    bool snapshot;   /* one is being written */
+    struct consumer_expiry expiry;
+    struct consumer_again again;
+    struct consumer_writing writing;
 
-    uint32_t wanted;
-    uint32_t unwritten;  /* pending messages that are */
-    struct list due;     /* of struct consumer_pending */
-    struct list unsaved; /* of struct consumer_pending: settled, but the disk would not take it */
-    struct io_task pump;
-    struct io_timer retry; /* for `unsaved` and dead letters that were refused */
-
+    struct stream_filter filter;
     struct stream_observer observer;
-    struct stream_get next_get, due_get;
-    bool getting_next, getting_due;
-    struct list dead; /* of struct dead_letter: those being published */
+    struct stream_interest interest;
+    uint64_t num_pending; /* matching messages that were never delivered */
+    uint64_t candidate;   /* the next of them, when it is known; else 0 */
+    uint64_t *last;       /* last per subject: those still to be delivered: last[last_at ..) */
+    size_t last_at, last_count;
+    bool scanning; /* the search for the next goes on at the next turn */
 
-    bool closing, destroying;
+    struct stream_get next_get, again_get;
+    bool reading_next, reading_again;
+    struct io_task pump;
+    struct io_timer timer; /* the earliest of what happens by itself */
+    uint64_t timer_at_ms;
+    bool replaying;          /* replay original: still in the past */
+    uint64_t replay_time_ns; /* when the last message was stored, */
+    uint64_t replay_at_ns;   /* and the next may go */
+    struct consumer_outlet *outlet;
+    struct consumer_local *local; /* the outlet, if it is this program */
+
+    struct list letters; /* of struct dead_letter: those under way */
+    size_t letter_count;
+    struct io_task bury;
+
+    bool closing, destroying, released;
     void (*closed)(void *context);
     void *closed_context;
     struct io_task close_task;
 };
 
-void consumer_pump(struct io_task *task);
-void consumer_post(struct consumer *consumer);
-void consumer_stored(struct stream_observer *observer, const struct stream_message *message);
+/* ---- consumers.c ---- */
 
-/* The timer of a pending message has fired. */
-void consumer_pending_due(struct io_timer *timer);
+/* Opens those that the disk has. BLOCKS. */
+int consumers_open_all(struct streams *streams, struct stream *stream, struct error *error);
 
-/* Puts it into the queue of those that are to be delivered again. */
-void consumer_make_due(struct consumer *consumer, struct consumer_pending *pending);
+/* Closes all of a stream, or destroys them; `done` runs last, perhaps at once. */
+void consumers_close_all(struct stream *stream, bool destroy, void (*done)(void *context),
+                         void *context);
 
-/* Writes a record. Errors of journal_append. */
-int consumer_write(struct consumer *consumer, enum consumer_record_kind kind, uint64_t seq,
-                   uint32_t attempt);
+/* Frees memory without I/O. */
+void consumers_free_all(struct stream *stream);
 
-/* Writes the record of a delivery. While one cannot be written nothing more is delivered or
- * settled: a recovery takes a message before the last delivery for settled when it knows nothing of
- * it. */
-void consumer_write_delivery(struct consumer *consumer, struct consumer_pending *pending);
+/* Takes it out of its stream's set. */
+void consumers_forget(struct consumer *consumer);
 
-/* The record of a delivery was lost on its way to the disk. */
-void consumer_delivery_lost(struct consumer *consumer, struct consumer_pending *pending);
+/* ---- consumer.c ---- */
 
-/* The message is done with: settled when the disk has it. */
-void consumer_settle(struct consumer *consumer, struct consumer_pending *pending);
+/* From the disk (config NULL) or made. ERR_NOT_FOUND: the directory holds none. BLOCKS. */
+int consumer_make(struct streams *streams, struct stream *stream, const char *name,
+                  const struct consumer_config *config, struct consumer **ret_consumer,
+                  struct error *error);
 
-/* Sends a message, whose content is given, to the dead-letter stream. */
-void consumer_bury(struct consumer *consumer, struct consumer_pending *pending,
-                   const struct stream_message *message);
+/* Takes a complete configuration over; `config` belongs to the consumer then. */
+int consumer_take_config(struct consumer *consumer, struct consumer_config *config);
 
-/* Tries again later what could not be written. */
-void consumer_retry_later(struct consumer *consumer);
+void consumer_shut(struct consumer *consumer, void (*done)(void *context), void *context);
+void consumer_free(struct consumer *consumer);
 
 /* Goes on with closing when nothing is under way. */
 void consumer_close_step(struct consumer *consumer);
+
+void consumer_event(struct consumer *consumer, const struct consumer_event *event);
+
+/* ---- consumer_pump.c ---- */
+
+void consumer_pump_init(struct consumer *consumer);
+void consumer_post(struct consumer *consumer);
+
+/* Looks at what is due, no later than that. */
+void consumer_wake_in(struct consumer *consumer, uint64_t wait_ms);
+
+/* Counts what is pending and finds the next anew: at the start, and when the filter has changed. */
+int consumer_recount(struct consumer *consumer);
+
+/* How long a message is out at this attempt. */
+uint64_t consumer_wait_ns(const struct consumer *consumer, uint32_t attempt);
+
+/* ---- consumer_start.c ---- */
+
+/* Where a new consumer begins. */
+void consumer_choose_start(const struct consumer *consumer, uint64_t *ret_seq,
+                           uint64_t *ret_last_until);
+
+/* The last message of each subject up to state.last_until, from next_seq on. ERR_NOMEM. */
+int consumer_find_last(struct consumer *consumer);
+
+/* ---- consumer_settle.c ---- */
+
+/* To be delivered again as soon as somebody wants it. ERR_NOMEM. */
+int consumer_make_ready(struct consumer *consumer, struct pending *one);
+
+/* The next that is to come again; NULL: none. */
+struct pending *consumer_next_ready(struct consumer *consumer);
+
+/* Moves what is due to where it is taken from, and what was delivered too often to its grave. */
+void consumer_expire(struct consumer *consumer);
+
+/* When the next is due; 0: nothing is. */
+uint64_t consumer_next_due(struct consumer *consumer);
+
+/* ---- consumer_journal.c ---- */
+
+void consumer_writing_init(struct consumer *consumer);
+void consumer_writing_release(struct consumer *consumer);
+
+/* Reads what the disk has. ERR_NOT_FOUND: no configuration. BLOCKS. */
+int consumer_load(struct consumer *consumer, struct error *error);
+
+/* Writes what a new consumer is; durable when it returns. BLOCKS. */
+int consumer_write_first(struct consumer *consumer);
+
+/* The configuration has changed. */
+void consumer_write_config(struct consumer *consumer);
+
+/* The log has a new step: it goes to the journal at the end of the turn. */
+void consumer_changed(struct consumer *consumer);
+
+/* Asks for `settled` when what was done last is durable. */
+void consumer_note_settled(struct consumer *consumer, uint64_t seq);
+
+/* ---- consumer_dead.c ---- */
+
+/* The message has failed for good. */
+void consumer_die(struct consumer *consumer, struct pending *one, bool exceeded,
+                  struct bytes reason);
+
+/* Buries what is in the graves. */
+void consumer_bury(struct io_task *task);
+void consumer_letters_free(struct consumer *consumer);
+
+/* ---- consumer_local.c ---- */
+
+void consumer_local_settled(struct consumer *consumer, uint64_t seq);
 
 #endif

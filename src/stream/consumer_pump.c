@@ -1,191 +1,457 @@
-/* Choosing what to deliver next. First what is to come again, then what the stream holds that was
- * never delivered; and when there is nothing left, new messages straight as they become durable. */
+/* Choosing what to deliver next, reading it and handing it over. First what is to come again, then
+ * what the stream holds that was never delivered; and when there is nothing left, new messages
+ * straight as they become durable, without reading them back. */
 #include "stream/consumer_impl.h"
-#include "bus/subject.h"
 
-enum { SCAN_BUDGET = 4096, READ_AHEAD = 64 << 10 };
+enum { SCAN_BUDGET = 4096, READ_AHEAD = 256 << 10, PER_TURN = 1024 };
+
+static const uint64_t millisecond_ns = 1000000, hour_ms = 3600000;
 
 void consumer_post(struct consumer *consumer)
 {
     if (!consumer->closing) io_post(consumer->io, &consumer->pump);
 }
 
-static uint32_t wait_ms(const struct consumer *consumer, uint32_t attempt)
+void consumer_wake(struct consumer *consumer)
 {
-    const struct consumer_config *config = &consumer->config;
-    if (config->backoff_count == 0) return config->ack_wait_ms;
-    size_t at = attempt ? attempt - 1 : 0;
-    if (at >= config->backoff_count) at = config->backoff_count - 1;
-    return config->backoff_ms[at];
-}
-
-void consumer_make_due(struct consumer *consumer, struct consumer_pending *pending)
-{
-    pending->state = PENDING_DUE;
-    io_timer_cancel(consumer->io, &pending->timer);
-    if (!list_linked(&pending->due)) list_push(&consumer->due, &pending->due);
     consumer_post(consumer);
 }
 
-void consumer_pending_due(struct io_timer *timer)
+uint64_t consumer_wait_ns(const struct consumer *consumer, uint32_t attempt)
 {
-    struct consumer_pending *pending = CONTAINER_OF(timer, struct consumer_pending, timer);
-    consumer_make_due(pending->consumer, pending);
+    const struct consumer_config *config = consumer->config;
+    if (config->backoff_count == 0) return (uint64_t)config->ack_wait_ns;
+    size_t at = attempt ? attempt - 1 : 0;
+    if (at >= config->backoff_count) at = config->backoff_count - 1;
+    return (uint64_t)config->backoff_ns[at];
 }
 
-/* Hands one message over. The record of the attempt goes with the next commit: a delivery waits for
- * nothing but the message itself. */
-static void hand_over(struct consumer *consumer, struct consumer_pending *pending,
-                      const struct stream_message *message)
+void consumer_wake_in(struct consumer *consumer, uint64_t wait_ms)
 {
-    pending->attempt++;
-    list_remove(&pending->due);
-    pending->state = PENDING_OUT;
-    consumer->wanted--;
-    consumer->state.consumer_seq++;
-    consumer->metrics->delivered++;
-    if (pending->attempt > 1) consumer->metrics->redelivered++;
-    io_timer_set(consumer->io, &pending->timer, wait_ms(consumer, pending->attempt));
-    consumer_write_delivery(consumer, pending);
+    if (wait_ms > hour_ms) wait_ms = hour_ms; /* wall clocks are set */
+    uint64_t at_ms = io_now_ns(consumer->io) / millisecond_ns + wait_ms;
+    if (consumer->timer.armed && consumer->timer_at_ms <= at_ms) return;
+    consumer->timer_at_ms = at_ms;
+    io_timer_set(consumer->io, &consumer->timer, wait_ms);
+}
+
+static bool is_paused(const struct consumer *consumer)
+{
+    int64_t until = consumer->config->pause_until_ns;
+    return until > 0 && (uint64_t)until > io_wall_ns(consumer->io);
+}
+
+/* ---- counting ---- */
+
+/* Where the last message of a subject is looked for among those that are still to come; its place
+ * in the list, or the list's end. */
+static size_t find_last(const struct consumer *consumer, uint64_t seq)
+{
+    size_t low = consumer->last_at, high = consumer->last_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (consumer->last[middle] < seq) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < consumer->last_count && consumer->last[low] == seq ? low : consumer->last_count;
+}
+
+/* Whether the message, which the stream holds, is still to be delivered for the first time. */
+static bool is_ahead(const struct consumer *consumer, uint64_t seq, struct bytes subject)
+{
+    if (seq < consumer->state.next_seq) return false;
+    if (seq <= consumer->state.last_until) {
+        return find_last(consumer, seq) < consumer->last_count;
+    }
+    return stream_filter_matches(&consumer->filter, subject);
+}
+
+int consumer_recount(struct consumer *consumer)
+{
+    struct consumer_state *state = &consumer->state;
+    int r = consumer_find_last(consumer);
+    if (r < 0) return r;
+    uint64_t from = state->next_seq > state->last_until ? state->next_seq : state->last_until + 1;
+    consumer->candidate = 0;
+    consumer->num_pending =
+        stream_filter_count(&consumer->filter, from) + (consumer->last_count - consumer->last_at);
+    return 0;
+}
+
+uint64_t consumer_available(const struct consumer *consumer)
+{
+    const struct consumer_again *again = &consumer->again;
+    int64_t most = consumer->config->max_ack_pending;
+    uint64_t fresh = consumer->num_pending;
+    if (is_paused(consumer)) return 0;
+    if (consumer->state.keeps && most > 0) {
+        uint64_t count = consumer->state.pending.count;
+        uint64_t room = count < (uint64_t)most ? (uint64_t)most - count : 0;
+        if (fresh > room) fresh = room;
+    }
+    return fresh + (again->end - again->start);
+}
+
+/* ---- what is new ---- */
+
+static bool may_deliver_new(const struct consumer *consumer)
+{
+    int64_t most = consumer->config->max_ack_pending;
+    if (!consumer->state.keeps || most <= 0) return true;
+    return consumer->state.pending.count < (uint64_t)most;
+}
+
+/* The next message that was never delivered; 0: none, or `scanning`: it is looked for. */
+static uint64_t next_new(struct consumer *consumer)
+{
+    struct consumer_state *state = &consumer->state;
+    if (consumer->last_at < consumer->last_count) return consumer->last[consumer->last_at];
+    if (state->next_seq <= state->last_until) state->next_seq = state->last_until + 1;
+    if (consumer->candidate) return consumer->candidate;
+    if (consumer->num_pending == 0) {
+        if (state->next_seq <= consumer->stream->last_seq) {
+            state->next_seq = consumer->stream->last_seq + 1;
+        }
+        return 0;
+    }
+    uint64_t resume;
+    consumer->candidate =
+        stream_filter_next(&consumer->filter, state->next_seq, SCAN_BUDGET, &resume);
+    if (consumer->candidate) return consumer->candidate;
+    consumer->scanning = resume > 0;
+    state->next_seq = resume ? resume : consumer->stream->last_seq + 1;
+    return 0;
+}
+
+/* It was chosen, but has gone from the stream. */
+static void pass_over(struct consumer *consumer, uint64_t seq)
+{
+    consumer->candidate = 0;
+    if (consumer->last_at < consumer->last_count && consumer->last[consumer->last_at] == seq) {
+        consumer->last_at++;
+    }
+    if (consumer->state.next_seq <= seq) consumer->state.next_seq = seq + 1;
+}
+
+/* ---- the original times ---- */
+
+/* Whether a message has to wait for its moment. Once the consumer has caught up, nothing has. */
+static bool is_early(struct consumer *consumer, uint64_t time_ns)
+{
+    if (!consumer->replaying) return false;
+    uint64_t now = io_wall_ns(consumer->io), before = consumer->replay_time_ns;
+    uint64_t gap = before && time_ns > before ? time_ns - before : 0;
+    if (consumer->replay_at_ns + gap <= now || gap < millisecond_ns) return false;
+    consumer_wake_in(consumer, (consumer->replay_at_ns + gap - now) / millisecond_ns + 1);
+    return true;
+}
+
+/* ---- handing over ---- */
+
+static void deliver(struct consumer *consumer, const struct stream_message *message,
+                    uint32_t attempt)
+{
     const struct message *m = &message->message;
+    consumer->state.delivered_ns = io_wall_ns(consumer->io);
+    consumer->metrics->delivered++;
+    consumer_changed(consumer);
     /* Borrowed anew: a copy that another reader has been given belongs to that one. */
     const struct delivery delivery = {
         .seq = message->seq,
         .consumer_seq = consumer->state.consumer_seq,
         .time_ns = message->time_ns,
-        .attempt = pending->attempt,
-        .message = message_borrow(m->subject, m->reply, m->headers, m->payload),
+        .pending = consumer->num_pending,
+        .attempt = attempt,
+        .message = message_borrow(m->subject, BYTES(""), m->headers, m->payload),
     };
-    consumer->deliver(consumer->context, &delivery);
+    consumer->outlet->deliver(consumer->outlet, &delivery);
 }
 
-static bool may_deliver_new(const struct consumer *consumer)
+/* The first delivery of a message that the outlet takes. */
+static int deliver_new(struct consumer *consumer, const struct stream_message *message)
 {
-    return consumer->wanted > 0 && !consumer->closing && consumer->unwritten == 0 &&
-           consumer->state.pending.count < consumer->config.max_ack_pending;
-}
-
-/* A message that was never delivered. */
-static void first_delivery(struct consumer *consumer, const struct stream_message *message)
-{
-    struct consumer_pending *pending = consumer_state_claim(&consumer->state, message->seq);
-    if (!pending) {
-        consumer_retry_later(consumer);
-        return;
+    struct consumer_state *state = &consumer->state;
+    uint64_t now = io_wall_ns(consumer->io);
+    uint64_t due = state->keeps ? now + consumer_wait_ns(consumer, 1) : 0;
+    if (state->keeps && consumer_expiry_add(&consumer->expiry, due, message->seq) < 0) {
+        return ERR_NOMEM;
     }
-    pending->consumer = consumer;
-    io_timer_init(&pending->timer, consumer_pending_due);
-    consumer->metrics->ack_pending++;
-    consumer->state.next_seq = message->seq + 1;
-    hand_over(consumer, pending, message);
+    int r = consumer_state_deliver(state, message->seq, due);
+    if (r < 0) return r;
+    consumer_log_deliver(&consumer->writing.log, message->seq, state->consumer_seq, due);
+    consumer->metrics->ack_pending += state->keeps;
+    consumer->num_pending--;
+    pass_over(consumer, message->seq);
+    if (consumer->replaying) {
+        consumer->replay_time_ns = message->time_ns;
+        consumer->replay_at_ns = now;
+    }
+    if (!state->keeps) stream_acked(&consumer->interest, message->seq);
+    deliver(consumer, message, 1);
+    return 0;
 }
 
-/* ---- what comes again ---- */
-
-static bool is_dead(const struct consumer *consumer, const struct consumer_pending *pending)
+static int deliver_again(struct consumer *consumer, const struct stream_message *message)
 {
-    return pending->reason || pending->attempt >= consumer->config.max_deliver;
+    struct consumer_state *state = &consumer->state;
+    struct pending *one = consumer_pending_find(&state->pending, message->seq);
+    uint32_t attempt = one->attempts + 1;
+    uint64_t due = io_wall_ns(consumer->io) + consumer_wait_ns(consumer, attempt);
+    if (consumer_expiry_add(&consumer->expiry, due, one->seq) < 0) return ERR_NOMEM;
+    consumer->again.start++;
+    consumer_state_redeliver(state, one, attempt, state->consumer_seq + 1, due);
+    consumer_log_redeliver(&consumer->writing.log, one, state->consumer_seq);
+    consumer->metrics->redelivered++;
+    deliver(consumer, message, attempt);
+    return 0;
 }
 
-static void got_due(struct stream_get *get, int result, const struct stream_message *message)
+/* ---- reading ---- */
+
+static void trouble(struct consumer *consumer, uint64_t seq, int result)
 {
-    struct consumer *consumer = CONTAINER_OF(get, struct consumer, due_get);
-    struct consumer_pending *pending = consumer_state_find(&consumer->state, get->seq);
-    consumer->getting_due = false;
+    if (result == ERR_CLOSED || consumer->closing) return;
+    LOG(consumer->stream->host->log, LOG_ERROR, "consumer_read_failed",
+        LOG_S("stream", consumer->stream->name), LOG_S("consumer", consumer->name),
+        LOG_U("seq", seq), LOG_ERR(result));
+    consumer_wake_in(consumer, CONSUMER_RETRY_MS);
+}
+
+static bool wants(struct consumer *consumer)
+{
+    struct consumer_outlet *outlet = consumer->outlet;
+    return outlet && !consumer->closing && !is_paused(consumer) && outlet->wants(outlet);
+}
+
+/* Offers a message that is to come again; false: it was not taken now. */
+static bool offer_again(struct consumer *consumer, const struct stream_message *message)
+{
+    struct pending *one = consumer_next_ready(consumer);
+    /* It may have been settled while it was being read. */
+    if (!one || one->seq != message->seq) return true;
+    if (!wants(consumer) || !consumer->outlet->takes(consumer->outlet, message)) return false;
+    if (deliver_again(consumer, message) == 0) return true;
+    consumer_wake_in(consumer, CONSUMER_RETRY_MS);
+    return false;
+}
+
+static bool offer_new(struct consumer *consumer, const struct stream_message *message)
+{
+    if (next_new(consumer) != message->seq) return true;
+    if (!may_deliver_new(consumer) || !wants(consumer)) return false;
+    if (is_early(consumer, message->time_ns)) return false;
+    if (!consumer->outlet->takes(consumer->outlet, message)) return false;
+    if (deliver_new(consumer, message) == 0) return true;
+    consumer_wake_in(consumer, CONSUMER_RETRY_MS);
+    return false;
+}
+
+/* Limits, a purge or a delete have taken a message that was pending. */
+static void forget(struct consumer *consumer, struct pending *one)
+{
+    uint64_t seq = one->seq;
+    consumer->metrics->ack_pending--;
+    consumer_state_settle(&consumer->state, one);
+    consumer_log_settle(&consumer->writing.log, seq);
+    consumer_changed(consumer);
+}
+
+static void got_again(struct stream_get *get, int result, const struct stream_message *message)
+{
+    struct consumer *consumer = CONTAINER_OF(get, struct consumer, again_get);
+    consumer->reading_again = false;
     if (consumer->closing) {
         consumer_close_step(consumer);
         return;
     }
-    /* It may have been acknowledged late, while it was being read. */
-    if (pending && pending->state == PENDING_DUE) {
-        if (result == ERR_NOT_FOUND) {
-            list_remove(&pending->due);
-            consumer_settle(consumer, pending); /* limits or a purge have taken it */
-        } else if (result < 0) {
-            consumer_retry_later(consumer);
-            return;
-        } else if (is_dead(consumer, pending)) {
-            consumer_bury(consumer, pending, message);
-        } else if (consumer->wanted > 0 && consumer->unwritten == 0) {
-            hand_over(consumer, pending, message);
-        }
+    struct pending *one = consumer_next_ready(consumer);
+    if (result == 0) {
+        if (!offer_again(consumer, message)) return;
+    } else if (result != ERR_NOT_FOUND) {
+        trouble(consumer, get->seq, result);
+        return;
+    } else if (one && one->seq == get->seq) {
+        forget(consumer, one);
     }
     consumer_post(consumer);
 }
 
-/* Dead letters need nobody who wants them. */
-static void pump_due(struct consumer *consumer)
-{
-    if (consumer->getting_due || consumer->unwritten) return;
-    LIST_EACH(&consumer->due, struct consumer_pending, due, pending) {
-        if (consumer->wanted == 0 && !is_dead(consumer, pending)) continue;
-        consumer->getting_due = true;
-        stream_get(consumer->stream, &consumer->due_get, pending->seq, got_due);
-        return;
-    }
-}
-
-/* ---- what is new ---- */
-
-static void got_next(struct stream_get *get, int result, const struct stream_message *message)
+static void got_new(struct stream_get *get, int result, const struct stream_message *message)
 {
     struct consumer *consumer = CONTAINER_OF(get, struct consumer, next_get);
-    consumer->getting_next = false;
+    consumer->reading_next = false;
     if (consumer->closing) {
         consumer_close_step(consumer);
         return;
     }
-    if (result == 0 && may_deliver_new(consumer)) {
-        first_delivery(consumer, message);
-    } else if (result == ERR_NOT_FOUND) {
-        consumer->state.next_seq = get->seq + 1;
-    } else if (result < 0) {
-        consumer_retry_later(consumer);
+    if (result == 0) {
+        if (!offer_new(consumer, message)) return;
+    } else if (result != ERR_NOT_FOUND) {
+        trouble(consumer, get->seq, result);
         return;
+    } else if (next_new(consumer) == get->seq) {
+        pass_over(consumer, get->seq);
     }
     consumer_post(consumer);
 }
 
-static void pump_next(struct consumer *consumer)
+/* ---- the pump ---- */
+
+enum step { STEP_GO_ON, STEP_STOP, STEP_IDLE };
+
+static enum step step_again(struct consumer *consumer, uint64_t seq)
 {
-    if (consumer->getting_next || !may_deliver_new(consumer)) return;
-    uint64_t resume;
-    uint64_t seq = stream_next(consumer->stream, consumer->state.next_seq,
-                               bytes_str(consumer->filter), SCAN_BUDGET, &resume);
-    if (seq) {
-        consumer->getting_next = true;
-        stream_get(consumer->stream, &consumer->next_get, seq, got_next);
-    } else if (resume) {
-        consumer->state.next_seq = resume;
-        consumer_post(consumer);
-    } else if (consumer->state.next_seq <= consumer->stream->last_seq) {
-        consumer->state.next_seq = consumer->stream->last_seq + 1;
+    struct stream_message message;
+    if (consumer->reading_again) return STEP_STOP;
+    if (stream_get_held(consumer->stream, &consumer->again_get, seq, &message)) {
+        return offer_again(consumer, &message) ? STEP_GO_ON : STEP_STOP;
     }
+    consumer->reading_again = true;
+    stream_get(consumer->stream, &consumer->again_get, seq, got_again);
+    return STEP_STOP;
 }
 
-void consumer_pump(struct io_task *task)
+static enum step step_new(struct consumer *consumer, uint64_t seq)
+{
+    struct stream_message message;
+    if (consumer->reading_next) return STEP_STOP;
+    if (stream_get_held(consumer->stream, &consumer->next_get, seq, &message)) {
+        return offer_new(consumer, &message) ? STEP_GO_ON : STEP_STOP;
+    }
+    consumer->reading_next = true;
+    stream_get(consumer->stream, &consumer->next_get, seq, got_new);
+    return STEP_STOP;
+}
+
+static enum step step(struct consumer *consumer)
+{
+    if (!wants(consumer)) return STEP_STOP;
+    const struct pending *ready = consumer_next_ready(consumer);
+    if (ready) return step_again(consumer, ready->seq);
+    if (!may_deliver_new(consumer)) return STEP_IDLE;
+    consumer->scanning = false;
+    uint64_t seq = next_new(consumer);
+    if (seq) return step_new(consumer, seq);
+    if (consumer->scanning) {
+        consumer_post(consumer);
+        return STEP_STOP;
+    }
+    consumer->replaying = false;
+    return consumer->reading_again || consumer->reading_next ? STEP_STOP : STEP_IDLE;
+}
+
+/* What happens by itself next: something is due, or the pause ends. */
+static void set_timer(struct consumer *consumer)
+{
+    uint64_t now = io_wall_ns(consumer->io), due = consumer_next_due(consumer);
+    if (is_paused(consumer)) {
+        uint64_t until = (uint64_t)consumer->config->pause_until_ns;
+        if (due == 0 || until < due) due = until;
+    }
+    if (due == 0) return;
+    consumer_wake_in(consumer, due > now ? (due - now) / millisecond_ns + 1 : 0);
+}
+
+static void pump(struct io_task *task)
 {
     struct consumer *consumer = CONTAINER_OF(task, struct consumer, pump);
+    enum step next = STEP_GO_ON;
     if (consumer->closing) return;
-    pump_due(consumer);
-    pump_next(consumer);
+    consumer_expire(consumer);
+    for (int i = 0; next == STEP_GO_ON && i < PER_TURN; i++) next = step(consumer);
+    if (next == STEP_GO_ON) consumer_post(consumer);
+    if (next == STEP_IDLE) consumer->outlet->idle(consumer->outlet);
+    set_timer(consumer);
 }
+
+static void timer_done(struct io_timer *timer)
+{
+    struct consumer *consumer = CONTAINER_OF(timer, struct consumer, timer);
+    consumer_expire(consumer);
+    set_timer(consumer);
+    if (consumer->state.grave_count) io_post(consumer->io, &consumer->bury);
+    consumer_post(consumer);
+}
+
+/* ---- following the stream ---- */
 
 /* Runs when the message has become durable. When everything before it has been delivered, its
  * content need not be read back. */
-void consumer_stored(struct stream_observer *observer, const struct stream_message *message)
+static void stored(struct stream_observer *observer, const struct stream_message *message)
 {
     struct consumer *consumer = CONTAINER_OF(observer, struct consumer, observer);
     if (consumer->closing || message->seq < consumer->state.next_seq) return;
-    bool last = consumer->state.next_seq == message->seq && !consumer->getting_next;
-    if (!last || !list_empty(&consumer->due) || !may_deliver_new(consumer)) {
-        consumer_post(consumer);
+    bool caught_up = consumer->num_pending == 0;
+    if (!stream_filter_matches(&consumer->filter, message->message.subject)) {
+        if (caught_up) consumer->state.next_seq = message->seq + 1;
         return;
     }
-    struct bytes filter = bytes_str(consumer->filter);
-    if (filter.len > 0 && !subject_matches(filter, message->message.subject)) {
-        consumer->state.next_seq = message->seq + 1;
+    consumer->num_pending++;
+    if (caught_up && consumer->outlet && !consumer->reading_next &&
+        !consumer_next_ready(consumer)) {
+        consumer->candidate = message->seq;
+        offer_new(consumer, message);
         return;
     }
-    first_delivery(consumer, message);
+    consumer_post(consumer);
+}
+
+static void removed(struct stream_observer *observer, uint64_t seq, struct bytes subject)
+{
+    struct consumer *consumer = CONTAINER_OF(observer, struct consumer, observer);
+    if (consumer->closing) return;
+    if (seq == consumer->candidate) consumer->candidate = 0;
+    if (is_ahead(consumer, seq, subject)) {
+        consumer->num_pending--;
+        size_t at = find_last(consumer, seq);
+        if (at == consumer->last_count) return;
+        memmove(consumer->last + at, consumer->last + at + 1,
+                (consumer->last_count - at - 1) * sizeof *consumer->last);
+        consumer->last_count--;
+        return;
+    }
+    struct pending *one = consumer_pending_find(&consumer->state.pending, seq);
+    struct consumer_grave *grave = consumer_state_grave(&consumer->state, seq);
+    if (grave && !grave->busy) {
+        consumer_state_bury(&consumer->state, grave);
+        consumer_log_bury(&consumer->writing.log, seq);
+        consumer_changed(consumer);
+    }
+    if (!one) return;
+    forget(consumer, one);
+    consumer_post(consumer);
+}
+
+/* Whether the stream must keep the message for this consumer. */
+static bool needs(struct stream_interest *interest, uint64_t seq, struct bytes subject)
+{
+    struct consumer *consumer = CONTAINER_OF(interest, struct consumer, interest);
+    if (seq >= consumer->state.next_seq) return is_ahead(consumer, seq, subject);
+    return consumer_pending_find(&consumer->state.pending, seq) ||
+           consumer_state_grave(&consumer->state, seq);
+}
+
+static bool acknowledged(struct stream_interest *interest, uint64_t seq, struct bytes subject)
+{
+    struct consumer *consumer = CONTAINER_OF(interest, struct consumer, interest);
+    if (seq >= consumer->state.next_seq || !stream_filter_matches(&consumer->filter, subject)) {
+        return false;
+    }
+    return !needs(interest, seq, subject);
+}
+
+void consumer_pump_init(struct consumer *consumer)
+{
+    consumer->observer = (struct stream_observer){.stored = stored, .removed = removed};
+    consumer->interest = (struct stream_interest){.needs = needs, .acknowledged = acknowledged};
+    list_init(&consumer->observer.link);
+    list_init(&consumer->interest.link);
+    io_task_init(&consumer->pump, pump);
+    io_timer_init(&consumer->timer, timer_done);
+    stream_get_init(&consumer->next_get);
+    stream_get_init(&consumer->again_get);
+    consumer->next_get.ahead_bytes = READ_AHEAD;
 }

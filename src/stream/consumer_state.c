@@ -1,150 +1,319 @@
 #include "stream/consumer_state.h"
 
-#include "base/err.h"
-#include "base/le.h"
+#include "base/varint.h"
 
-#include <endian.h>
 #include <stdlib.h>
 
-static void put64(struct buf *out, uint64_t value)
+void consumer_state_init(struct consumer_state *state, bool keeps)
 {
-    value = htole64(value);
-    buf_append(out, bytes_make(&value, sizeof value));
-}
-
-void consumer_record_encode(const struct consumer_record *record,
-                            char ret_bytes[CONSUMER_RECORD_SIZE])
-{
-    uint32_t attempt = htole32(record->attempt);
-    uint64_t seq = htole64(record->seq);
-    memset(ret_bytes, 0, CONSUMER_RECORD_SIZE);
-    ret_bytes[0] = (char)record->kind;
-    memcpy(ret_bytes + 4, &attempt, sizeof attempt);
-    memcpy(ret_bytes + 8, &seq, sizeof seq);
-}
-
-int consumer_record_decode(struct bytes bytes, struct consumer_record *ret_record)
-{
-    if (bytes.len != CONSUMER_RECORD_SIZE) return ERR_CORRUPT;
-    unsigned kind = (unsigned char)bytes.data[0];
-    if (kind < CONSUMER_RECORD_START || kind > CONSUMER_RECORD_SETTLE) return ERR_CORRUPT;
-    uint32_t attempt;
-    memcpy(&attempt, bytes.data + 4, sizeof attempt);
-    *ret_record = (struct consumer_record){
-        .kind = (enum consumer_record_kind)kind,
-        .attempt = le32toh(attempt),
-        .seq = le_get64(bytes.data + 8),
-    };
-    return 0;
-}
-
-void consumer_state_init(struct consumer_state *state)
-{
-    *state = (struct consumer_state){0};
-    map_init(&state->pending, SIZE_MAX);
-    list_init(&state->order);
+    *state = (struct consumer_state){.keeps = keeps};
+    consumer_pending_init(&state->pending);
+    list_init(&state->graves);
+    map_init(&state->graves_by_seq, SIZE_MAX);
 }
 
 void consumer_state_release(struct consumer_state *state)
 {
-    LIST_EACH(&state->order, struct consumer_pending, link, pending) {
-        free(pending->reason);
-        free(pending);
+    for (struct list *link; (link = list_pop(&state->graves));) {
+        free(CONTAINER_OF(link, struct consumer_grave, link));
     }
-    map_release(&state->pending);
+    map_release(&state->graves_by_seq);
+    consumer_pending_release(&state->pending);
 }
 
-struct consumer_pending *consumer_state_find(const struct consumer_state *state, uint64_t seq)
+void consumer_state_start(struct consumer_state *state, uint64_t next_seq, uint64_t last_until)
 {
-    return map_get(&state->pending, bytes_make(&seq, sizeof seq));
+    consumer_pending_clear(&state->pending);
+    state->started = true;
+    state->next_seq = next_seq;
+    state->last_until = last_until;
+    state->floor_consumer_seq = state->consumer_seq;
+    state->floor_seq = next_seq ? next_seq - 1 : 0;
 }
 
-struct consumer_pending *consumer_state_claim(struct consumer_state *state, uint64_t seq)
+int consumer_state_deliver(struct consumer_state *state, uint64_t seq, uint64_t due_ns)
 {
-    struct consumer_pending *pending = consumer_state_find(state, seq);
-    if (pending) return pending;
-    pending = calloc(1, sizeof *pending);
-    if (!pending) return NULL;
-    pending->seq = seq;
-    list_init(&pending->link);
-    list_init(&pending->due);
-    if (map_put(&state->pending, bytes_make(&pending->seq, sizeof seq), pending, NULL) < 0) {
-        free(pending);
+    if (state->keeps) {
+        struct pending *one = consumer_pending_add(&state->pending, seq, state->consumer_seq + 1);
+        if (!one) return ERR_NOMEM;
+        one->due_ns = due_ns;
+    }
+    state->consumer_seq++;
+    state->next_seq = seq + 1;
+    if (!state->keeps) {
+        state->floor_consumer_seq = state->consumer_seq;
+        state->floor_seq = seq;
+    }
+    return 0;
+}
+
+void consumer_state_redeliver(struct consumer_state *state, struct pending *one, uint32_t attempts,
+                              uint64_t consumer_seq, uint64_t due_ns)
+{
+    consumer_pending_attempts(&state->pending, one, attempts);
+    one->due_ns = due_ns;
+    one->place = PENDING_OUT;
+    if (state->consumer_seq < consumer_seq) state->consumer_seq = consumer_seq;
+}
+
+void consumer_state_settle(struct consumer_state *state, struct pending *one)
+{
+    bool oldest = one == consumer_pending_first(&state->pending);
+    consumer_pending_remove(&state->pending, one);
+    const struct pending *first = consumer_pending_first(&state->pending);
+    if (!first) {
+        state->floor_consumer_seq = state->consumer_seq;
+        state->floor_seq = state->next_seq - 1;
+    } else if (oldest) {
+        state->floor_consumer_seq = first->consumer_seq - 1;
+        state->floor_seq = first->seq - 1;
+    }
+}
+
+/* ---- graves ---- */
+
+static struct consumer_grave *dig(struct consumer_state *state, uint64_t seq, uint32_t attempts,
+                                  bool exceeded, struct bytes reason)
+{
+    if (reason.len > CONSUMER_REASON_MAX) reason.len = CONSUMER_REASON_MAX;
+    struct consumer_grave *grave = malloc(sizeof *grave + reason.len);
+    if (!grave) return NULL;
+    *grave = (struct consumer_grave){
+        .seq = seq, .attempts = attempts, .exceeded = exceeded, .reason_len = reason.len};
+    if (reason.len) memcpy(grave->reason, reason.data, reason.len);
+    struct bytes key = bytes_make(&grave->seq, sizeof grave->seq);
+    if (map_put(&state->graves_by_seq, key, grave, NULL) < 0) {
+        free(grave);
         return NULL;
     }
-    /* Nearly always the newest. */
-    struct list *place = &state->order;
-    while (place->prev != &state->order &&
-           CONTAINER_OF(place->prev, struct consumer_pending, link)->seq > seq) {
-        place = place->prev;
-    }
-    list_insert_before(place, &pending->link);
-    return pending;
+    list_init(&grave->link);
+    list_push(&state->graves, &grave->link);
+    state->grave_count++;
+    return grave;
 }
 
-void consumer_state_drop(struct consumer_state *state, struct consumer_pending *pending)
+struct consumer_grave *consumer_state_die(struct consumer_state *state, struct pending *one,
+                                          bool exceeded, struct bytes reason)
 {
-    map_remove(&state->pending, bytes_make(&pending->seq, sizeof pending->seq));
-    list_remove(&pending->link);
-    list_remove(&pending->due);
-    free(pending->reason);
-    free(pending);
+    struct consumer_grave *grave = dig(state, one->seq, one->attempts, exceeded, reason);
+    if (grave) consumer_state_settle(state, one);
+    return grave;
 }
 
-int consumer_state_apply(struct consumer_state *state, const struct consumer_record *record)
+struct consumer_grave *consumer_state_grave(const struct consumer_state *state, uint64_t seq)
 {
-    struct consumer_pending *pending;
-    switch (record->kind) {
-    case CONSUMER_RECORD_START:
-        if (!state->started) state->next_seq = record->seq;
-        state->started = true;
-        return 0;
-    case CONSUMER_RECORD_DELIVER:
-        pending = consumer_state_claim(state, record->seq);
-        if (!pending) return ERR_NOMEM;
-        if (record->attempt > pending->attempt) pending->attempt = record->attempt;
-        if (record->seq >= state->next_seq) state->next_seq = record->seq + 1;
-        state->consumer_seq++;
-        return 0;
-    case CONSUMER_RECORD_SETTLE:
-        pending = consumer_state_find(state, record->seq);
-        if (pending) consumer_state_drop(state, pending);
-        return 0;
-    }
-    return ERR_CORRUPT;
+    if (state->grave_count == 0) return NULL;
+    return map_get(&state->graves_by_seq, bytes_make(&seq, sizeof seq));
 }
 
-uint64_t consumer_state_floor(const struct consumer_state *state)
+void consumer_state_bury(struct consumer_state *state, struct consumer_grave *grave)
 {
-    if (!list_empty(&state->order)) {
-        return CONTAINER_OF(state->order.next, struct consumer_pending, link)->seq - 1;
-    }
-    return state->next_seq ? state->next_seq - 1 : 0;
+    list_remove(&grave->link);
+    (void)map_remove(&state->graves_by_seq, bytes_make(&grave->seq, sizeof grave->seq));
+    state->grave_count--;
+    free(grave);
 }
+
+/* ---- the whole state ----
+ * version:1 next_seq consumer_seq last_until floor_consumer_seq floor_seq delivered_ns settled_ns
+ * count (seq consumer_seq attempts due_ns naked)* count (seq attempts exceeded reason)* */
+
+enum { STATE_VERSION = 1 };
 
 void consumer_state_encode(const struct consumer_state *state, struct buf *out)
 {
-    put64(out, state->next_seq);
-    put64(out, state->consumer_seq);
-    put64(out, state->pending.count);
-    LIST_EACH(&state->order, struct consumer_pending, link, pending) {
-        put64(out, pending->seq);
-        put64(out, pending->attempt);
+    const uint64_t numbers[] = {state->next_seq,           state->consumer_seq, state->last_until,
+                                state->floor_consumer_seq, state->floor_seq,    state->delivered_ns,
+                                state->settled_ns,         state->pending.count};
+    uint64_t seq = 0, consumer_seq = 0, due_ns = 0;
+    buf_append_char(out, STATE_VERSION);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) varint_put(out, numbers[i]);
+    const struct pending *one = consumer_pending_first(&state->pending);
+    for (; one; one = consumer_pending_after(&state->pending, one)) {
+        varint_put(out, one->seq - seq);
+        varint_put(out, one->consumer_seq - consumer_seq);
+        varint_put(out, one->attempts);
+        varint_put_signed(out, (int64_t)(one->due_ns - due_ns));
+        buf_append_char(out, one->place == PENDING_NAKED);
+        seq = one->seq;
+        consumer_seq = one->consumer_seq;
+        due_ns = one->due_ns;
+    }
+    varint_put(out, state->grave_count);
+    LIST_EACH(&state->graves, struct consumer_grave, link, grave) {
+        varint_put(out, grave->seq);
+        varint_put(out, grave->attempts);
+        buf_append_char(out, grave->exceeded);
+        varint_put(out, grave->reason_len);
+        buf_append(out, bytes_make(grave->reason, grave->reason_len));
     }
 }
 
-int consumer_state_decode(struct consumer_state *state, struct bytes bytes)
+static int decode_pending(struct consumer_state *state, struct varint_reader *in)
 {
-    if (bytes.len < 24 || (bytes.len - 24) % 16 != 0) return ERR_CORRUPT;
-    uint64_t count = le_get64(bytes.data + 16);
-    if (count != (bytes.len - 24) / 16) return ERR_CORRUPT;
-    state->next_seq = le_get64(bytes.data);
-    state->consumer_seq = le_get64(bytes.data + 8);
+    uint64_t seq = 0, consumer_seq = 0, due_ns = 0;
+    for (uint64_t count = varint_get(in); count && !in->failed; count--) {
+        uint64_t step = varint_get(in);
+        seq += step;
+        consumer_seq += varint_get(in);
+        uint64_t attempts = varint_get(in);
+        due_ns += (uint64_t)varint_get_signed(in);
+        bool naked = varint_get_byte(in);
+        if (in->failed || step == 0 || attempts == 0 || attempts > UINT32_MAX) return ERR_CORRUPT;
+        struct pending *one = consumer_pending_add(&state->pending, seq, consumer_seq);
+        if (!one) return ERR_NOMEM;
+        consumer_pending_attempts(&state->pending, one, (uint32_t)attempts);
+        one->due_ns = due_ns;
+        one->place = naked ? PENDING_NAKED : PENDING_OUT;
+    }
+    return in->failed ? ERR_CORRUPT : 0;
+}
+
+static int decode_graves(struct consumer_state *state, struct varint_reader *in)
+{
+    for (uint64_t count = varint_get(in); count && !in->failed; count--) {
+        uint64_t seq = varint_get(in), attempts = varint_get(in);
+        bool exceeded = varint_get_byte(in);
+        struct bytes reason = varint_get_bytes(in, varint_get(in));
+        if (in->failed || attempts > UINT32_MAX) return ERR_CORRUPT;
+        if (!dig(state, seq, (uint32_t)attempts, exceeded, reason)) return ERR_NOMEM;
+    }
+    return in->failed ? ERR_CORRUPT : 0;
+}
+
+int consumer_state_decode(struct consumer_state *state, struct bytes bytes, struct bytes *ret_rest)
+{
+    struct varint_reader in = {.rest = bytes};
+    if (varint_get_byte(&in) != STATE_VERSION) return ERR_CORRUPT;
     state->started = true;
-    for (size_t at = 24; at < bytes.len; at += 16) {
-        struct consumer_pending *pending = consumer_state_claim(state, le_get64(bytes.data + at));
-        if (!pending) return ERR_NOMEM;
-        pending->attempt = (uint32_t)le_get64(bytes.data + at + 8);
+    state->next_seq = varint_get(&in);
+    state->consumer_seq = varint_get(&in);
+    state->last_until = varint_get(&in);
+    state->floor_consumer_seq = varint_get(&in);
+    state->floor_seq = varint_get(&in);
+    state->delivered_ns = varint_get(&in);
+    state->settled_ns = varint_get(&in);
+    int r = in.failed ? ERR_CORRUPT : decode_pending(state, &in);
+    if (r == 0) r = decode_graves(state, &in);
+    *ret_rest = in.rest;
+    return r;
+}
+
+/* ---- records ---- */
+
+/* The last step's numbers, which those of the next are relative to. */
+struct replay {
+    struct consumer_state *state;
+    struct varint_reader in;
+    uint64_t time_ns, seq, consumer_seq, due_ns;
+};
+
+static int apply_deliver(struct replay *r)
+{
+    struct consumer_state *state = r->state;
+    r->seq += (uint64_t)varint_get_signed(&r->in);
+    uint64_t count = varint_get(&r->in);
+    r->consumer_seq += (uint64_t)varint_get_signed(&r->in);
+    r->due_ns += (uint64_t)varint_get_signed(&r->in);
+    if (r->in.failed || count == 0 || count > CONSUMER_RUN_MAX || r->seq == 0) return ERR_CORRUPT;
+    for (uint64_t i = 0; i < count; i++) {
+        /* A snapshot knew of it already. */
+        if (r->seq + i < state->next_seq) continue;
+        state->consumer_seq = r->consumer_seq + i - 1;
+        int err = consumer_state_deliver(state, r->seq + i, r->due_ns);
+        if (err < 0) return err;
+    }
+    state->delivered_ns = r->time_ns;
+    r->seq += count - 1;
+    r->consumer_seq += count - 1;
+    return 0;
+}
+
+static int apply_settle(struct replay *r)
+{
+    r->seq += (uint64_t)varint_get_signed(&r->in);
+    uint64_t count = varint_get(&r->in);
+    if (r->in.failed || count == 0 || count > CONSUMER_RUN_MAX) return ERR_CORRUPT;
+    for (uint64_t i = 0; i < count; i++) {
+        struct pending *one = consumer_pending_find(&r->state->pending, r->seq + i);
+        if (one) consumer_state_settle(r->state, one);
+    }
+    r->state->settled_ns = r->time_ns;
+    r->seq += count - 1;
+    return 0;
+}
+
+static int apply_redeliver(struct replay *r)
+{
+    r->seq += (uint64_t)varint_get_signed(&r->in);
+    uint64_t attempts = varint_get(&r->in);
+    r->consumer_seq += (uint64_t)varint_get_signed(&r->in);
+    r->due_ns += (uint64_t)varint_get_signed(&r->in);
+    if (r->in.failed || attempts == 0 || attempts > UINT32_MAX) return ERR_CORRUPT;
+    struct pending *one = consumer_pending_find(&r->state->pending, r->seq);
+    if (one) {
+        consumer_state_redeliver(r->state, one, (uint32_t)attempts, r->consumer_seq, r->due_ns);
+    }
+    if (r->state->consumer_seq < r->consumer_seq) r->state->consumer_seq = r->consumer_seq;
+    r->state->delivered_ns = r->time_ns;
+    return 0;
+}
+
+static int apply_due(struct replay *r)
+{
+    r->seq += (uint64_t)varint_get_signed(&r->in);
+    r->due_ns += (uint64_t)varint_get_signed(&r->in);
+    bool naked = varint_get_byte(&r->in);
+    struct pending *one = consumer_pending_find(&r->state->pending, r->seq);
+    if (one) {
+        one->due_ns = r->due_ns;
+        one->place = naked ? PENDING_NAKED : PENDING_OUT;
+    }
+    return 0;
+}
+
+static int apply_die(struct replay *r)
+{
+    r->seq += (uint64_t)varint_get_signed(&r->in);
+    bool exceeded = varint_get_byte(&r->in);
+    struct bytes reason = varint_get_bytes(&r->in, varint_get(&r->in));
+    if (r->in.failed) return ERR_CORRUPT;
+    struct pending *one = consumer_pending_find(&r->state->pending, r->seq);
+    if (one && !consumer_state_die(r->state, one, exceeded, reason)) return ERR_NOMEM;
+    r->state->settled_ns = r->time_ns;
+    return 0;
+}
+
+static int apply_step(struct replay *r, unsigned op)
+{
+    switch (op) {
+    case CONSUMER_OP_START: {
+        uint64_t next_seq = varint_get(&r->in), last_until = varint_get(&r->in);
+        if (!r->in.failed) consumer_state_start(r->state, next_seq, last_until);
+        return 0;
+    }
+    case CONSUMER_OP_DELIVER: return apply_deliver(r);
+    case CONSUMER_OP_REDELIVER: return apply_redeliver(r);
+    case CONSUMER_OP_SETTLE: return apply_settle(r);
+    case CONSUMER_OP_DUE: return apply_due(r);
+    case CONSUMER_OP_DIE: return apply_die(r);
+    case CONSUMER_OP_BURY: {
+        r->seq += (uint64_t)varint_get_signed(&r->in);
+        struct consumer_grave *grave = consumer_state_grave(r->state, r->seq);
+        if (grave) consumer_state_bury(r->state, grave);
+        return 0;
+    }
+    default: return ERR_CORRUPT;
+    }
+}
+
+int consumer_state_apply(struct consumer_state *state, uint64_t time_ns, struct bytes steps)
+{
+    struct replay replay = {.state = state, .in = {.rest = steps}, .time_ns = time_ns};
+    while (replay.in.rest.len > 0) {
+        int r = apply_step(&replay, varint_get_byte(&replay.in));
+        if (r == 0 && replay.in.failed) r = ERR_CORRUPT;
+        if (r < 0) return r;
     }
     return 0;
 }

@@ -148,9 +148,8 @@ struct stream_expect {
  * Nats-Expected-Last-Subject-Sequence, Nats-Expected-Last-Msg-Id and Nats-Rollup. done's result: 0;
  * ERR_CONFLICT (an expectation failed), ERR_TOO_BIG, ERR_FULL (limits of the stream, or too much
  * waits for the disk), ERR_INVALID, ERR_NO_SPACE, ERR_IO, ERR_CLOSED; `refusal` has the words. The
- * subject need not be one of the stream's (the caller decides). Returns whether subscribers may see
- * the message now: false for one that is delayed. */
-bool stream_publish(struct stream *stream, struct stream_op *op, struct message *message,
+ * subject need not be one of the stream's (the caller decides). */
+void stream_publish(struct stream *stream, struct stream_op *op, struct message *message,
                     const struct stream_expect *expect,
                     void (*done)(struct stream_op *op, int result));
 
@@ -193,6 +192,11 @@ void stream_get_release(struct stream_get *get); /* not while it is under way */
 /* ERR_NOT_FOUND comes through `done` as every other result. */
 void stream_get(struct stream *stream, struct stream_get *get, uint64_t seq,
                 void (*done)(struct stream_get *, int, const struct stream_message *));
+
+/* The message at once, when it needs no read: the last get has read it ahead, or the stream is in
+ * memory. The views are good until the next get or release. Not while one is under way. */
+bool stream_get_held(struct stream *stream, struct stream_get *get, uint64_t seq,
+                     struct stream_message *ret_message);
 
 /* Calls `each` for every message, in order; an error that it returns ends the walk. BLOCKS
  * (start-up); the stream must not be changed from inside. */

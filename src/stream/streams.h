@@ -2,9 +2,8 @@
  * captured subject is stored, and when the publisher gave a reply subject, it is answered as
  * JetStream does, `{"stream":"S","seq":N}`, when the disk has it.
  *
- * On the disk: DIR/streams/NAME/ is one stream's journal, which holds its configuration
- * too; DIR/streams/NAME/consumers/C/ the state of its durable consumer C; DIR/wal/ the commit log
- * of all. A stream in memory has no files, and is gone after a restart. */
+ * On the disk: DIR/NAME/ is one stream's journal, which holds its configuration too;
+ * DIR/NAME/consumers/C/ the state of its durable consumer C. */
 #ifndef DURE_BUS_STREAMS_H
 #define DURE_BUS_STREAMS_H
 
@@ -31,8 +30,9 @@ extern const size_t stream_metric_count;
 
 struct streams_options {
     const char *dir;        /* made if missing (its parent must exist) */
-    unsigned max_streams;   /* 0: 65536 */
+    unsigned max_streams;   /* 0: 1024 */
     uint64_t segment_bytes; /* of the journals; 0: 64 MiB */
+    uint64_t max_messages;  /* of one stream, whatever its configuration says (memory); 0: 16 Mi */
     struct log *log;        /* may be NULL */
 };
 
@@ -41,8 +41,8 @@ struct streams_options {
 int streams_open(struct io *io, struct bus *bus, const struct streams_options *options,
                  struct streams **ret_streams, struct error *error);
 
-/* Stops capturing, writes what waits, closes all; `done` (may be NULL) runs last. Consumers and
- * buckets must be closed before. NULL is allowed. */
+/* Stops capturing, writes what waits, closes all, the consumers first; `done` (may be NULL) runs
+ * last. Buckets must be closed before. NULL is allowed. */
 void streams_close(struct streams *streams, void (*done)(void *context), void *context);
 
 /* Frees memory without I/O, for a simulated host that has crashed. */
@@ -55,7 +55,7 @@ void streams_free(struct streams *streams);
 int streams_add(struct streams *streams, const struct stream_config *config,
                 struct stream **ret_stream, struct api_error *refusal);
 
-/* Closes a stream and removes its files; consumers of it must be closed. `done` runs last. */
+/* Closes a stream, destroys its consumers and removes its files. `done` runs last. */
 void streams_remove(struct streams *streams, struct stream *stream, void (*done)(void *context),
                     void *context);
 

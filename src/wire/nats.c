@@ -272,6 +272,17 @@ int64_t nats_decode(struct nats_decoder *decoder, struct bytes in, struct nats_f
     return message_parse(decoder, in, verb->len, ret_frame);
 }
 
+size_t nats_repeats(struct bytes in, const struct nats_frame *frame, size_t size)
+{
+    const char *first = in.data;
+    size_t line = (size_t)(frame->payload.data - first), count = 0;
+    for (size_t at = size; in.len - at >= size; at += size, count++) {
+        if (memcmp(first, first + at, line) != 0) break;
+        if (memcmp(first + at + size - 2, "\r\n", 2) != 0) break;
+    }
+    return count;
+}
+
 const char *nats_fault_text(enum nats_fault which)
 {
     switch (which) {

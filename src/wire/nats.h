@@ -80,6 +80,11 @@ void nats_decoder_init(struct nats_decoder *decoder, enum nats_side side);
  * payload before its bytes, a bad verb before its line ends. A line may end with LF alone. */
 int64_t nats_decode(struct nats_decoder *decoder, struct bytes in, struct nats_frame *ret_frame);
 
+/* How many operations follow in `in`, behind the first `size` bytes (which are `frame`, a PUB with
+ * a tail), that repeat its control line letter by letter and are whole: the same subject, the same
+ * size, another payload. */
+size_t nats_repeats(struct bytes in, const struct nats_frame *frame, size_t size);
+
 /* "Unknown Protocol Operation" and so on; NULL when a server closes without a word. */
 const char *nats_fault_text(enum nats_fault fault);
 

@@ -149,7 +149,7 @@ static void deliver(void *context, const struct delivery *delivery)
     uint64_t choice = sim_random_below(w->sim, 12);
     if (w->draining && number % 9 != 0) choice = 11;
     if (choice == 0) {
-        r = consumer_nak(w->consumer, delivery->seq, (uint32_t)sim_random_below(w->sim, 500));
+        r = consumer_nak(w->consumer, delivery->seq, (int64_t)sim_random_below(w->sim, 500) * 1000000);
     } else if (choice == 1 && number % 9 == 0) {
         r = consumer_term(w->consumer, delivery->seq, BYTES("bad"));
     } else if (choice > 3 && number % 9 != 0) {
@@ -307,9 +307,13 @@ static int start_once(struct world *w)
     static const char *const subjects[] = {"s.>"};
     const struct streams_options options = {.dir = "/store", .segment_bytes = 4096};
     const struct stream_config config = {.name = "S", .subjects = subjects, .subject_count = 1};
+    static const char *const filter = "s.*";
     const struct consumer_config consumer = {.name = "C",
-                                             .filter = sim_random_below(w->sim, 2) ? "s.*" : NULL,
-                                             .ack_wait_ms = 1000,
+                                             .durable = true,
+                                             .filters = &filter,
+                                             .filter_count = sim_random_below(w->sim, 2),
+                                             .ack_policy = CONSUMER_ACK_EXPLICIT,
+                                             .ack_wait_ns = 1000000000,
                                              .max_deliver = MAX_DELIVER,
                                              .max_ack_pending = 20};
     const struct kv_config bucket = {.bucket = "b"};
@@ -327,7 +331,6 @@ static int start_once(struct world *w)
 
 static void drop(struct world *w)
 {
-    consumer_free(w->consumer);
     kv_close(w->kv);
     streams_free(w->streams);
     w->streams = NULL;
@@ -387,13 +390,14 @@ static bool all_done(void *context)
 {
     struct world *w = context;
     struct consumer_info info = consumer_info(w->consumer);
-    return info.pending == 0 && info.ack_pending == 0;
+    return info.num_pending == 0 && info.num_ack_pending == 0 &&
+           w->consumer->state.grave_count == 0;
 }
 
 static bool failed(struct world *w)
 {
     struct stream *dead = streams_find(w->streams, BYTES("DEAD"));
-    return journal_status(w->consumer->journal) < 0 || (dead && journal_status(dead->journal) < 0);
+    return journal_status(w->consumer->writing.journal) < 0 || (dead && journal_status(dead->journal) < 0);
 }
 
 static bool done_or_failed(void *context)
@@ -421,8 +425,8 @@ static void drain(struct world *w)
         sim_host_crash(w->host); /* a failure that was still to come */
         start(w);
     }
-    CHECK(all_done(w), "pending %" PRIu64 ", out %u", consumer_info(w->consumer).pending,
-          consumer_info(w->consumer).ack_pending);
+    CHECK(all_done(w), "pending %" PRIu64 ", out %" PRIu64, consumer_info(w->consumer).num_pending,
+          consumer_info(w->consumer).num_ack_pending);
     struct dead_walk walk = {.w = w};
     struct stream *dead = streams_find(w->streams, BYTES("DEAD"));
     if (dead) CHECK(stream_each(dead, look_dead, &walk) == 0, "DEAD");
@@ -435,7 +439,8 @@ static void drain(struct world *w)
         seen_dead += walk.count[i];
     }
     struct consumer_info info = consumer_info(w->consumer);
-    CHECK(info.ack_floor == w->stream->last_seq, "floor %" PRIu64, info.ack_floor);
+    CHECK(info.ack_floor.stream_seq == w->stream->last_seq, "floor %" PRIu64,
+          info.ack_floor.stream_seq);
 }
 
 static void gone(void *context)

@@ -24,26 +24,50 @@ static void stream_record(struct bytes bytes)
     }
 }
 
+static void check_state(const struct consumer_state *state)
+{
+    size_t count = 0, again = 0;
+    uint64_t last = 0;
+    const struct pending *one = consumer_pending_first(&state->pending);
+    for (; one; one = consumer_pending_after(&state->pending, one)) {
+        assert(one->seq > last);
+        assert(consumer_pending_find(&state->pending, one->seq) == one);
+        last = one->seq;
+        again += one->attempts > 1;
+        count++;
+    }
+    assert(count == state->pending.count && again == state->pending.again);
+}
+
 static void consumer_state(struct bytes bytes)
 {
-    struct consumer_state state;
-    consumer_state_init(&state);
-    if (consumer_state_decode(&state, bytes) == 0) {
-        size_t count = 0;
-        uint64_t last = 0;
-        LIST_EACH(&state.order, struct consumer_pending, link, pending) {
-            assert(count == 0 || pending->seq > last);
-            last = pending->seq;
-            count++;
-        }
-        assert(count == state.pending.count);
+    struct consumer_state state, copy;
+    struct bytes rest;
+    struct buf out;
+    consumer_state_init(&state, true);
+    if (consumer_state_decode(&state, bytes, &rest) == 0) {
+        check_state(&state);
+        buf_init(&out, SIZE_MAX);
+        consumer_state_encode(&state, &out);
+        consumer_state_init(&copy, true);
+        assert(consumer_state_decode(&copy, buf_bytes(&out), &rest) == 0 && rest.len == 0);
+        consumer_state_release(&copy);
+        buf_release(&out);
     }
-    while (bytes.len >= CONSUMER_RECORD_SIZE) {
-        struct consumer_record record;
-        if (consumer_record_decode(bytes_head(bytes, CONSUMER_RECORD_SIZE), &record) == 0) {
-            assert(consumer_state_apply(&state, &record) == 0);
-        }
-        bytes = bytes_skip(bytes, CONSUMER_RECORD_SIZE);
+    consumer_state_release(&state);
+}
+
+static void consumer_steps(struct bytes bytes)
+{
+    struct consumer_state state;
+    enum consumer_record_kind kind;
+    uint64_t time_ns;
+    struct bytes steps;
+    consumer_state_init(&state, true);
+    state.next_seq = 1;
+    if (consumer_record_parse(bytes, &kind, &time_ns, &steps) == 0) {
+        (void)consumer_state_apply(&state, time_ns, steps);
+        check_state(&state);
     }
     consumer_state_release(&state);
 }
@@ -56,10 +80,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     char *copy = malloc(len); /* so that one byte too many is seen */
     assert(copy);
     memcpy(copy, data + 1, len - 1);
-    if (data[0] % 2) {
-        stream_record(bytes_make(copy, len - 1));
-    } else {
-        consumer_state(bytes_make(copy, len - 1));
+    struct bytes bytes = bytes_make(copy, len - 1);
+    switch (data[0] % 3) {
+    case 0: consumer_state(bytes); break;
+    case 1: stream_record(bytes); break;
+    default: consumer_steps(bytes);
     }
     free(copy);
     return 0;

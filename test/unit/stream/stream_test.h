@@ -2,7 +2,7 @@
 #ifndef DURE_TEST_STREAM_TEST_H
 #define DURE_TEST_STREAM_TEST_H
 
-#include "stream/consumer_old.h"
+#include "stream/consumer.h"
 #include "stream/kv.h"
 #include "stream/streams.h"
 #include "bus/bus_test.h"

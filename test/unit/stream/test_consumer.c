@@ -4,6 +4,10 @@
 
 enum { GOT_MAX = 64 };
 
+#define MS INT64_C(1000000)
+
+static const char *const only_a = "s.a";
+
 struct fixture {
     struct test_streams s;
     struct consumer *consumer;
@@ -36,6 +40,8 @@ static void open_consumer(struct fixture *f, struct consumer_config config)
 {
     struct error error = {0};
     config.name = "C";
+    config.durable = true;
+    config.ack_policy = CONSUMER_ACK_EXPLICIT;
     int r = consumer_open(f->s.streams, f->s.stream, &config, deliver, f, &f->consumer, &error);
     if (r < 0) fail_msg("%s", error.message);
     consumer_on_settled(f->consumer, settled);
@@ -106,7 +112,7 @@ static void ack(struct fixture *f, uint64_t seq)
 static void delivers_what_is_wanted(void **state)
 {
     struct fixture f;
-    begin(&f, (struct consumer_config){.filter = "s.a"});
+    begin(&f, (struct consumer_config){.filters = &only_a, .filter_count = 1});
     put(&f, "s.a", "one");
     put(&f, "s.b", "not for it");
     put(&f, "s.a", "two");
@@ -121,12 +127,12 @@ static void delivers_what_is_wanted(void **state)
     next(&f, 2, "5/1 three");
     ack(&f, 3);
     struct consumer_info info = consumer_info(f.consumer);
-    assert_int_equal(info.ack_floor, 0);
+    assert_int_equal(info.ack_floor.stream_seq, 0);
     ack(&f, 1);
     info = consumer_info(f.consumer);
-    assert_int_equal(info.ack_floor, 4);
-    assert_int_equal(info.ack_pending, 1);
-    assert_int_equal(info.delivered_consumer_seq, 3);
+    assert_int_equal(info.ack_floor.stream_seq, 4);
+    assert_int_equal(info.num_ack_pending, 1);
+    assert_int_equal(info.delivered.consumer_seq, 3);
     assert_int_equal(consumer_ack(f.consumer, 1), ERR_NOT_FOUND);
     assert_int_equal(consumer_ack(f.consumer, 99), ERR_NOT_FOUND);
     end(&f);
@@ -156,7 +162,7 @@ static void restart_brings_back_what_was_pending(void **state)
 static void comes_again_until_it_is_dead(void **state)
 {
     struct fixture f;
-    begin(&f, (struct consumer_config){.ack_wait_ms = 20, .max_deliver = 3});
+    begin(&f, (struct consumer_config){.ack_wait_ns = 20 * MS, .max_deliver = 3});
     struct waited w;
     assert_int_equal(
         publish_to(&f.s, "s.a", "NATS/1.0\r\nX: y\r\nNats-Msg-Id: i\r\n\r\n", "poison", &w), 0);
@@ -168,14 +174,14 @@ static void comes_again_until_it_is_dead(void **state)
     next(&f, 2, "1/2 poison"); /* its time ran out */
     assert_int_equal(consumer_nak(f.consumer, 1, 0), 0);
     next(&f, 3, "1/3 poison");
-    assert_int_equal(consumer_nak(f.consumer, 1, 5000), 0);
+    assert_int_equal(consumer_nak(f.consumer, 1, 5000 * MS), 0);
     for (int i = 0; i < TURNS_MAX && f.settled != 1; i++) io_turn(f.s.t.io, 10);
     assert_int_equal(f.settled, 1);
     nothing_more(&f, 4);
     struct stream *dead = streams_find(f.s.streams, BYTES(CONSUMER_DEAD_STREAM));
     assert_non_null(dead);
     assert_int_equal(stream_last_seq(dead, BYTES("DEAD.S.C")), 1);
-    assert_int_equal(consumer_info(f.consumer).ack_floor, 2);
+    assert_int_equal(consumer_info(f.consumer).ack_floor.stream_seq, 2);
     end(&f);
 }
 
@@ -223,7 +229,8 @@ static void dead_letter_says_why(void **state)
 static void backs_off(void **state)
 {
     struct fixture f;
-    begin(&f, (struct consumer_config){.backoff_ms = {150, 60000}, .backoff_count = 2});
+    static const int64_t waits[] = {150 * MS, 60000 * MS};
+    begin(&f, (struct consumer_config){.backoff_ns = waits, .backoff_count = 2});
     put(&f, "s.a", "x");
     consumer_want(f.consumer, 10);
     next(&f, 0, "1/1 x");
@@ -238,8 +245,9 @@ static void backs_off(void **state)
 static void holds_back_at_max_ack_pending(void **state)
 {
     struct fixture f;
-    begin(&f, (struct consumer_config){
-                  .max_ack_pending = 2, .start = CONSUMER_FROM_SEQ, .start_seq = 2});
+    begin(&f, (struct consumer_config){.max_ack_pending = 2,
+                                       .deliver_policy = CONSUMER_DELIVER_BY_START_SEQ,
+                                       .start_seq = 2});
     for (int i = 1; i <= 5; i++) put(&f, "s.a", "x");
     consumer_want(f.consumer, 10);
     next(&f, 0, "2/1 x");
@@ -249,7 +257,7 @@ static void holds_back_at_max_ack_pending(void **state)
     next(&f, 2, "4/1 x");
     nothing_more(&f, 3);
     struct consumer *other;
-    struct consumer_config again = {.name = "C"};
+    struct consumer_config again = {.name = "C", .durable = true};
     assert_int_equal(consumer_open(f.s.streams, f.s.stream, &again, deliver, &f, &other, NULL),
                      ERR_EXISTS);
     end(&f);
@@ -279,9 +287,9 @@ static void journal_is_shortened(void **state)
     close_consumer(&f);
     open_consumer(&f, (struct consumer_config){0});
     struct consumer_info info = consumer_info(f.consumer);
-    assert_int_equal(info.ack_floor, 6000);
-    assert_int_equal(info.ack_pending, 0);
-    assert_int_equal(info.pending, 0);
+    assert_int_equal(info.ack_floor.stream_seq, 6000);
+    assert_int_equal(info.num_ack_pending, 0);
+    assert_int_equal(info.num_pending, 0);
     end(&f);
 }
 

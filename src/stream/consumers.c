@@ -1,0 +1,264 @@
+/* The consumers of a stream: made, found, opened with it and closed with it. */
+#include "stream/consumer_impl.h"
+
+#include "stream/stream_config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { FIRST_ROOM = 8 };
+
+/* ---- the set, in the order of names ---- */
+
+/* The place of the name, or where it belongs. */
+static size_t place_of(const struct consumer_set *set, struct bytes name, bool *ret_there)
+{
+    size_t low = 0, high = set->count;
+    *ret_there = false;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = bytes_cmp(bytes_str(set->at[middle]->name), name);
+        if (order == 0) *ret_there = true;
+        if (order < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+struct consumer *consumers_find(struct stream *stream, struct bytes name)
+{
+    bool there;
+    size_t at = place_of(&stream->consumers, name, &there);
+    return there ? stream->consumers.at[at] : NULL;
+}
+
+size_t consumers_count(const struct stream *stream)
+{
+    return stream->consumers.count;
+}
+
+struct consumer *consumers_at(const struct stream *stream, size_t index)
+{
+    return index < stream->consumers.count ? stream->consumers.at[index] : NULL;
+}
+
+static int reserve(struct consumer_set *set)
+{
+    if (set->count < set->room) return 0;
+    size_t room = set->room ? set->room * 2 : FIRST_ROOM;
+    struct consumer **bigger = realloc(set->at, room * sizeof(struct consumer *));
+    if (!bigger) return ERR_NOMEM;
+    set->at = bigger;
+    set->room = room;
+    return 0;
+}
+
+/* There is room. */
+static void insert(struct consumer_set *set, struct consumer *consumer)
+{
+    bool there;
+    size_t at = place_of(set, bytes_str(consumer->name), &there);
+    memmove(set->at + at + 1, set->at + at, (set->count - at) * sizeof(struct consumer *));
+    set->at[at] = consumer;
+    set->count++;
+    set->generation++;
+}
+
+void consumers_forget(struct consumer *consumer)
+{
+    bool there;
+    struct consumer_set *set = &consumer->stream->consumers;
+    size_t at = place_of(set, bytes_str(consumer->name), &there);
+    if (!there || set->at[at] != consumer) return;
+    set->count--;
+    set->generation++;
+    memmove(set->at + at, set->at + at + 1, (set->count - at) * sizeof(struct consumer *));
+}
+
+/* ---- making ---- */
+
+/* In a work queue each message has one consumer. */
+static int check_others(const struct stream *stream, const struct consumer_config *config,
+                        struct api_error *refusal)
+{
+    const struct consumer_set *set = &stream->consumers;
+    if (stream->config->retention != STREAM_RETENTION_WORKQUEUE) return 0;
+    for (size_t i = 0; i < set->count; i++) {
+        if (strcmp(set->at[i]->name, config->name) == 0) continue;
+        if (config->filter_count == 0) {
+            return api_error_fail(refusal, ERR_CONFLICT, API_WORKQUEUE_UNFILTERED, NULL);
+        }
+        if (consumer_config_overlaps(set->at[i]->config, config)) {
+            return api_error_fail(refusal, ERR_CONFLICT, API_WORKQUEUE_NOT_UNIQUE, NULL);
+        }
+    }
+    return 0;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+/* Owns `config` (complete). */
+static int update(struct consumer *consumer, struct consumer_config *config,
+                  struct api_error *refusal)
+{
+    int r = consumer_config_may_become(consumer->config, config, refusal);
+    if (r == 0) r = check_others(consumer->stream, config, refusal);
+    if (r == 0 && !same_text(consumer->config->deliver_subject, config->deliver_subject) &&
+        consumer_info(consumer).push_bound) {
+        r = api_error_fail(refusal, ERR_CONFLICT, API_CONSUMER_NAME_IN_USE, NULL);
+    }
+    if (r < 0) {
+        free(config);
+        return r;
+    }
+    r = consumer_take_config(consumer, config);
+    if (r == 0) r = consumer_recount(consumer);
+    if (r < 0) return api_error_of(refusal, r);
+    consumer_write_config(consumer);
+    if (consumer->outlet && consumer->outlet->updated) consumer->outlet->updated(consumer->outlet);
+    consumer_post(consumer);
+    return 0;
+}
+
+/* Owns `config` (complete). */
+static int make(struct streams *streams, struct stream *stream, struct consumer_config *config,
+                struct consumer **ret_consumer, struct api_error *refusal)
+{
+    struct error error = {0};
+    int64_t most = stream->config->max_consumers;
+    int r = check_others(stream, config, refusal);
+    if (r == 0 && most > 0 && stream->consumers.count >= (uint64_t)most) {
+        r = api_error_fail(refusal, ERR_FULL, API_MAX_CONSUMERS, NULL);
+    }
+    if (r == 0 && reserve(&stream->consumers) < 0) r = api_error_of(refusal, ERR_NOMEM);
+    if (r == 0) {
+        r = consumer_make(streams, stream, config->name, config, ret_consumer, &error);
+        if (r < 0) api_error_fail(refusal, r, API_CONSUMER_STORE, "%s", error.message);
+    }
+    free(config);
+    if (r < 0) return r;
+    insert(&stream->consumers, *ret_consumer);
+    struct consumer_port *port = *stream->host->consumer_port;
+    if (port) port->opened(port, *ret_consumer);
+    return 0;
+}
+
+int consumers_add(struct streams *streams, struct stream *stream,
+                  const struct consumer_config *config, enum consumer_action action,
+                  struct consumer **ret_consumer, struct api_error *refusal)
+{
+    struct consumer *consumer = consumers_find(stream, bytes_str(config->name));
+    int r = consumer_config_check(config, stream->config, refusal);
+    if (r < 0) return r;
+    if (!consumer && action == CONSUMER_UPDATE) {
+        return api_error_fail(refusal, ERR_NOT_FOUND, API_CONSUMER_DOES_NOT_EXIST, NULL);
+    }
+    struct consumer_config *full = consumer_config_copy(config, stream->config);
+    if (!full) return api_error_of(refusal, ERR_NOMEM);
+    if (!consumer) return make(streams, stream, full, ret_consumer, refusal);
+    *ret_consumer = consumer;
+    if (consumer_config_equal(consumer->config, full)) {
+        free(full);
+        return 0;
+    }
+    if (action == CONSUMER_MAKE) {
+        free(full);
+        return api_error_fail(refusal, ERR_EXISTS, API_CONSUMER_EXISTS, NULL);
+    }
+    return update(consumer, full, refusal);
+}
+
+void consumers_set_port(struct streams *streams, struct consumer_port *port)
+{
+    struct stream *stream;
+    size_t cursor = 0;
+    *streams_consumer_port(streams) = port;
+    while (port && (stream = streams_next(streams, &cursor))) {
+        for (size_t i = 0; i < stream->consumers.count; i++) {
+            struct consumer *consumer = stream->consumers.at[i];
+            if (!consumer->outlet) port->opened(port, consumer);
+        }
+    }
+}
+
+/* ---- with the stream ---- */
+
+struct opening {
+    struct streams *streams;
+    struct stream *stream;
+    struct error *error;
+};
+
+static int open_one(void *context, const char *name)
+{
+    struct opening *opening = context;
+    struct stream *stream = opening->stream;
+    struct consumer *consumer;
+    char dir[CONSUMER_PATH];
+    if (!stream_name_valid(name)) return 0;
+    int r = reserve(&stream->consumers);
+    if (r == 0) {
+        r = consumer_make(opening->streams, stream, name, NULL, &consumer, opening->error);
+    }
+    if (r == 0) insert(&stream->consumers, consumer);
+    if (r != ERR_NOT_FOUND) return r;
+    /* Was being made: nobody was told of it. */
+    snprintf(dir, sizeof dir, "%s/" STREAM_CONSUMERS "/%s", stream->dir, name);
+    if (opening->error) *opening->error = (struct error){0};
+    return journal_destroy(stream->host->io, dir);
+}
+
+int consumers_open_all(struct streams *streams, struct stream *stream, struct error *error)
+{
+    char dir[CONSUMER_PATH];
+    struct opening opening = {streams, stream, error};
+    int n = snprintf(dir, sizeof dir, "%s/" STREAM_CONSUMERS, stream->dir);
+    if (n >= (int)sizeof dir) return ERR_TOO_BIG;
+    int r = io_list_dir(stream->host->io, dir, open_one, &opening);
+    return r == ERR_NOT_FOUND ? 0 : r;
+}
+
+struct closing {
+    size_t left;
+    void (*done)(void *context);
+    void *context;
+};
+
+static void closed_one(void *context)
+{
+    struct closing *closing = context;
+    if (--closing->left > 0) return;
+    if (closing->done) closing->done(closing->context);
+    free(closing);
+}
+
+void consumers_close_all(struct stream *stream, bool destroy, void (*done)(void *context),
+                         void *context)
+{
+    struct consumer_set *set = &stream->consumers;
+    struct closing *closing = set->count ? calloc(1, sizeof *closing) : NULL;
+    if (!closing) {
+        if (done) done(context);
+        return;
+    }
+    *closing = (struct closing){.left = set->count, .done = done, .context = context};
+    while (set->count) {
+        struct consumer *consumer = set->at[set->count - 1];
+        consumer->destroying = destroy;
+        consumer_shut(consumer, closed_one, closing);
+    }
+}
+
+void consumers_free_all(struct stream *stream)
+{
+    struct consumer_set *set = &stream->consumers;
+    while (set->count) consumer_free(set->at[--set->count]);
+    free(set->at);
+    *set = (struct consumer_set){0};
+}
