@@ -100,27 +100,6 @@ void client_came_up(struct client *client)
 
 /* ---- joining --------------------------------------------------------------------------------- */
 
-static void write_text(struct jsonw *json, const char *key, const char *text)
-{
-    if (text && *text) jsonw_cstr(json, key, text);
-}
-
-static void write_identity(struct client *client, struct jsonw *json)
-{
-    const struct server *server = servers_current(&client->servers);
-    const struct client_identity *identity = &client->options.identity;
-    if (server->user[0] && !server->password[0]) {
-        jsonw_cstr(json, "auth_token", server->user);
-    } else if (server->user[0]) {
-        jsonw_cstr(json, "user", server->user);
-        jsonw_cstr(json, "pass", server->password);
-    } else {
-        write_text(json, "user", identity->user);
-        write_text(json, "pass", identity->password);
-        write_text(json, "auth_token", identity->token);
-    }
-}
-
 static void put_connect(struct client *client)
 {
     struct jsonw json;
@@ -130,7 +109,7 @@ static void put_connect(struct client *client)
     jsonw_object(&json, NULL);
     jsonw_bool(&json, "verbose", false);
     jsonw_bool(&json, "pedantic", false);
-    jsonw_bool(&json, "tls_required", servers_current(&client->servers)->tls);
+    jsonw_bool(&json, "tls_required", io_tls_used(&client->stream));
     jsonw_bool(&json, "headers", true);
     jsonw_bool(&json, "no_responders", true);
     jsonw_bool(&json, "echo", true);
@@ -138,7 +117,7 @@ static void put_connect(struct client *client)
     jsonw_cstr(&json, "lang", "c");
     jsonw_cstr(&json, "version", "1");
     jsonw_cstr(&json, "name", client->options.name);
-    write_identity(client, &json);
+    client_write_identity(client, &json);
     jsonw_object_end(&json);
     if (text->failed) client->out.failed = true;
     nats_put_connect(&client->out, buf_bytes(text));
@@ -150,6 +129,33 @@ static void join(struct client *client)
     put_connect(client);
     client_put_subscriptions(client);
     client_put_ping(client);
+}
+
+static void secured(struct io_stream *stream, int result)
+{
+    struct client *client = CONTAINER_OF(stream, struct client, stream);
+    if (!client->stream_open) return;
+    if (result) {
+        const char *problem = io_tls_problem(stream);
+        client_lose(client, *problem ? problem : err_text(result));
+        return;
+    }
+    client_link_start(client);
+    join(client);
+}
+
+/* The server has said its INFO in clear text; from here on it is encrypted. */
+static void secure(struct client *client)
+{
+    struct error error = {0};
+    if (!client->tls && client_read_tls(client, NULL, &error) != 0) {
+        client_lose(client, error.message);
+        return;
+    }
+    const struct io_tls_start start = {client->tls, servers_current(&client->servers)->host};
+    client->generation++; /* what follows INFO is of the handshake, and comes after we begin it */
+    if (io_tls_start(&client->stream, &start, secured) != 0)
+        client_lose(client, err_text(ERR_NOMEM));
 }
 
 static void copy_text(const json_t *object, const char *key, char *to, size_t size)
@@ -197,7 +203,13 @@ void client_take_info(struct client *client, struct bytes json)
     }
     if (client->info.lame_duck)
         LOG(client->log, LOG_INFO, "bus_server_leaves", LOG_S("server", client->server_text));
-    if (client->state == CLIENT_GREETING) join(client);
+    if (client->state != CLIENT_GREETING || io_tls_used(&client->stream)) return;
+    bool wants_tls =
+        client->always_tls || client->info.tls_required || servers_current(&client->servers)->tls;
+    if (wants_tls && !servers_current(&client->servers)->is_unix)
+        secure(client);
+    else
+        join(client);
 }
 
 /* ---- connecting ------------------------------------------------------------------------------ */
@@ -293,7 +305,6 @@ static void keep_options(struct client *client, const struct client_options *opt
     identity->user = keep(client, identity->user);
     identity->password = keep(client, identity->password);
     identity->token = keep(client, identity->token);
-    identity->nkey = keep(client, identity->nkey);
     identity->creds = keep(client, identity->creds);
     FALLBACK(connect_timeout_ms, CONNECT_TIMEOUT_MS);
     FALLBACK(ping_interval_ms, PING_INTERVAL_MS);
@@ -346,10 +357,13 @@ int client_new(struct io *io, const struct client_options *options, struct log *
     init(client);
     int err = servers_parse(&client->servers, options->urls, error);
     if (!err && client->arena.failed) err = error_set(error, ERR_NOMEM, "out of memory");
+    if (!err) err = client_read_creds(client, error);
+    if (!err && options->tls) err = client_read_tls(client, options->tls, error);
     if (err) {
         client_free(client);
         return err;
     }
+    client->always_tls = options->tls != NULL;
     servers_shuffle(&client->servers, io_random_u64(io));
     io_timer_set(io, &client->timer, 0);
     *ret_client = client;
@@ -366,6 +380,7 @@ void client_free(struct client *client)
     buf_release(&client->out);
     buf_release(&client->flight);
     buf_release(&client->scratch);
+    io_tls_context_unref(client->tls);
     arena_release(&client->arena);
     free(client);
 }

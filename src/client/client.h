@@ -30,15 +30,16 @@ enum {
  * copied. */
 struct client_identity {
     const char *user, *password, *token;
-    const char *nkey;  /* the seed "SU..." */
-    const char *creds; /* the text of a credentials file: a user's JWT and its seed */
+    const char *creds; /* the text of a credentials file: a user's JWT and seed, or a seed alone */
 };
 
 struct client_options {
     const char *urls; /* "nats://a:4222,nats://user:password@b,tls://c,unix:/path"; port 4222 */
     const char *name; /* CONNECT's name; NULL: "dure" */
     struct client_identity identity;
-    const struct client_tls *tls;    /* NULL: the machine's certificates, no own one */
+    const struct client_tls *tls;    /* given: every connection is encrypted; NULL: those of tls:
+                                      * URLs and of servers that demand it, with the machine's
+                                      * certificates and none of our own */
     uint32_t connect_timeout_ms;     /* until it is UP; 0: 3 s */
     uint32_t ping_interval_ms;       /* 0: 5 s; two left without an answer: lost */
     uint32_t backoff_min_ms;         /* after the first round of failures; 0: 50 ms */

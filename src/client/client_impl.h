@@ -4,11 +4,14 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/jsonw.h"
 #include "base/map.h"
 #include "client/client.h"
 #include "client/servers.h"
 #include "io/resolve.h"
+#include "io/tls.h"
 #include "wire/nats.h"
+#include "wire/nats_creds.h"
 
 enum {
     CLIENT_PINGS_MAX = 2,     /* without an answer: lost */
@@ -44,6 +47,9 @@ struct client {
     enum client_state state;
     struct servers servers;
     struct client_info info;
+    struct nats_creds creds;    /* views of options.identity.creds */
+    struct io_tls_context *tls; /* NULL: nothing is encrypted yet */
+    bool always_tls;
     struct io_resolve resolve;
     struct io_stream stream;
     struct io_timer timer; /* DOWN: until the next attempt; UP: the next ping; else: patience */
@@ -105,6 +111,14 @@ void client_take_info(struct client *client, struct bytes json);
 
 /* Frees it if it is closing and nothing is left. */
 void client_finish(struct client *client);
+
+/* ---- client_identity.c ---- */
+
+void client_write_identity(const struct client *client, struct jsonw *json);
+int client_read_creds(struct client *client, struct error *error);
+
+/* Makes the context; reads files. tls may be NULL. */
+int client_read_tls(struct client *client, const struct client_tls *tls, struct error *error);
 
 /* ---- client_link.c ---- */
 
