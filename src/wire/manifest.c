@@ -125,6 +125,7 @@ static void check_listeners(const struct manifest_system *system, struct errors 
         for (size_t j = 0; j < i; j++) {
             const struct bytes *listen = all[i].listen;
             if (!bytes_eq(*listen, *all[j].listen) || manifest_listen_port(*listen) == 0) continue;
+            if (system->bus.url.len && (i == 1 || j == 1)) continue; /* it listens elsewhere */
             if (!yaml_given(system->source, listen)) listen = all[j].listen;
             struct error *error = yaml_error(system->source, listen, errors);
             error_set(error, ERR_INVALID, "`%s` and `%s` both listen on %.*s", all[j].owner,
@@ -212,6 +213,35 @@ static void check_deployments(struct manifest_system *system, struct errors *err
     }
 }
 
+static void refuse_bus_key(const struct manifest_system *system, const void *member,
+                           const char *message, const char *remedy, struct errors *errors)
+{
+    struct error *error = yaml_error(system->source, member, errors);
+    error_set(error, ERR_INVALID, "%s", message);
+    error_remedy(error, "%s", remedy);
+}
+
+static void check_bus(const struct manifest_system *system, struct errors *errors)
+{
+    const struct manifest_bus *bus = &system->bus;
+    const struct bytes *const of_cluster[] = {&bus->user, &bus->password, &bus->token, &bus->creds,
+                                              &bus->ca,   &bus->cert,     &bus->key};
+    for (size_t i = 0; !bus->url.len && i < sizeof of_cluster / sizeof *of_cluster; i++)
+        if (of_cluster[i]->len)
+            refuse_bus_key(system, of_cluster[i],
+                           "this says how to come into a cluster, and no "
+                           "cluster is named",
+                           "Give its servers, for example `url: nats://a:4222`.", errors);
+    if (bus->url.len && yaml_given(system->source, &bus->listen))
+        refuse_bus_key(system, &bus->listen,
+                       "`listen` has no meaning with `url`: the cluster's "
+                       "servers listen",
+                       "Remove one of the two.", errors);
+    if (!bus->cert.len != !bus->key.len)
+        refuse_bus_key(system, bus->cert.len ? &bus->cert : &bus->key,
+                       "`cert` and `key` belong together", "Give both, or none.", errors);
+}
+
 int manifest_system_parse(struct bytes text, const char *name, struct arena *arena,
                           struct errors *errors, struct manifest_system **ret_system)
 {
@@ -223,6 +253,7 @@ int manifest_system_parse(struct bytes text, const char *name, struct arena *are
     if (!system) return first_code(errors, before);
     system->source = source;
     check_listeners(system, errors);
+    check_bus(system, errors);
     check_routes(system, errors);
     check_deployments(system, errors);
     return first_code(errors, before);

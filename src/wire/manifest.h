@@ -166,6 +166,9 @@ struct manifest_gateway {
 struct manifest_bus {
     struct bytes listen;
     uint64_t max_payload;
+    /* a NATS cluster instead; url empty: none */
+    struct bytes url, user, password, token, creds, ca, cert, key;
+    uint32_t replicas; /* 0: as many as make sense */
 };
 
 /* The road between services: $DURE_HTTP and $http_proxy. */

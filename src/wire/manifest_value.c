@@ -312,6 +312,34 @@ bool manifest_check_listen(struct bytes value, struct error *error)
 
 /* ---- the bus ---- */
 
+static bool is_bus_url(struct bytes url)
+{
+    static const struct bytes schemes[] = {{"nats://", 7}, {"tls://", 6}, {"unix:", 5}};
+    for (size_t i = 0; i < url.len; i++)
+        if ((unsigned char)url.data[i] <= ' ') return false;
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        if (bytes_starts(url, schemes[i])) return url.len > schemes[i].len;
+    return url.len && bytes_find(url, '/') == url.len;
+}
+
+bool manifest_check_bus_url(struct bytes value, struct error *error)
+{
+    struct bytes rest = value;
+    bool first = true;
+    while (rest.data) {
+        struct bytes url = bytes_trim(bytes_cut(&rest, ','));
+        bool bare = first && bytes_find(url, '/') == url.len && !bytes_starts(url, BYTES("unix:"));
+        first = false;
+        if (is_bus_url(url) && !bare) continue;
+        /* What stands before an `@` is secret. */
+        error_set(
+            error, ERR_INVALID, "`%.*s` is no URL of a bus",
+            SHOWN(bytes_skip(url, bytes_find(url, '@') < url.len ? bytes_find(url, '@') : 0)));
+        return refuse(error, "Write `nats://HOST:PORT`, several servers divided by commas.");
+    }
+    return true;
+}
+
 static const char *subject_mistake(struct bytes value)
 {
     if (value.len > SUBJECT_MAX_LEN) return "it is longer than 255 bytes";

@@ -15,6 +15,7 @@ yaml_check manifest_check_host;        /* a host name, or "*." and one */
 yaml_check manifest_check_method;      /* RFC 9110 section 9, RFC 5789 */
 yaml_check manifest_check_header;      /* RFC 9110 section 5.1 */
 yaml_check manifest_check_listen;      /* what io_addr_parse takes */
+yaml_check manifest_check_bus_url;     /* nats://, tls:// and unix: URLs, divided by commas */
 yaml_check manifest_check_subject;     /* a NATS pattern */
 yaml_check manifest_check_environment; /* POSIX, section 8.1; not what dure sets itself */
 

@@ -326,6 +326,10 @@ static void bind_struct(struct binder *binder, const struct yaml_schema *schema,
                         const struct yaml_node *node, void *value)
 {
     set_defaults(schema, value);
+    if (node->kind == YAML_KIND_SCALAR && schema->shorthand) {
+        bind_field(binder, find_field(schema, bytes_str(schema->shorthand)), node, value);
+        return;
+    }
     if (node->kind != YAML_KIND_MAPPING) {
         char found[TEXT_MAX];
         yaml_node_describe(node, found, sizeof found);

@@ -79,6 +79,8 @@ struct yaml_schema {
     const char *name; /* for a person: "a route", "the gateway" */
     size_t size;      /* sizeof the struct */
     const struct yaml_field *fields;
+    /* The key that a scalar in the mapping's place is the value of; NULL: it must be a mapping. */
+    const char *shorthand;
 };
 
 /* Where the values of one bound document stand: asked by the address of the member that received

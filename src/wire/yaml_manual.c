@@ -53,6 +53,9 @@ static void put_schema(const struct yaml_schema *schema, const char *key, struct
     buf_append_str(out, "\n\n| key | type | default | meaning |\n|---|---|---|---|\n");
     for (const struct yaml_field *field = schema->fields; field->key; field++)
         put_field(schema, field, out);
+    if (schema->shorthand && key)
+        buf_append_format(out, "\n`%s: X` is short for `%s: {%s: X}`.\n", key, key,
+                          schema->shorthand);
 }
 
 static void collect(const struct yaml_schema *schema, const char *key, struct outline *outline)
