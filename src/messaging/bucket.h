@@ -42,13 +42,14 @@ struct bucket_op {
     uint64_t revision; /* of the change, when the result is 0 */
 
     /* private */
-    struct messaging *messaging;
+    struct bucket *bucket; /* NULL: closed in the meantime */
+    struct list link;
     union {
         struct kv_op kv;
         struct client_durable client;
     };
-    int result;
     struct io_task task;
+    int result;
 };
 
 typedef void bucket_done(struct bucket_op *op, int result);

@@ -132,19 +132,15 @@ struct messaging_setup {
 
     /* private */
     struct messaging *messaging;
-    void *engine;
-    struct io_task task;
-    struct stream_op op;
-    int result;
-    struct error error;
+    void *of_engine;
 };
 
 /* Makes the stream, or changes the one there is, to what `stream` says; what that does not speak of
- * stays. A cluster that cannot be reached is waited for. `stream` must stay until done. */
-void messaging_keep_stream(struct messaging *messaging, struct messaging_setup *setup,
-                           const struct messaging_stream *stream,
-                           void (*done)(struct messaging_setup *setup, int result,
-                                        const struct error *error));
+ * stays. A cluster that cannot be reached is waited for. ERR_NOMEM; then done will not run. */
+int messaging_keep_stream(struct messaging *messaging, struct messaging_setup *setup,
+                          const struct messaging_stream *stream,
+                          void (*done)(struct messaging_setup *setup, int result,
+                                       const struct error *error));
 void messaging_setup_cancel(struct messaging_setup *setup);
 
 /* ---- watching ----------------------------------------------------------------------------------

@@ -1,0 +1,471 @@
+/* A bucket in a cluster: its stream, and an ordered consumer that keeps a projection of the last
+ * values. Whenever the order of what is delivered is in doubt (a gap, silence, another connection),
+ * a new consumer tells the last value of every key again: what it does not tell is gone. */
+#include "messaging/cluster.h"
+
+#include "wire/nats.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    BUCKET_NAME_MAX = 128,
+    KEY_MAX = 512,
+    KEYS_MAX = 1 << 20,
+    HEARTBEAT_MS = 2000,
+    SILENCE_MS = 3 * HEARTBEAT_MS,
+    TICK_MS = 500,
+    CHANGE_MS = 10000,
+    HEADERS_MAX = 512
+};
+
+static const int64_t ms_ns = 1000000;
+
+/* The last change of a key; of one that was deleted the marker. */
+struct item {
+    struct kv_entry entry;
+    uint64_t round; /* the last in which it was told */
+    char bytes[];   /* key, value */
+};
+
+struct cluster_bucket {
+    struct bucket bucket;
+    struct cluster *cluster;
+    struct list link; /* in the cluster's */
+    char name[BUCKET_NAME_MAX];
+    size_t prefix_len; /* of "$KV.NAME." */
+    struct cluster_keep keep;
+    bool kept; /* the stream is there */
+
+    /* the consumer */
+    struct client_subscription *subscription;
+    struct jsapi api;
+    bool asking, following; /* the consumer is being made; is there */
+    uint64_t next_seq;      /* of the consumer: the next delivery's */
+    uint64_t heard_ns, again_ns;
+    uint64_t round; /* of telling everything; grows with each consumer */
+    bool complete;  /* everything was told in this round */
+
+    struct map items;
+    uint64_t seen;         /* the last revision that the projection has */
+    struct list under_way; /* of struct bucket_op: published */
+    struct list stored;    /* acknowledged, and not yet seen */
+    struct io_timer timer;
+};
+
+static struct cluster_bucket *bucket_of(struct bucket *bucket)
+{
+    return CONTAINER_OF(bucket, struct cluster_bucket, bucket);
+}
+
+static struct io *io_of(const struct cluster_bucket *bucket)
+{
+    return bucket->cluster->messaging.io;
+}
+
+/* ---- the projection -------------------------------------------------------------------------- */
+
+static void tell(struct cluster_bucket *bucket, const struct kv_entry *entry)
+{
+    if (bucket->bucket.changed && !bucket->bucket.opened)
+        bucket->bucket.changed(bucket->bucket.changed_context, entry);
+}
+
+/* What was stored is told as done when it shows. */
+static void tell_stored(struct cluster_bucket *bucket)
+{
+    LIST_EACH(&bucket->stored, struct bucket_op, link, op) {
+        if (op->revision > bucket->seen) continue;
+        list_remove(&op->link);
+        io_post(io_of(bucket), &op->task);
+    }
+}
+
+static struct item *item_new(const struct kv_entry *entry, uint64_t round)
+{
+    struct item *item = malloc(sizeof *item + entry->key.len + entry->value.len);
+    if (!item) return NULL;
+    item->entry = *entry;
+    item->round = round;
+    memcpy(item->bytes, entry->key.data, entry->key.len);
+    if (entry->value.len) memcpy(item->bytes + entry->key.len, entry->value.data, entry->value.len);
+    item->entry.key.data = item->bytes;
+    item->entry.value.data = item->bytes + entry->key.len;
+    return item;
+}
+
+/* False: no memory. */
+static bool project(struct cluster_bucket *bucket, const struct kv_entry *entry)
+{
+    struct item *known = map_get(&bucket->items, entry->key);
+    if (known && known->entry.revision >= entry->revision) {
+        known->round = bucket->round;
+        return true;
+    }
+    bool had_value = known && known->entry.operation == KV_PUT;
+    struct item *item = item_new(entry, bucket->round);
+    void *old;
+    if (!item || map_put(&bucket->items, item->entry.key, item, &old) != 0) {
+        free(item);
+        return false;
+    }
+    if (entry->operation == KV_PUT || had_value) tell(bucket, &item->entry);
+    free(old);
+    return true;
+}
+
+/* Everything was told: what was not is gone. */
+static void sweep(struct cluster_bucket *bucket)
+{
+    for (size_t cursor = 0;;) {
+        struct item *item = map_next(&bucket->items, &cursor);
+        if (!item) return;
+        if (item->round == bucket->round) continue;
+        map_remove(&bucket->items, item->entry.key);
+        bool had_value = item->entry.operation == KV_PUT;
+        item->entry.operation = KV_DELETE;
+        item->entry.value.len = 0;
+        if (had_value) tell(bucket, &item->entry);
+        free(item);
+        cursor = 0;
+    }
+}
+
+static void told_all(struct cluster_bucket *bucket)
+{
+    if (bucket->complete) return;
+    bucket->complete = true;
+    sweep(bucket);
+    void (*opened)(void *context) = bucket->bucket.opened;
+    bucket->bucket.opened = NULL;
+    if (opened) opened(bucket->bucket.opened_context);
+    /* What was acknowledged before this round shows now, or is superseded. */
+    LIST_EACH(&bucket->stored, struct bucket_op, link, op) {
+        list_remove(&op->link);
+        io_post(io_of(bucket), &op->task);
+    }
+}
+
+/* ---- following ------------------------------------------------------------------------------- */
+
+static void again(struct cluster_bucket *bucket, uint64_t delay_ms)
+{
+    bucket->following = false;
+    bucket->again_ns = io_now_ns(io_of(bucket)) + delay_ms * (uint64_t)ms_ns;
+}
+
+static enum kv_operation operation_of(struct bytes headers)
+{
+    struct bytes value;
+    if (nats_headers_get(headers, BYTES("KV-Operation"), &value) != 0) return KV_PUT;
+    if (bytes_eq(value, BYTES("DEL"))) return KV_DELETE;
+    return bytes_eq(value, BYTES("PURGE")) ? KV_PURGE : KV_PUT;
+}
+
+static void take(struct cluster_bucket *bucket, const struct message *message,
+                 const struct jsapi_position *at)
+{
+    const struct kv_entry entry = {
+        .key = bytes_skip(message->subject, bucket->prefix_len),
+        .value = message->payload,
+        .revision = at->stream_seq,
+        .time_ns = at->time_ns,
+        .operation = operation_of(message->headers),
+    };
+    bool in_order = bucket->following && at->consumer_seq == bucket->next_seq;
+    if (!in_order || !project(bucket, &entry)) {
+        again(bucket, CLUSTER_AGAIN_MS);
+        return;
+    }
+    bucket->next_seq++;
+    if (entry.revision > bucket->seen) bucket->seen = entry.revision;
+    if (!at->pending) told_all(bucket);
+    tell_stored(bucket);
+}
+
+/* Heartbeats say how far we should be; flow control wants an answer. */
+static void take_status(struct cluster_bucket *bucket, const struct message *message)
+{
+    struct bytes value;
+    uint64_t last;
+    if (message->reply.len) {
+        struct message answer = message_borrow(message->reply, BYTES(""), BYTES(""), BYTES(""));
+        (void)client_publish(bucket->cluster->client, &answer); /* else it asks again */
+        message_done(&answer);
+    }
+    if (nats_headers_get(message->headers, BYTES("Nats-Last-Consumer"), &value) == 0 &&
+        bytes_to_u64(value, UINT64_MAX, &last) == 0 && last + 1 != bucket->next_seq &&
+        bucket->following)
+        again(bucket, 0);
+}
+
+static void received(void *context, struct message *message)
+{
+    struct cluster_bucket *bucket = context;
+    struct jsapi_position at;
+    bucket->heard_ns = io_now_ns(io_of(bucket));
+    if (jsapi_position(message->reply, &at) == 0)
+        take(bucket, message, &at);
+    else
+        take_status(bucket, message);
+}
+
+static void consumer_made(struct jsapi *api, int result, json_t *answer, const struct error *error)
+{
+    struct cluster_bucket *bucket = CONTAINER_OF(api, struct cluster_bucket, api);
+    bucket->asking = false;
+    if (result) {
+        if (!cluster_passes(result))
+            LOG(bucket->cluster->log, LOG_ERROR, "bucket_not_followed",
+                LOG_S("bucket", bucket->name), LOG_S("reason", error->message));
+        again(bucket, CLUSTER_AGAIN_MS);
+        return;
+    }
+    if (!json_integer_value(json_object_get(answer, "num_pending")) && bucket->next_seq == 1)
+        told_all(bucket);
+}
+
+static json_t *ordered_consumer(const struct cluster_bucket *bucket, const char *inbox)
+{
+    char stream[BUCKET_NAME_MAX + 8], filter[BUCKET_NAME_MAX + 8];
+    snprintf(stream, sizeof stream, "KV_%s", bucket->name);
+    snprintf(filter, sizeof filter, "$KV.%s.>", bucket->name);
+    return json_pack("{s:s, s:{s:s, s:s, s:s, s:s, s:s, s:i, s:b, s:I, s:b, s:i, s:I}}",
+                     "stream_name", stream, "config", "deliver_policy", "last_per_subject",
+                     "deliver_subject", inbox, "ack_policy", "none", "filter_subject", filter,
+                     "replay_policy", "instant", "max_deliver", 1, "flow_control", 1,
+                     "idle_heartbeat", (json_int_t)(HEARTBEAT_MS * ms_ns), "mem_storage", 1,
+                     "num_replicas", 1, "inactive_threshold", (json_int_t)(30000 * ms_ns));
+}
+
+/* Deliveries may come before the answer to the request that makes the consumer. */
+static void follow(struct cluster_bucket *bucket)
+{
+    char inbox[CLIENT_INBOX_TEXT], what[BUCKET_NAME_MAX + 32];
+    struct client *client = bucket->cluster->client;
+    client_unsubscribe(bucket->subscription);
+    bucket->subscription = NULL;
+    client_inbox(client, inbox);
+    snprintf(what, sizeof what, "CONSUMER.CREATE.KV_%s", bucket->name);
+    int err = client_subscribe(client, bytes_str(inbox), BYTES(""), received, bucket,
+                               &bucket->subscription);
+    if (!err)
+        err = jsapi_ask(client, &bucket->api, what, ordered_consumer(bucket, inbox), CLUSTER_API_MS,
+                        consumer_made);
+    if (err) {
+        again(bucket, CLUSTER_AGAIN_MS);
+        return;
+    }
+    bucket->asking = bucket->following = true;
+    bucket->complete = false;
+    bucket->next_seq = 1;
+    bucket->round++;
+    bucket->heard_ns = io_now_ns(io_of(bucket));
+}
+
+static void tick(struct io_timer *timer)
+{
+    struct cluster_bucket *bucket = CONTAINER_OF(timer, struct cluster_bucket, timer);
+    uint64_t now_ns = io_now_ns(io_of(bucket));
+    if (bucket->following && !bucket->asking &&
+        now_ns > bucket->heard_ns + SILENCE_MS * (uint64_t)ms_ns)
+        again(bucket, 0);
+    if (bucket->kept && !bucket->following && !bucket->asking && now_ns >= bucket->again_ns)
+        follow(bucket);
+    io_timer_set(io_of(bucket), timer, TICK_MS);
+}
+
+void cluster_buckets_changed(struct cluster *cluster, bool up)
+{
+    LIST_EACH(&cluster->buckets, struct cluster_bucket, link, bucket) {
+        again(bucket, 0);
+        if (up) io_timer_set(cluster->messaging.io, &bucket->timer, 0);
+    }
+}
+
+static void stream_kept(struct cluster_keep *keep, int result, const struct error *error)
+{
+    struct cluster_bucket *bucket = CONTAINER_OF(keep, struct cluster_bucket, keep);
+    bucket->kept = true;
+    /* One that may not be changed may still be followed. */
+    if (result)
+        LOG(bucket->cluster->log, LOG_ERROR, "bucket_not_kept", LOG_S("bucket", bucket->name),
+            LOG_S("reason", error->message));
+    again(bucket, 0);
+    io_timer_set(io_of(bucket), &bucket->timer, 0);
+}
+
+/* ---- changes --------------------------------------------------------------------------------- */
+
+static void op_end(struct io_task *task)
+{
+    struct bucket_op *op = CONTAINER_OF(task, struct bucket_op, task);
+    op->done(op, op->result);
+}
+
+static void published(struct client_durable *durable, int result)
+{
+    struct bucket_op *op = CONTAINER_OF(durable, struct bucket_op, client);
+    struct cluster_bucket *bucket = op->bucket ? bucket_of(op->bucket) : NULL;
+    list_remove(&op->link);
+    op->result = result;
+    op->revision = result ? 0 : durable->ack.seq;
+    if (!result && bucket && op->revision > bucket->seen)
+        list_push(&bucket->stored, &op->link);
+    else
+        op->done(op, result);
+}
+
+static bool is_key(struct bytes key)
+{
+    if (!key.len || key.len > KEY_MAX || key.data[0] == '.' || key.data[key.len - 1] == '.')
+        return false;
+    for (size_t i = 0; i < key.len; i++) {
+        char c = key.data[i];
+        bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    memchr("-/_=.", c, 5);
+        if (!good) return false;
+    }
+    return true;
+}
+
+/* What must be the key's last revision for a change that counts on it. 0 with a marker behind it:
+ * the marker's. */
+static uint64_t expected(const struct cluster_bucket *bucket, struct bytes key, uint64_t revision)
+{
+    const struct item *item = map_get(&bucket->items, key);
+    return revision || !item || item->entry.operation == KV_PUT ? revision : item->entry.revision;
+}
+
+static void put_headers(struct cluster_bucket *bucket, struct buf *out, enum kv_operation operation,
+                        struct bytes key, uint64_t revision)
+{
+    nats_headers_begin(out, 0, NULL);
+    if (operation == KV_PURGE) {
+        nats_headers_add(out, BYTES("KV-Operation"), BYTES("PURGE"));
+        nats_headers_add(out, BYTES("Nats-Rollup"), BYTES("sub"));
+    }
+    if (revision != BUCKET_ANY_REVISION) {
+        char text[24];
+        int len = snprintf(text, sizeof text, "%llu",
+                           (unsigned long long)expected(bucket, key, revision));
+        nats_headers_add(out, BYTES("Nats-Expected-Last-Subject-Sequence"),
+                         bytes_make(text, (size_t)len));
+    }
+    nats_headers_end(out);
+}
+
+static void change(struct bucket *of, struct bucket_op *op, enum kv_operation operation,
+                   struct bytes key, struct bytes value, uint64_t revision)
+{
+    struct cluster_bucket *bucket = bucket_of(of);
+    char subject[BUCKET_NAME_MAX + KEY_MAX + 8];
+    struct buf headers;
+    int err = is_key(key) ? 0 : ERR_INVALID;
+    io_task_init(&op->task, op_end);
+    buf_init(&headers, HEADERS_MAX);
+    if (!err) {
+        int len = snprintf(subject, sizeof subject, "$KV.%s.%.*s", bucket->name, BYTES_ARG(key));
+        put_headers(bucket, &headers, operation, key, revision);
+        struct message message =
+            message_borrow(bytes_make(subject, (size_t)len), BYTES(""), buf_bytes(&headers), value);
+        err = headers.failed ? ERR_NOMEM
+                             : client_durable(bucket->cluster->client, &op->client, &message,
+                                              CHANGE_MS, published);
+        message_done(&message);
+    }
+    buf_release(&headers);
+    op->result = err;
+    if (err)
+        io_post(io_of(bucket), &op->task);
+    else
+        list_push(&bucket->under_way, &op->link);
+}
+
+/* ---- the port -------------------------------------------------------------------------------- */
+
+static void close_it(struct bucket *of)
+{
+    struct cluster_bucket *bucket = bucket_of(of);
+    LIST_EACH(&bucket->under_way, struct bucket_op, link, op) {
+        list_remove(&op->link);
+        op->bucket = NULL;
+    }
+    LIST_EACH(&bucket->stored, struct bucket_op, link, op) {
+        list_remove(&op->link);
+        io_post(io_of(bucket), &op->task);
+    }
+    cluster_keep_cancel(&bucket->keep);
+    if (bucket->asking) jsapi_cancel(&bucket->api);
+    client_unsubscribe(bucket->subscription);
+    io_timer_cancel(io_of(bucket), &bucket->timer);
+    size_t cursor = 0;
+    for (void *item; (item = map_next(&bucket->items, &cursor));) free(item);
+    map_release(&bucket->items);
+    list_remove(&bucket->link);
+    free(bucket);
+}
+
+static int get(struct bucket *of, struct bytes key, struct kv_entry *ret_entry)
+{
+    const struct item *item = map_get(&bucket_of(of)->items, key);
+    if (!item || item->entry.operation != KV_PUT) return ERR_NOT_FOUND;
+    *ret_entry = item->entry;
+    return 0;
+}
+
+static void each_entry(struct bucket *of, void (*each)(void *context, const struct kv_entry *entry),
+                       void *context)
+{
+    size_t cursor = 0;
+    for (struct item *item; (item = map_next(&bucket_of(of)->items, &cursor));)
+        if (item->entry.operation == KV_PUT) each(context, &item->entry);
+}
+
+static const struct bucket_engine engine = {close_it, get, each_entry, change};
+
+static json_t *wanted_stream(const struct cluster_bucket *bucket,
+                             const struct bucket_config *config)
+{
+    char subject[BUCKET_NAME_MAX + 8];
+    snprintf(subject, sizeof subject, "$KV.%s.>", bucket->name);
+    json_t *json =
+        json_pack("{s:[s], s:s, s:s, s:i, s:s, s:b, s:b, s:b}", "subjects", subject, "retention",
+                  "limits", "storage", "file", "max_msgs_per_subject", 1, "discard", "new",
+                  "allow_rollup_hdrs", 1, "deny_delete", 1, "allow_direct", 1);
+    if (json && config->max_value_bytes)
+        json_object_set_new(json, "max_msg_size",
+                            json_integer((json_int_t)config->max_value_bytes + HEADERS_MAX));
+    return json;
+}
+
+int cluster_bucket_open(struct messaging *messaging, const struct bucket_config *config,
+                        struct bucket **ret_bucket, struct error *error)
+{
+    struct cluster *cluster = cluster_of(messaging);
+    if (strlen(config->bucket) >= BUCKET_NAME_MAX)
+        return error_set(error, ERR_INVALID, "the bucket's name is too long");
+    struct cluster_bucket *bucket = calloc(1, sizeof *bucket);
+    if (!bucket) return error_set(error, ERR_NOMEM, "out of memory");
+    bucket->bucket.engine = &engine;
+    bucket->cluster = cluster;
+    snprintf(bucket->name, sizeof bucket->name, "%s", config->bucket);
+    bucket->prefix_len = strlen("$KV.") + strlen(bucket->name) + 1;
+    map_init(&bucket->items, KEYS_MAX);
+    list_init(&bucket->under_way);
+    list_init(&bucket->stored);
+    list_init(&bucket->link);
+    io_timer_init(&bucket->timer, tick);
+    json_t *stream = wanted_stream(bucket, config);
+    if (!stream) {
+        free(bucket);
+        return error_set(error, ERR_NOMEM, "out of memory");
+    }
+    char name[BUCKET_NAME_MAX + 8];
+    snprintf(name, sizeof name, "KV_%s", bucket->name);
+    list_push(&cluster->buckets, &bucket->link);
+    cluster_keep(cluster, &bucket->keep, name, stream, stream_kept);
+    io_timer_set(messaging->io, &bucket->timer, TICK_MS);
+    *ret_bucket = &bucket->bucket;
+    return 0;
+}
