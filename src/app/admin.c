@@ -84,10 +84,11 @@ static void post_stop(struct worker *worker, struct http_exchange *x)
 static const struct {
     struct bytes method, path;
     void (*run)(struct worker *worker, struct http_exchange *x);
+    bool early; /* also before the bus is there */
 } routes[] = {
-    {{"GET", 3}, {"/status", 7}, get_status}, {{"GET", 3}, {"/metrics", 8}, get_metrics},
-    {{"GET", 3}, {"/trace", 6}, get_trace},   {{"POST", 4}, {"/apply", 6}, post_apply},
-    {{"POST", 4}, {"/stop", 5}, post_stop},
+    {{"GET", 3}, {"/status", 7}, get_status, true}, {{"GET", 3}, {"/metrics", 8}, get_metrics},
+    {{"GET", 3}, {"/trace", 6}, get_trace},         {{"POST", 4}, {"/apply", 6}, post_apply},
+    {{"POST", 4}, {"/stop", 5}, post_stop, true},
 };
 
 static void request(struct http_exchange *x)
@@ -95,7 +96,10 @@ static void request(struct http_exchange *x)
     struct worker *worker = http_server_context(http_exchange_server(x));
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
         if (!bytes_eq(x->in.path, routes[i].path)) continue;
-        if (bytes_eq(x->in.method_name, routes[i].method))
+        if (!worker->supervisor && !routes[i].early)
+            http_problem(x, 503, NULL, BYTES("the system is starting: it waits for its bus"),
+                         BYTES(""));
+        else if (bytes_eq(x->in.method_name, routes[i].method))
             routes[i].run(worker, x);
         else
             http_problem(x, 405, NULL, BYTES("this is not the method for it"), BYTES(""));

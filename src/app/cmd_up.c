@@ -24,6 +24,7 @@ struct up {
     struct io_signal interrupt, terminate, window;
     int table_lines; /* of the table that is on the screen now */
     bool terminal, ready, stopping;
+    bool cluster; /* the bus is somewhere else */
 };
 
 /* ---- what is shown ---- */
@@ -65,10 +66,13 @@ static void worker_ready(void *context)
     up->ready = true;
     if (up->terminal) return;
     io_addr_format(parent_address(up->parent, HANDOVER_GATEWAY), gateway, sizeof gateway);
-    io_addr_format(parent_address(up->parent, HANDOVER_BUS), bus, sizeof bus);
+    if (up->cluster)
+        snprintf(bus, sizeof bus, "cluster");
+    else
+        io_addr_format(parent_address(up->parent, HANDOVER_BUS), bus, sizeof bus);
     io_addr_format(parent_address(up->parent, HANDOVER_INTERNAL), internal, sizeof internal);
-    snprintf(line, sizeof line, "gateway http://%s  bus nats://%s  internal http://%s", gateway,
-             bus, internal);
+    snprintf(line, sizeof line, "gateway http://%s  bus %s%s  internal http://%s", gateway,
+             up->cluster ? "" : "nats://", bus, internal);
     say(up, line);
 }
 
@@ -180,6 +184,8 @@ static int run(struct up *up, const struct manifest_system *system)
         .context = up,
     };
     up->terminal = options.columns > 0;
+    up->cluster = system->bus.url.len > 0;
+    if (up->cluster) options.without = 1U << HANDOVER_BUS;
     int err = listen_addresses(system, &up->paths, &options);
     if (err) error_set(&error, err, "an address in dure.yaml cannot be used");
     if (!err) err = make_folders(up, &error);

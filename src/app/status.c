@@ -81,20 +81,73 @@ static void write_service(const struct status *status, size_t index, struct json
     jsonw_object_end(json);
 }
 
-void status_write(const struct status *status, struct buf *out)
+/* URLs without what stands before an '@'. */
+static void write_bus_url(struct jsonw *json, const char *urls)
+{
+    struct bytes rest = bytes_str(urls);
+    struct buf text;
+    buf_init(&text, 4096);
+    while (rest.data) {
+        struct bytes url = bytes_cut(&rest, ',');
+        size_t scheme = bytes_find(url, '/') < url.len ? bytes_find(url, '/') + 2 : 0;
+        size_t at = bytes_find(url, '@');
+        if (buf_len(&text)) buf_append_char(&text, ',');
+        buf_append(&text, bytes_head(url, scheme));
+        buf_append(&text, bytes_skip(url, at < url.len ? at + 1 : scheme));
+    }
+    jsonw_str(json, "bus", buf_bytes(&text));
+    buf_release(&text);
+}
+
+static void write_bus(const struct status *status, struct jsonw *json)
+{
+    struct messaging_status bus = messaging_status(status->messaging);
+    write_bus_url(json, status->bus);
+    if (bus.embedded) return;
+    jsonw_object(json, "cluster");
+    jsonw_cstr(json, "state", client_state_name(bus.client.state));
+    jsonw_cstr(json, "server", bus.client.server);
+    jsonw_cstr(json, "name", bus.client.cluster);
+    jsonw_cstr(json, "version", bus.client.version);
+    jsonw_u64(json, "servers", bus.client.servers);
+    jsonw_u64(json, "replicas", bus.replicas);
+    jsonw_u64(json, "connects", bus.client.connects);
+    jsonw_u64(json, "unacknowledged", bus.client.unacknowledged);
+    jsonw_cstr(json, "reason", bus.client.reason);
+    jsonw_object_end(json);
+}
+
+/* While the bus is not there, there is nothing else. */
+static void write_beginning(const struct status *status, struct jsonw *json)
+{
+    jsonw_bool(json, "deploying", true);
+    jsonw_bool(json, "starting", true);
+    jsonw_array(json, "services");
+    jsonw_array_end(json);
+}
+
+static void write_running(const struct status *status, struct jsonw *json)
 {
     const struct deployment *deployment = supervisor_deployment(status->supervisor);
+    write_address(json, "gateway", &status->gateway);
+    write_address(json, "internal", &status->internal);
+    jsonw_bool(json, "deploying", supervisor_busy(status->supervisor));
+    jsonw_array(json, "services");
+    for (size_t i = 0; deployment && i < deployment->manifest.service_count; i++)
+        write_service(status, i, json);
+    jsonw_array_end(json);
+}
+
+void status_write(const struct status *status, struct buf *out)
+{
     struct jsonw json;
     jsonw_init(&json, out);
     jsonw_object(&json, NULL);
-    if (deployment) jsonw_str(&json, "system", deployment->manifest.system->name);
-    write_address(&json, "gateway", &status->gateway);
-    write_address(&json, "bus", &status->bus);
-    write_address(&json, "internal", &status->internal);
-    jsonw_bool(&json, "deploying", supervisor_busy(status->supervisor));
-    jsonw_array(&json, "services");
-    for (size_t i = 0; deployment && i < deployment->manifest.service_count; i++)
-        write_service(status, i, &json);
-    jsonw_array_end(&json);
+    jsonw_str(&json, "system", status->system);
+    write_bus(status, &json);
+    if (status->supervisor)
+        write_running(status, &json);
+    else
+        write_beginning(status, &json);
     jsonw_object_end(&json);
 }

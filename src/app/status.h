@@ -4,6 +4,7 @@
 
 #include "base/histogram.h"
 #include "base/jsonw.h"
+#include "messaging/messaging.h"
 #include "proxy/proxy.h"
 #include "run/supervisor.h"
 
@@ -21,7 +22,10 @@ struct service_traffic {
 struct status {
     struct supervisor *supervisor;
     const struct proxy *proxy;
-    struct io_addr gateway, bus, internal;
+    struct messaging *messaging;
+    struct bytes system;
+    const char *bus; /* its URLs; shown without who we are */
+    struct io_addr gateway, internal;
     uint64_t window_ns; /* when it began; io_now_ns */
     size_t traffic_count;
     struct service_traffic traffic[STATUS_SERVICES_MAX];

@@ -101,10 +101,21 @@ static void put_head(struct buf *out, json_t *status, unsigned columns, bool col
 {
     char line[1024];
     bool deploying = json_is_true(json_object_get(status, "deploying"));
-    snprintf(line, sizeof line, "%s%.100s%s  gateway http://%.100s  bus nats://%.100s%s",
-             colour ? "\033[1m" : "", text_of(status, "system"), colour ? "\033[0m" : "",
-             text_of(status, "gateway"), text_of(status, "bus"), deploying ? "  deploying" : "");
+    bool starting = json_is_true(json_object_get(status, "starting"));
+    snprintf(line, sizeof line, "%s%.100s%s  %s%.100s  bus %.300s%s", colour ? "\033[1m" : "",
+             text_of(status, "system"), colour ? "\033[0m" : "",
+             starting ? "starting" : "gateway http://", text_of(status, "gateway"),
+             text_of(status, "bus"), deploying && !starting ? "  deploying" : "");
     put_line(out, line, columns);
+    json_t *cluster = json_object_get(status, "cluster");
+    if (cluster) {
+        snprintf(line, sizeof line, "bus: %.40s to %.100s, %lld servers, %lld replicas%s%.160s",
+                 text_of(cluster, "state"), text_of(cluster, "server"),
+                 (long long)json_integer_value(json_object_get(cluster, "servers")),
+                 (long long)json_integer_value(json_object_get(cluster, "replicas")),
+                 text_of(cluster, "reason")[0] ? ": " : "", text_of(cluster, "reason"));
+        put_line(out, line, columns);
+    }
     buf_append_char(out, '\n');
 }
 

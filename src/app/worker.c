@@ -21,7 +21,7 @@ enum {
 
 /* ---- what people see ---- */
 
-static void say(struct worker *worker, const char *text)
+void worker_say(struct worker *worker, const char *text)
 {
     control_send(&worker->control, json_pack("{s:s, s:s}", "op", "say", "text", text));
 }
@@ -82,20 +82,21 @@ static void instance_changed(struct registry_watch *watch, const struct instance
     if (before && before->health == INSTANCE_UP) return;
     char line[512];
     snprintf(line, sizeof line, "%s %s is up (%s)", after->service, after->version, after->id);
-    say(worker, line);
+    worker_say(worker, line);
+}
+
+static void incomplete(void *context, const char *reason)
+{
+    worker_say(context, reason);
 }
 
 static void accepted(void *context, struct deployment *deployment)
 {
     struct worker *worker = context;
-    struct error error = {0};
     /* A new worker goes on with what was deployed, not with what somebody is editing. */
     control_send(&worker->control,
                  json_pack("{s:s, s:O}", "op", "keep", "what", deployment->texts));
-    if (bridge_configure(worker->bridge, &deployment->manifest, &error) != 0) {
-        LOG(&worker->log, LOG_ERROR, "bridge_incomplete", LOG_S("reason", error.message));
-        say(worker, error.message);
-    }
+    bridge_configure(worker->bridge, &deployment->manifest);
     io_post(worker->io, &worker->compile);
 }
 
@@ -136,7 +137,7 @@ static void applied(void *context, int result, const struct error *error)
     if (result) error_format(error, text, sizeof text);
     LOG(&worker->log, result ? LOG_ERROR : LOG_INFO, result ? "deploy_failed" : "deployed",
         LOG_S("reason", text));
-    if (!worker->columns) say(worker, result ? text : "all services are up");
+    if (!worker->columns) worker_say(worker, result ? text : "all services are up");
     if (!x) return;
     if (!result) {
         bridge_when_settled(worker->bridge, answer_deployed, worker);
@@ -154,6 +155,7 @@ static const char *moved_address(const struct manifest_system *before,
 {
     if (!bytes_eq(before->gateway.listen, after->gateway.listen)) return "gateway.listen";
     if (!bytes_eq(before->bus.listen, after->bus.listen)) return "bus.listen";
+    if (!bytes_eq(before->bus.url, after->bus.url)) return "bus.url";
     if (!bytes_eq(before->internal.listen, after->internal.listen)) return "internal.listen";
     return NULL;
 }
@@ -228,17 +230,23 @@ static void next_step(void *context)
     struct worker *worker = context;
     switch (worker->steps++) {
     case 0: admin_close(worker, next_step); break;
-    case 1: proxy_close(worker->proxy, PROXY_GRACE_MS, next_step, worker); break;
+    case 1:
+        if (worker->proxy)
+            proxy_close(worker->proxy, PROXY_GRACE_MS, next_step, worker);
+        else
+            next_step(worker);
+        break;
     case 2: bridge_close(worker->bridge, next_step, worker); break;
     case 3: telemetry_close(worker->telemetry, next_step, worker); break;
     case 4:
         supervisor_free(worker->supervisor);
         registry_close(worker->registry);
-        jetstream_close(worker->jetstream, next_step, worker);
+        worker_close_bus(worker, 0, next_step);
         break;
-    case 5: streams_close(worker->streams, next_step, worker); break;
-    case 6: bus_server_close(worker->bus_server, next_step, worker); break;
-    case 7: bus_close(worker->bus, next_step, worker); break;
+    case 5:
+    case 6:
+    case 7:
+    case 8: worker_close_bus(worker, worker->steps - 5, next_step); break;
     default: close_control(worker);
     }
 }
@@ -261,32 +269,10 @@ void worker_ask_stop(struct worker *worker)
 
 /* ---- the beginning ---- */
 
-static int open_bus(struct worker *worker, const struct manifest *manifest, struct error *error)
-{
-    size_t max_payload = (size_t)manifest->system->bus.max_payload;
-    struct bus_options bus = {.max_payload = max_payload};
-    struct bus_server_options server = {.name = manifest->system->name.data,
-                                        .max_payload = max_payload,
-                                        .jetstream = true};
-    struct streams_options streams = {.dir = worker->paths.store, .log = &worker->log};
-    struct jetstream_options jetstream = {.log = &worker->log};
-    int err = bus_new(worker->io, &bus, &worker->log, &worker->bus);
-    if (!err)
-        err = bus_server_new(worker->io, &server, worker->bus, &worker->log, &worker->bus_server);
-    if (!err) err = bus_server_adopt(worker->bus_server, HANDOVER_BUS, &worker->status.bus);
-    if (err) return error_set(error, err, "cannot open the bus: %s", err_text(err));
-    err = streams_open(worker->io, worker->bus, &streams, &worker->streams, error);
-    if (!err)
-        err = jetstream_open(worker->io, worker->bus, worker->streams, &jetstream,
-                             &worker->jetstream, error);
-    if (!err) err = registry_open(worker->streams, &worker->log, &worker->registry, error);
-    return err;
-}
-
 static int open_proxy(struct worker *worker)
 {
-    http_init(&worker->http, worker->io, &worker->log);
-    int err = telemetry_new(worker->io, worker->bus, worker->paths.access, &worker->telemetry);
+    int err =
+        telemetry_new(worker->io, worker->messaging, worker->paths.access, &worker->telemetry);
     struct proxy_options options = {.access = telemetry_access, .context = worker->telemetry};
     if (!err) err = proxy_new(worker->io, &options, &worker->log, &worker->proxy);
     if (!err)
@@ -303,12 +289,13 @@ static int open_bridge(struct worker *worker, const struct manifest *manifest)
     struct bridge_options options = {
         .io = worker->io,
         .http = &worker->http,
-        .bus = worker->bus,
-        .streams = worker->streams,
+        .messaging = worker->messaging,
         .proxy = worker->proxy,
         .road = worker->status.internal,
         .max_payload = (size_t)manifest->system->bus.max_payload,
         .log = &worker->log,
+        .incomplete = incomplete,
+        .context = worker,
     };
     return bridge_new(&options, &worker->bridge);
 }
@@ -323,13 +310,15 @@ static int open_supervisor(struct worker *worker)
                 .control = &worker->control,
                 .registry = worker->registry,
                 .http = &worker->http,
-                .bus = worker->bus,
+                .messaging = worker->messaging,
                 .surroundings =
                     {
                         .program = worker->program,
                         .state = worker->paths.state,
                         .environ = (const char *const *)environ,
-                        .bus = worker->status.bus,
+                        .bus = worker->bus_url,
+                        .bus_creds = worker->bus_creds[0] ? worker->bus_creds : NULL,
+                        .bus_ca = worker->bus_ca[0] ? worker->bus_ca : NULL,
                         .internal = worker->status.internal,
                     },
                 .drain = drain_port_of(worker->proxy),
@@ -347,51 +336,93 @@ static int open_supervisor(struct worker *worker)
     return worker->supervisor ? 0 : ERR_NOMEM;
 }
 
-static int open_parts(struct worker *worker, const struct manifest *manifest, struct error *error)
+/* What needs the bus and the registry. */
+static int open_parts(struct worker *worker, const struct manifest *manifest)
 {
-    int err = open_bus(worker, manifest, error);
-    if (err) return err;
-    err = open_proxy(worker);
+    int err = open_proxy(worker);
     if (!err) err = open_bridge(worker, manifest);
     if (!err) err = open_supervisor(worker);
-    if (!err) err = admin_open(worker, HANDOVER_ADMIN);
-    if (err) error_set(error, err, "cannot start: %s", err_text(err));
     return err;
 }
 
 /* A worker that cannot begin says why and ends; the parent tries again. */
-static void give_up(struct worker *worker, const struct error *error)
+void worker_give_up(struct worker *worker, const struct error *error)
 {
     char text[1024];
     error_format(error, text, sizeof text);
     LOG(&worker->log, LOG_ERROR, "worker_cannot_start", LOG_S("reason", text));
-    say(worker, text);
+    worker_say(worker, text);
     worker->exit_code = EXIT_FAILED;
     close_control(worker);
 }
 
-static void on_hello(struct worker *worker, json_t *hello)
+static void take_message(struct worker *worker, const char *op, json_t *object)
 {
-    struct deployment *deployment = NULL;
+    struct bytes name = bytes_str(op);
+    if (bytes_eq(name, BYTES("columns"))) {
+        worker->columns = (unsigned)json_integer_value(json_object_get(object, "columns"));
+        status_changed(worker);
+    } else if (bytes_eq(name, BYTES("stop"))) {
+        supervisor_stop(worker->supervisor);
+    } else {
+        supervisor_message(worker->supervisor, op, object);
+    }
+}
+
+void worker_bus_is_open(struct worker *worker)
+{
+    struct deployment *deployment = worker->beginning;
     struct error error = {0};
-    worker->columns = (unsigned)json_integer_value(json_object_get(hello, "columns"));
-    if (load(worker, json_object_get(hello, "kept"), NULL, &deployment) != 0) {
-        error_set(&error, ERR_INVALID, "the manifests have mistakes");
-        error_remedy(&error, "See them with: dure check %s", worker->paths.dir);
-        give_up(worker, &error);
+    int err = open_parts(worker, &deployment->manifest);
+    if (err) {
+        error_set(&error, err, "cannot start: %s", err_text(err));
+        worker_give_up(worker, &error);
         return;
     }
-    if (open_parts(worker, &deployment->manifest, &error) == 0) {
-        supervisor_adopt(worker->supervisor, deployment, hello);
-        int err = supervisor_apply(worker->supervisor, deployment, applied, worker);
-        if (err) LOG(&worker->log, LOG_ERROR, "deploy_refused", LOG_ERR(err));
-        control_send(&worker->control, json_pack("{s:s}", "op", "ready"));
-        io_timer_set(worker->io, &worker->tick, STATUS_WINDOW_MS);
-        status_changed(worker);
-    } else {
-        give_up(worker, &error);
-    }
+    supervisor_adopt(worker->supervisor, deployment, worker->hello);
+    err = supervisor_apply(worker->supervisor, deployment, applied, worker);
+    if (err) LOG(&worker->log, LOG_ERROR, "deploy_refused", LOG_ERR(err));
+    control_send(&worker->control, json_pack("{s:s}", "op", "ready"));
+    io_timer_set(worker->io, &worker->tick, STATUS_WINDOW_MS);
+    status_changed(worker);
     deployment_unref(deployment);
+    worker->beginning = NULL;
+    size_t i;
+    json_t *object;
+    json_array_foreach(worker->early, i, object)
+        take_message(worker, json_string_value(json_object_get(object, "op")), object);
+    json_decref(worker->early);
+    worker->early = NULL;
+}
+
+static void on_hello(struct worker *worker, json_t *hello)
+{
+    struct error error = {0};
+    worker->columns = (unsigned)json_integer_value(json_object_get(hello, "columns"));
+    worker->hello = json_incref(hello);
+    worker->early = json_array();
+    http_init(&worker->http, worker->io, &worker->log);
+    if (load(worker, json_object_get(hello, "kept"), NULL, &worker->beginning) != 0) {
+        error_set(&error, ERR_INVALID, "the manifests have mistakes");
+        error_remedy(&error, "See them with: dure check %s", worker->paths.dir);
+        worker_give_up(worker, &error);
+        return;
+    }
+    worker->status.system = worker->beginning->manifest.system->name;
+    int err = worker_open_bus(worker, &worker->beginning->manifest, &error);
+    if (!err) {
+        err = admin_open(worker, HANDOVER_ADMIN);
+        if (err) error_set(&error, err, "cannot start: %s", err_text(err));
+    }
+    if (err) worker_give_up(worker, &error);
+}
+
+/* Nothing runs yet; the processes of an earlier worker are left to the parent. */
+static void stop_early(struct worker *worker)
+{
+    io_timer_cancel(worker->io, &worker->patience);
+    worker->columns = 0;
+    next_step(worker);
 }
 
 static void on_message(struct control *control, const char *op, json_t *object)
@@ -401,15 +432,12 @@ static void on_message(struct control *control, const char *op, json_t *object)
     if (bytes_eq(name, BYTES("hello")) && !worker->greeted) {
         worker->greeted = true;
         on_hello(worker, object);
-    } else if (!worker->supervisor) {
-        LOG(&worker->log, LOG_ERROR, "control_message_too_early", LOG_S("op", op));
-    } else if (bytes_eq(name, BYTES("columns"))) {
-        worker->columns = (unsigned)json_integer_value(json_object_get(object, "columns"));
-        status_changed(worker);
+    } else if (worker->supervisor) {
+        take_message(worker, op, object);
     } else if (bytes_eq(name, BYTES("stop"))) {
-        supervisor_stop(worker->supervisor);
+        stop_early(worker);
     } else {
-        supervisor_message(worker->supervisor, op, object);
+        json_array_append(worker->early, object); /* when the bus is there */
     }
 }
 

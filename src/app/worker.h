@@ -25,12 +25,18 @@ struct worker {
     struct control control;
     bool greeted; /* the parent's hello has come */
     int exit_code;
+    json_t *hello, *early;        /* the parent's; what came before the bus was open */
+    struct deployment *beginning; /* to be begun with */
 
     struct http http;
     struct bus *bus;
     struct bus_server *bus_server;
     struct streams *streams;
     struct jetstream *jetstream;
+    struct messaging *messaging;
+    char bus_url[2048]; /* as services are told */
+    char bus_creds[PATH_MAX], bus_ca[PATH_MAX];
+    struct io_timer patience; /* with a cluster that does not answer */
     struct registry *registry;
     struct registry_watch registry_watch;
     struct proxy *proxy;
@@ -50,6 +56,20 @@ struct worker {
 
 /* Deploys the manifests as they are on the disk now, and answers `x` when that is done. */
 void worker_apply(struct worker *worker, struct http_exchange *x);
+
+/* A line for the person at the terminal. */
+void worker_say(struct worker *worker, const char *text);
+
+/* Ends the process: it cannot begin. */
+void worker_give_up(struct worker *worker, const struct error *error);
+
+/* Opens what the manifest says, then the registry, and calls worker_bus_is_open when both are
+ * there, which may take as long as a cluster takes. */
+int worker_open_bus(struct worker *worker, const struct manifest *manifest, struct error *error);
+void worker_bus_is_open(struct worker *worker);
+
+/* Closes it in steps 0 to 4, each of which goes on with next(worker). */
+void worker_close_bus(struct worker *worker, int step, void (*next)(void *context));
 
 /* Asks the parent to end the system. */
 void worker_ask_stop(struct worker *worker);

@@ -380,6 +380,7 @@ void client_free(struct client *client)
     buf_release(&client->out);
     buf_release(&client->flight);
     buf_release(&client->scratch);
+    io_stream_forget(&client->stream);
     io_tls_context_unref(client->tls);
     arena_release(&client->arena);
     free(client);

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 
 struct answers {
-    struct bus *bus;
+    struct messaging *messaging;
     struct callers *callers;
     struct log *log;
-    struct bus_subscription *subscription;
+    struct messaging_subscription *subscription;
     struct arena arena; /* holds the config's texts */
     struct answers_config config;
     struct list asked;
@@ -41,7 +41,7 @@ static void reply(struct answers *answers, struct bytes subject, int status, str
     }
     nats_headers_end(&headers);
     struct message message = message_borrow(subject, BYTES(""), buf_bytes(&headers), body);
-    int result = headers.failed ? ERR_NOMEM : bus_publish(answers->bus, &message);
+    int result = headers.failed ? ERR_NOMEM : messaging_publish(answers->messaging, &message);
     message_done(&message);
     buf_release(&headers);
     if (result < 0)
@@ -122,12 +122,12 @@ int answers_update(struct answers *answers, const struct answers_config *config)
     return 0;
 }
 
-int answers_open(struct bus *bus, struct callers *callers, struct log *log,
+int answers_open(struct messaging *messaging, struct callers *callers, struct log *log,
                  const struct answers_config *config, struct answers **ret_answers)
 {
     struct answers *answers = calloc(1, sizeof *answers);
     if (!answers) return ERR_NOMEM;
-    answers->bus = bus;
+    answers->messaging = messaging;
     answers->callers = callers;
     answers->log = log;
     list_init(&answers->asked);
@@ -138,8 +138,8 @@ int answers_open(struct bus *bus, struct callers *callers, struct log *log,
     };
     int err = answers->arena.failed ? ERR_NOMEM : answers_update(answers, config);
     if (!err)
-        err = bus_subscribe(bus, config->subject, config->service, asked_for, answers,
-                            &answers->subscription);
+        err = messaging_subscribe(messaging, config->subject, config->service, asked_for, answers,
+                                  &answers->subscription);
     if (err)
         answers_close(answers);
     else
@@ -150,7 +150,7 @@ int answers_open(struct bus *bus, struct callers *callers, struct log *log,
 void answers_close(struct answers *answers)
 {
     if (!answers) return;
-    bus_unsubscribe(answers->subscription);
+    messaging_unsubscribe(answers->subscription);
     LIST_EACH(&answers->asked, struct asked, link, asked) {
         call_cancel(asked->call);
         asked_free(asked);

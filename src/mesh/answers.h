@@ -6,8 +6,8 @@
 #define DURE_MESH_ANSWERS_H
 
 #include "base/log.h"
-#include "bus/bus.h"
 #include "mesh/call.h"
+#include "messaging/messaging.h"
 
 struct answers;
 
@@ -19,7 +19,7 @@ struct answers_config {
 };
 
 /* The config is copied. ERR_INVALID, ERR_NOMEM. */
-int answers_open(struct bus *bus, struct callers *callers, struct log *log,
+int answers_open(struct messaging *messaging, struct callers *callers, struct log *log,
                  const struct answers_config *config, struct answers **ret_answers);
 
 /* Changes path and timeout from the next request on. ERR_TOO_BIG: the path. */

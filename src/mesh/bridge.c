@@ -5,9 +5,10 @@
 #include "mesh/events.h"
 #include "mesh/publish.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
-enum { KEEP_DAYS = 7 };
+enum { KEEP_DAYS = 7, SUBJECTS_TEXT_MAX = 64 * 1024 };
 
 /* One delivery that a manifest asks for: events or requests of one subject to one service. */
 struct link {
@@ -16,6 +17,7 @@ struct link {
     struct events *events; /* one of the two */
     struct answers *answers;
     bool wanted;
+    bool open; /* it has its place in the stream */
     struct buf key;
 };
 
@@ -26,10 +28,11 @@ struct bridge {
     struct list links, closing;
     const struct manifest *manifest; /* what it is to be */
     struct io_task again;            /* configures once more, behind what was in the way */
-    bool waits;                      /* something was in the way: an update, a link that closes */
-    struct stream *stream;           /* NULL: no service has durable subjects yet */
-    struct stream_op update;         /* of the stream's subjects */
-    bool updating;
+    bool waits;                      /* something was in the way: a change, a link that closes */
+    bool configuring;
+    struct messaging_setup setup; /* of the stream */
+    bool keeping;                 /* it is under way */
+    struct buf kept, keeps;       /* the subjects that the stream has, and is to have */
     bool closed;
     void (*done)(void *context);
     void *context;
@@ -68,15 +71,6 @@ static size_t gather_subjects(const struct manifest *manifest, const char **subj
     return count;
 }
 
-static bool same_subjects(const struct stream_config *config, const char *const *subjects,
-                          size_t count)
-{
-    if (config->subject_count != count) return false;
-    for (size_t i = 0; i < count; i++)
-        if (!bytes_eq(bytes_str(config->subjects[i]), bytes_str(subjects[i]))) return false;
-    return true;
-}
-
 /* What was in the way is gone. */
 static void go_on(struct bridge *bridge)
 {
@@ -86,65 +80,89 @@ static void go_on(struct bridge *bridge)
 static void tell_if_settled(struct bridge *bridge)
 {
     void (*settled)(void *context) = bridge->settled;
-    if (!settled || bridge->updating || bridge->waits || !list_empty(&bridge->closing)) return;
+    if (!settled || bridge->keeping || bridge->waits || bridge->configuring) return;
+    if (!list_empty(&bridge->closing)) return;
+    LIST_EACH(&bridge->links, struct link, link, link)
+        if (!link->open) return;
     bridge->settled = NULL;
     settled(bridge->settled_context);
 }
 
 static void finish_if_done(struct bridge *bridge)
 {
-    if (!bridge->closed || bridge->updating || !list_empty(&bridge->closing)) return;
+    if (!bridge->closed || !list_empty(&bridge->closing)) return;
     callers_release(&bridge->callers);
+    buf_release(&bridge->kept);
+    buf_release(&bridge->keeps);
     void (*done)(void *) = bridge->done;
     void *context = bridge->context;
     free(bridge);
     if (done) done(context);
 }
 
-static void updated(struct stream_op *op, int result)
+static void complain(struct bridge *bridge, const char *reason)
 {
-    struct bridge *bridge = CONTAINER_OF(op, struct bridge, update);
-    bridge->updating = false;
-    if (result) {
-        char reason[256];
-        api_error_text(&op->refusal, reason, sizeof reason);
-        LOG(bridge->options.log, LOG_ERROR, "events_stream_not_updated", LOG_ERR(result),
-            LOG_S("reason", reason));
-    }
-    go_on(bridge);
-    tell_if_settled(bridge);
-    finish_if_done(bridge);
+    LOG(bridge->options.log, LOG_ERROR, "bridge_incomplete", LOG_S("reason", reason));
+    if (bridge->options.incomplete) bridge->options.incomplete(bridge->options.context, reason);
 }
 
-static int configure_stream(struct bridge *bridge, const struct manifest *manifest,
-                            struct error *error)
+static void configure_links(struct bridge *bridge);
+
+static void stream_kept(struct messaging_setup *setup, int result, const struct error *error)
 {
-    const char *subjects[BRIDGE_SUBJECTS_MAX + 1];
-    size_t count = gather_subjects(manifest, subjects);
-    bridge->stream = streams_find(bridge->options.streams, BYTES(BRIDGE_STREAM));
-    struct stream_config config = {
+    struct bridge *bridge = CONTAINER_OF(setup, struct bridge, setup);
+    bridge->keeping = false;
+    if (result) {
+        complain(bridge, error->message);
+    } else {
+        struct buf old = bridge->kept;
+        bridge->kept = bridge->keeps;
+        bridge->keeps = old;
+    }
+    if (bridge->waits)
+        go_on(bridge);
+    else if (!result)
+        configure_links(bridge);
+    tell_if_settled(bridge);
+}
+
+static void keep_stream(struct bridge *bridge, const char *const *subjects, size_t count)
+{
+    const struct messaging_stream stream = {
         .name = BRIDGE_STREAM,
         .subjects = subjects,
         .subject_count = count,
         .max_age_ns = (int64_t)KEEP_DAYS * 24 * 3600 * 1000000000,
     };
-    if (count > BRIDGE_SUBJECTS_MAX)
-        return error_set(error, ERR_FULL, "there are more than %d durable subjects",
-                         BRIDGE_SUBJECTS_MAX);
-    if (!count) return 0; /* what the stream holds stays until it is wanted again */
-    if (!bridge->stream) {
-        struct api_error refusal = {0};
-        int r = streams_add(bridge->options.streams, &config, &bridge->stream, &refusal);
-        return r ? api_error_tell(&refusal, r, error) : 0;
+    int err = bridge->keeps.failed ? ERR_NOMEM
+                                   : messaging_keep_stream(bridge->options.messaging,
+                                                           &bridge->setup, &stream, stream_kept);
+    bridge->keeping = !err;
+    if (err) complain(bridge, err_text(err));
+}
+
+/* True: the stream is as it should be. Else what is to come comes when it is. What the stream holds
+ * stays also when nobody wants it any more. */
+static bool configure_stream(struct bridge *bridge)
+{
+    const char *subjects[BRIDGE_SUBJECTS_MAX + 1];
+    size_t count = gather_subjects(bridge->manifest, subjects);
+    if (!count) return true;
+    if (count > BRIDGE_SUBJECTS_MAX) {
+        char text[80];
+        snprintf(text, sizeof text, "there are more than %d durable subjects", BRIDGE_SUBJECTS_MAX);
+        complain(bridge, text);
+        return false;
     }
-    if (same_subjects(stream_config(bridge->stream), subjects, count)) return 0;
-    if (bridge->updating) {
+    if (bridge->keeping) {
         bridge->waits = true;
-        return 0;
+        return false;
     }
-    bridge->updating = true;
-    stream_update(bridge->stream, &bridge->update, &config, updated);
-    return 0;
+    buf_clear(&bridge->keeps);
+    for (size_t i = 0; i < count; i++) buf_append_format(&bridge->keeps, "%s ", subjects[i]);
+    if (bytes_eq(buf_bytes(&bridge->keeps), buf_bytes(&bridge->kept))) return true;
+    keep_stream(bridge, subjects, count);
+    return false;
 }
 
 /* ---- deliveries ---- */
@@ -176,6 +194,13 @@ static void link_close(struct bridge *bridge, struct link *link)
     list_remove(&link->link);
     list_push(&bridge->closing, &link->link);
     events_close(link->events, events_closed, link);
+}
+
+static void link_opened(void *context)
+{
+    struct link *link = context;
+    link->open = true;
+    tell_if_settled(link->bridge);
 }
 
 static struct link *find_in(struct list *links, struct bytes key)
@@ -230,9 +255,12 @@ static int want_events(struct bridge *bridge, const struct manifest *manifest,
         .timeout_ms = subscription->timeout_ms,
     };
     if (!is_new) return events_update(link->events, &config);
-    int err = events_open(bridge->options.streams, bridge->stream, &bridge->callers,
+    int err = events_open(bridge->options.messaging, BRIDGE_STREAM, &bridge->callers,
                           bridge->options.log, &config, &link->events, error);
-    if (err) link_close(bridge, link);
+    if (err)
+        link_close(bridge, link);
+    else
+        events_when_open(link->events, link_opened, link);
     return err;
 }
 
@@ -252,8 +280,9 @@ static int want_answers(struct bridge *bridge, const struct manifest_service *se
         .timeout_ms = answer->timeout_ms,
     };
     if (!is_new) return answers_update(link->answers, &config);
-    int err = answers_open(bridge->options.bus, &bridge->callers, bridge->options.log, &config,
-                           &link->answers);
+    link->open = true;
+    int err = answers_open(bridge->options.messaging, &bridge->callers, bridge->options.log,
+                           &config, &link->answers);
     if (err) {
         link_close(bridge, link);
         error_set(error, err, "cannot answer %s for %s: %s", answer->subject.data,
@@ -262,52 +291,49 @@ static int want_answers(struct bridge *bridge, const struct manifest_service *se
     return err;
 }
 
-static int want_service(struct bridge *bridge, const struct manifest *manifest,
-                        const struct manifest_service *service, struct error *error)
+static void want_service(struct bridge *bridge, const struct manifest *manifest,
+                         const struct manifest_service *service)
 {
-    int first = 0;
     for (size_t i = 0; i < service->subscribe_count; i++) {
-        int err =
-            want_events(bridge, manifest, service, &service->subscribes[i], first ? NULL : error);
-        if (err && !first) first = err;
+        struct error error = {0};
+        if (want_events(bridge, manifest, service, &service->subscribes[i], &error) != 0)
+            complain(bridge, error.message);
     }
     for (size_t i = 0; i < service->answer_count; i++) {
-        int err = want_answers(bridge, service, &service->answers[i], first ? NULL : error);
-        if (err && !first) first = err;
+        struct error error = {0};
+        if (want_answers(bridge, service, &service->answers[i], &error) != 0)
+            complain(bridge, error.message);
     }
-    return first;
 }
 
-static int configure(struct bridge *bridge, struct error *error)
+static void configure_links(struct bridge *bridge)
 {
     const struct manifest *manifest = bridge->manifest;
-    int first = configure_stream(bridge, manifest, error);
-    if (first) return first;
+    bridge->configuring = true;
     LIST_EACH(&bridge->links, struct link, link, link) link->wanted = false;
-    for (size_t i = 0; i < manifest->service_count; i++) {
-        int err = want_service(bridge, manifest, manifest->services[i], first ? NULL : error);
-        if (err && !first) first = err;
-    }
+    for (size_t i = 0; i < manifest->service_count; i++)
+        want_service(bridge, manifest, manifest->services[i]);
     LIST_EACH(&bridge->links, struct link, link, link)
         if (!link->wanted) link_close(bridge, link);
-    return first;
+    bridge->configuring = false;
+}
+
+static void configure(struct bridge *bridge)
+{
+    bridge->waits = false;
+    if (configure_stream(bridge)) configure_links(bridge);
+    tell_if_settled(bridge);
 }
 
 static void configure_again(struct io_task *task)
 {
-    struct bridge *bridge = CONTAINER_OF(task, struct bridge, again);
-    struct error error = {0};
-    bridge->waits = false;
-    if (configure(bridge, &error) != 0)
-        LOG(bridge->options.log, LOG_ERROR, "bridge_incomplete", LOG_S("reason", error.message));
-    tell_if_settled(bridge);
+    configure(CONTAINER_OF(task, struct bridge, again));
 }
 
-int bridge_configure(struct bridge *bridge, const struct manifest *manifest, struct error *error)
+void bridge_configure(struct bridge *bridge, const struct manifest *manifest)
 {
     bridge->manifest = manifest;
-    bridge->waits = false;
-    return configure(bridge, error);
+    configure(bridge);
 }
 
 void bridge_when_settled(struct bridge *bridge, void (*settled)(void *context), void *context)
@@ -327,8 +353,9 @@ int bridge_new(const struct bridge_options *options, struct bridge **ret_bridge)
     list_init(&bridge->links);
     list_init(&bridge->closing);
     io_task_init(&bridge->again, configure_again);
-    bridge->publish =
-        (struct publish_context){options->bus, options->streams, options->max_payload};
+    buf_init(&bridge->kept, SUBJECTS_TEXT_MAX);
+    buf_init(&bridge->keeps, SUBJECTS_TEXT_MAX);
+    bridge->publish = (struct publish_context){options->messaging, options->max_payload};
     callers_init(&bridge->callers, options->http, &options->road);
     int err = proxy_handle(options->proxy, BYTES(PUBLISH_PREFIX), publish_handle, &bridge->publish);
     if (!err)
@@ -352,6 +379,8 @@ void bridge_close(struct bridge *bridge, void (*done)(void *context), void *cont
     bridge->done = done;
     bridge->context = context;
     io_task_cancel(bridge->options.io, &bridge->again);
+    if (bridge->keeping) messaging_setup_cancel(&bridge->setup);
+    bridge->keeping = false;
     LIST_EACH(&bridge->links, struct link, link, link) link_close(bridge, link);
     finish_if_done(bridge);
 }

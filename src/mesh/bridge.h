@@ -9,8 +9,8 @@
 #define DURE_MESH_BRIDGE_H
 
 #include "base/log.h"
-#include "stream/streams.h"
 #include "http/http.h"
+#include "messaging/messaging.h"
 #include "proxy/proxy.h"
 #include "wire/manifest.h"
 
@@ -23,21 +23,23 @@ struct bridge;
 struct bridge_options {
     struct io *io;
     struct http *http;
-    struct bus *bus;
-    struct streams *streams;
+    struct messaging *messaging;
     struct proxy *proxy; /* whose internal road serves $DURE_BUS */
     struct io_addr road; /* where that road listens */
     size_t max_payload;
     struct log *log;
+    /* Something that the manifest asks for is not so, and why. May be NULL. */
+    void (*incomplete)(void *context, const char *reason);
+    void *context;
 };
 
 /* Everything must outlive the bridge. ERR_NOMEM. */
 int bridge_new(const struct bridge_options *options, struct bridge **ret_bridge);
 
-/* Makes it what the manifest says, which must stay until the next call or bridge_close(). BLOCKS
- * shortly when there are new consumers. What must wait for an earlier change is done behind it. On
- * an error, which is told, what could be done is done. */
-int bridge_configure(struct bridge *bridge, const struct manifest *manifest, struct error *error);
+/* Makes it what the manifest says, which must stay until the next call or bridge_close(). What must
+ * wait (for an earlier change, for a cluster) is done behind it, and may BLOCK shortly; what cannot
+ * be done is told with `incomplete`, and the rest is done. */
+void bridge_configure(struct bridge *bridge, const struct manifest *manifest);
 
 /* `settled` runs when everything that was configured is in force: later, or at once. One waits at a
  * time; not after bridge_close(). */

@@ -14,7 +14,7 @@ static const uint32_t backoff_ms[] = {200, 1000, 5000, 15000, 30000, 60000};
 struct events {
     struct callers *callers;
     struct log *log;
-    struct consumer *consumer;
+    struct queue *queue;
     struct arena arena; /* holds the config's texts */
     struct events_config config;
     struct list deliveries;
@@ -43,13 +43,12 @@ static void posted_free(struct posted *posted)
     free(posted);
 }
 
-/* Before the delivery that follows delivery `number` (from 1). Not the consumer's own back-off,
- * which is also the time after which it takes a delivery for lost. */
-static int64_t wait_ns(uint32_t number)
+/* Before the delivery that follows delivery `number` (from 1). */
+static uint32_t wait_ms(uint32_t number)
 {
     size_t last = sizeof backoff_ms / sizeof *backoff_ms - 1;
     size_t before = number ? number - 1 : 0;
-    return backoff_ms[before < last ? before : last] * INT64_C(1000000);
+    return backoff_ms[before < last ? before : last];
 }
 
 static void settle(struct posted *posted, int result, int status)
@@ -62,15 +61,15 @@ static void settle(struct posted *posted, int result, int status)
             LOG_S("attempt", posted->attempt), LOG_I("status", status), LOG_ERR(result));
     int err;
     if (taken)
-        err = consumer_ack(events->consumer, posted->seq);
+        err = queue_ack(events->queue, posted->seq);
     else if (posted->number >= events->config.attempts)
-        err = consumer_term(events->consumer, posted->seq, BYTES("max_deliver"));
+        err = queue_term(events->queue, posted->seq, BYTES("max_deliver"));
     else
-        err = consumer_nak(events->consumer, posted->seq, wait_ns(posted->number));
+        err = queue_nak(events->queue, posted->seq, wait_ms(posted->number));
     /* Not pending any more: its time ran out, and it is delivered again anyway. */
     if (err && err != ERR_NOT_FOUND)
         LOG(events->log, LOG_ERROR, "event_not_settled", LOG_U("seq", posted->seq), LOG_ERR(err));
-    consumer_want(events->consumer, 1);
+    queue_want(events->queue, 1);
 }
 
 static void call_ended(void *context, int result, int status, struct bytes type, struct bytes body)
@@ -125,7 +124,7 @@ static int post(struct posted *posted)
     return call_start(events->callers, &request, call_ended, posted, &posted->call);
 }
 
-static void describe(struct posted *posted, const struct delivery *delivery)
+static void describe(struct posted *posted, const struct queue_delivery *delivery)
 {
     struct bytes id = header(&delivery->message, BYTES("Nats-Msg-Id"));
     if (id.len && id.len < sizeof posted->id)
@@ -140,7 +139,7 @@ static void describe(struct posted *posted, const struct delivery *delivery)
     posted->number = delivery->attempt;
 }
 
-static void deliver(void *context, const struct delivery *delivery)
+static void deliver(void *context, const struct queue_delivery *delivery)
 {
     struct events *events = context;
     struct posted *posted = calloc(1, sizeof *posted);
@@ -149,8 +148,8 @@ static void deliver(void *context, const struct delivery *delivery)
     message_done(&borrowed);
     if (!posted || !posted->message) {
         free(posted);
-        consumer_nak(events->consumer, delivery->seq, wait_ns(delivery->attempt));
-        consumer_want(events->consumer, 1);
+        queue_nak(events->queue, delivery->seq, wait_ms(delivery->attempt));
+        queue_want(events->queue, 1);
         return;
     }
     posted->events = events;
@@ -170,7 +169,7 @@ int events_update(struct events *events, const struct events_config *config)
     return 0;
 }
 
-int events_open(struct streams *streams, struct stream *stream, struct callers *callers,
+int events_open(struct messaging *messaging, const char *stream, struct callers *callers,
                 struct log *log, const struct events_config *config, struct events **ret_events,
                 struct error *error)
 {
@@ -187,16 +186,13 @@ int events_open(struct streams *streams, struct stream *stream, struct callers *
     int err = events_update(events, config);
     const char *name = arena_format(&events->arena, "%.*s_%016llx", BYTES_ARG(config->service),
                                     (unsigned long long)map_hash(config->subject));
-    const char *filter = events->config.subject.data;
-    struct consumer_config consumer = {
+    const struct queue_config queue = {
+        .stream = stream,
         .name = name,
-        .durable = true,
-        .filters = &filter,
-        .filter_count = 1,
-        .ack_policy = CONSUMER_ACK_EXPLICIT,
-        /* Attempts are counted here, where their number may change; the consumer's own limits are
+        .filter = events->config.subject.data,
+        /* Attempts are counted here, where their number may change; the queue's own limits are
          * for a message that never comes to its end. */
-        .ack_wait_ns = ACK_WAIT_MS * INT64_C(1000000),
+        .ack_wait_ms = ACK_WAIT_MS,
         .max_deliver = EVENTS_ATTEMPTS_MAX,
         .max_ack_pending = 4 * EVENTS_IN_FLIGHT_MAX,
     };
@@ -204,15 +200,20 @@ int events_open(struct streams *streams, struct stream *stream, struct callers *
     if (err)
         error_set(error, err, "cannot deliver to %.*s: %s", BYTES_ARG(config->path), err_text(err));
     else
-        err = consumer_open(streams, stream, &consumer, deliver, events, &events->consumer, error);
+        err = queue_open(messaging, &queue, deliver, events, &events->queue, error);
     if (err) {
         arena_release(&events->arena);
         free(events);
         return err;
     }
-    consumer_want(events->consumer, EVENTS_IN_FLIGHT_MAX);
+    queue_want(events->queue, EVENTS_IN_FLIGHT_MAX);
     *ret_events = events;
     return 0;
+}
+
+void events_when_open(struct events *events, void (*opened)(void *context), void *context)
+{
+    queue_when_open(events->queue, opened, context);
 }
 
 void events_close(struct events *events, void (*done)(void *context), void *context)
@@ -225,7 +226,7 @@ void events_close(struct events *events, void (*done)(void *context), void *cont
         call_cancel(posted->call);
         posted_free(posted);
     }
-    consumer_close(events->consumer, done, context);
+    queue_close(events->queue, done, context);
     arena_release(&events->arena);
     free(events);
 }

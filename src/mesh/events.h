@@ -7,8 +7,8 @@
 #define DURE_MESH_EVENTS_H
 
 #include "base/log.h"
-#include "stream/consumer.h"
 #include "mesh/call.h"
+#include "messaging/queue.h"
 
 struct events;
 
@@ -19,11 +19,15 @@ struct events_config {
     uint32_t attempts, timeout_ms;
 };
 
-/* The config is copied. The consumer is named SERVICE_ and a hash of the subject: it keeps its
- * place when the path or the limits change. Errors of consumer_open. */
-int events_open(struct streams *streams, struct stream *stream, struct callers *callers,
+/* Of messages that the stream named `stream` holds. The config is copied. The queue is named
+ * SERVICE_ and a hash of the subject: it keeps its place when the path or the limits change. Errors
+ * of queue_open. */
+int events_open(struct messaging *messaging, const char *stream, struct callers *callers,
                 struct log *log, const struct events_config *config, struct events **ret_events,
                 struct error *error);
+
+/* `opened` runs when its place is there: later, or at once. */
+void events_when_open(struct events *events, void (*opened)(void *context), void *context);
 
 /* Changes path, attempts and timeout from the next delivery on; service and subject stay.
  * ERR_NOMEM. */

@@ -1,12 +1,11 @@
 #include "mesh/publish.h"
 
-#include "bus/bus.h"
 #include "bus/subject.h"
+#include "base/jsonw.h"
 #include "mesh/body.h"
 #include "wire/nats.h"
 #include "wire/yaml.h"
 
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,17 +17,21 @@ struct posting {
     struct body body;
     struct publish_context *context;
     struct http_exchange *x;
-    struct bus_request request;
+    struct messaging_request request;
+    struct messaging_store store;
+    struct message *message; /* to be stored, or told if no stream takes it */
     struct buf headers;
     struct bytes subject; /* view of x->in */
     uint32_t timeout_ms;
-    bool asks;    /* an answer is wanted, not only to be stored */
-    bool waiting; /* on the bus */
+    bool asks;             /* an answer is wanted, not only to be stored */
+    bool waiting, storing; /* on the bus */
 };
 
 static void posting_free(struct posting *posting)
 {
-    if (posting->waiting) bus_request_cancel(&posting->request);
+    if (posting->waiting) messaging_request_cancel(&posting->request);
+    if (posting->storing) messaging_store_cancel(&posting->store);
+    message_unref(posting->message);
     body_release(&posting->body);
     buf_release(&posting->headers);
     free(posting);
@@ -93,61 +96,97 @@ static void answer(struct posting *posting, const struct message *reply)
     http_respond(posting->x, (int)status, type, reply->payload);
 }
 
-/* A PubAck, or {"error":{"code":..,"description":".."}}: its code is an HTTP status. */
-static void acknowledge(struct posting *posting, const struct message *reply)
+static void acknowledge(struct posting *posting, const struct puback *ack)
 {
-    json_t *ack = json_loadb(reply->payload.data, reply->payload.len, 0, NULL);
-    json_t *error = json_object_get(ack, "error");
-    int code = (int)json_integer_value(json_object_get(error, "code"));
-    if (error)
-        problem(posting, code >= 400 && code <= 599 ? code : 500, "the stream refused it: %s",
-                json_string_value(json_object_get(error, "description")));
-    else
-        http_respond(posting->x, ack ? 200 : 502, BYTES("application/json"), reply->payload);
-    json_decref(ack);
+    struct buf text;
+    struct jsonw json;
+    buf_init(&text, 1024);
+    jsonw_init(&json, &text);
+    jsonw_object(&json, NULL);
+    jsonw_cstr(&json, "stream", ack->stream);
+    jsonw_u64(&json, "seq", ack->seq);
+    if (ack->duplicate) jsonw_bool(&json, "duplicate", true);
+    jsonw_object_end(&json);
+    http_respond(posting->x, 200, BYTES("application/json"), buf_bytes(&text));
+    buf_release(&text);
 }
 
-static void replied(struct bus_request *request, int result, struct message *reply)
+static void late(struct posting *posting, const char *what)
+{
+    problem(posting, 504, "no %s to %.*s within %u ms", what, BYTES_ARG(posting->subject),
+            posting->timeout_ms);
+}
+
+static void replied(struct messaging_request *request, int result, struct message *reply)
 {
     struct posting *posting = CONTAINER_OF(request, struct posting, request);
     posting->waiting = false;
     if (result == ERR_UNAVAILABLE)
         problem(posting, 503, "nobody answers requests to %.*s", BYTES_ARG(posting->subject));
     else if (result == ERR_TIMEOUT)
-        problem(posting, 504, "no answer to %.*s within %u ms", BYTES_ARG(posting->subject),
-                posting->timeout_ms);
+        late(posting, "answer");
     else if (result)
         problem(posting, err_http_status(result), "%s", err_text(result));
-    else if (posting->asks)
-        answer(posting, reply);
     else
-        acknowledge(posting, reply);
-}
-
-static int ask(struct posting *posting, struct message *message)
-{
-    int err = bus_request(posting->context->bus, &posting->request, message, posting->timeout_ms,
-                          replied);
-    posting->waiting = !err;
-    return err;
+        answer(posting, reply);
 }
 
 /* Not durable: whoever listens now. */
-static int tell(struct posting *posting, struct message *message)
+static void tell(struct posting *posting)
 {
-    int deliveries = bus_publish(posting->context->bus, message);
-    if (deliveries < 0) return deliveries;
-    if (deliveries == 0) {
+    struct messaging *messaging = posting->context->messaging;
+    int deliveries = messaging_publish(messaging, posting->message);
+    if (deliveries < 0) {
+        problem(posting, err_http_status(deliveries), "%s", err_text(deliveries));
+        return;
+    }
+    bool knows = messaging_status(messaging).embedded;
+    if (deliveries == 0 && knows) {
         problem(posting, 404,
                 "nobody stores or listens to %.*s; a durable subject stands under "
                 "`publishes` or `subscribes` of a service.yaml",
                 BYTES_ARG(posting->subject));
-        return 0;
+        return;
     }
-    char text[48];
-    int len = snprintf(text, sizeof text, "{\"deliveries\":%d}", deliveries);
-    http_respond(posting->x, 202, BYTES("application/json"), bytes_make(text, (size_t)len));
-    return 0;
+    char text[48] = "{}";
+    if (knows) snprintf(text, sizeof text, "{\"deliveries\":%d}", deliveries);
+    http_respond(posting->x, 202, BYTES("application/json"), bytes_str(text));
+}
+
+static void stored(struct messaging_store *store, int result)
+{
+    struct posting *posting = CONTAINER_OF(store, struct posting, store);
+    const struct puback *ack = &store->ack;
+    posting->storing = false;
+    if (result == ERR_NOT_FOUND)
+        tell(posting);
+    else if (!result)
+        acknowledge(posting, ack);
+    else if (ack->code)
+        problem(posting, ack->code >= 400 && ack->code <= 599 ? ack->code : 500,
+                "the stream refused it: %s", ack->description);
+    else if (result == ERR_TIMEOUT)
+        late(posting, "acknowledgement");
+    else
+        problem(posting, err_http_status(result), "%s", err_text(result));
+}
+
+static int ask(struct posting *posting, struct message *message)
+{
+    int err = messaging_ask(posting->context->messaging, &posting->request, message,
+                            posting->timeout_ms, replied);
+    posting->waiting = !err;
+    return err;
+}
+
+static int keep(struct posting *posting, struct message *message)
+{
+    posting->message = message_ref(message);
+    if (!posting->message) return ERR_NOMEM;
+    int err = messaging_store(posting->context->messaging, &posting->store, posting->message,
+                              posting->timeout_ms, stored);
+    posting->storing = !err;
+    return err;
 }
 
 static void body_done(struct body *body, int result)
@@ -165,14 +204,17 @@ static void body_done(struct body *body, int result)
     make_headers(posting);
     struct message message = message_borrow(posting->subject, BYTES(""),
                                             buf_bytes(&posting->headers), buf_bytes(&body->bytes));
-    bool durable = streams_capturing(posting->context->streams, posting->subject) != NULL;
     int err;
     if (posting->headers.failed)
         err = ERR_TOO_BIG;
     else
-        err = posting->asks || durable ? ask(posting, &message) : tell(posting, &message);
+        err = posting->asks ? ask(posting, &message) : keep(posting, &message);
     message_done(&message);
-    if (err) problem(posting, err_http_status(err), "%s", err_text(err));
+    if (err == ERR_UNREACHABLE)
+        problem(posting, 503, "the bus cannot be reached: %s",
+                messaging_status(posting->context->messaging).client.reason);
+    else if (err)
+        problem(posting, err_http_status(err), "%s", err_text(err));
 }
 
 /* ---- the request ---- */

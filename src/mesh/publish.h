@@ -2,7 +2,8 @@
  *
  *     POST /-/bus/publish/SUBJECT   the body is the message. A durable subject: 200 and
  *                                   {"stream":"EVENTS","seq":7} when it is on the disk; another:
- *                                   202 and {"deliveries":2}; nobody stores or listens: 404.
+ *                                   202 and {"deliveries":2}; nobody stores or listens: 404. (A
+ *                                   cluster does not say who listens: 202 and {}.)
  *     POST /-/bus/request/SUBJECT   200 and the reply; ?timeout=2s (default 10s); 503 when nobody
  *                                   answers such requests, 504 when no answer came.
  *
@@ -12,12 +13,11 @@
 #define DURE_MESH_PUBLISH_H
 
 #include "base/log.h"
-#include "stream/streams.h"
 #include "http/server.h"
+#include "messaging/messaging.h"
 
 struct publish_context {
-    struct bus *bus;
-    struct streams *streams;
+    struct messaging *messaging;
     size_t max_payload;
 };
 

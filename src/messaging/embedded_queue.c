@@ -1,7 +1,11 @@
 #include "messaging/embedded.h"
-#include "stream/consumer_old.h"
+#include "stream/consumer.h"
 
 #include <stdlib.h>
+
+enum { MAX_DELIVER = 5 };
+
+static const int64_t ms_ns = 1000000;
 
 struct embedded_queue {
     struct queue queue;
@@ -34,11 +38,10 @@ static void close_it(struct queue *queue, void (*done)(void *context), void *con
     free(embedded);
 }
 
+/* The consumer lives with its stream. */
 static void release(struct queue *queue)
 {
-    struct embedded_queue *embedded = CONTAINER_OF(queue, struct embedded_queue, queue);
-    consumer_free(embedded->consumer);
-    free(embedded);
+    free(CONTAINER_OF(queue, struct embedded_queue, queue));
 }
 
 static void want(struct queue *queue, uint32_t count)
@@ -53,7 +56,7 @@ static int ack(struct queue *queue, uint64_t seq)
 
 static int nak(struct queue *queue, uint64_t seq, uint32_t delay_ms)
 {
-    return consumer_nak(consumer_of(queue), seq, delay_ms);
+    return consumer_nak(consumer_of(queue), seq, delay_ms * ms_ns);
 }
 
 static int term(struct queue *queue, uint64_t seq, struct bytes reason)
@@ -82,10 +85,12 @@ int embedded_queue_open(struct messaging *messaging, const struct queue_config *
     queue->context = context;
     const struct consumer_config consumer = {
         .name = config->name,
-        .filter = config->filter,
-        .start = CONSUMER_FROM_FIRST,
-        .ack_wait_ms = config->ack_wait_ms,
-        .max_deliver = config->max_deliver,
+        .durable = true,
+        .filters = &config->filter,
+        .filter_count = config->filter ? 1 : 0,
+        .ack_policy = CONSUMER_ACK_EXPLICIT,
+        .ack_wait_ns = config->ack_wait_ms * ms_ns,
+        .max_deliver = config->max_deliver ? config->max_deliver : MAX_DELIVER,
         .max_ack_pending = config->max_ack_pending,
     };
     int err = consumer_open(embedded->streams, stream, &consumer, delivered, queue,

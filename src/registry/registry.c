@@ -1,7 +1,6 @@
 #include "registry/registry.h"
 
 #include "base/map.h"
-#include "stream/kv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,16 +11,18 @@ static const struct bytes key_prefix = {"instance.", 9};
 
 /* A change on its way to the bucket. */
 struct change {
-    struct kv_op op;
+    struct bucket_op op;
     struct registry *registry; /* NULL: closed in the meantime */
     struct list link;
     bool adds; /* counts as an instance already */
-    char id[sizeof((struct instance *)0)->id];
+    bool removes;
+    struct instance instance; /* of a removal only the id */
 };
 
 struct registry {
-    struct kv *kv;
-    struct kv_watch *watch;
+    struct bucket *bucket;
+    void (*opened)(void *context);
+    void *opened_context;
     struct log *log;
     struct map instances; /* id -> struct instance, the projection */
     struct list watchers, changes;
@@ -69,7 +70,6 @@ static void learn(struct registry *registry, struct bytes id, struct bytes value
         free(after);
         return;
     }
-    /* The bucket's watch begins with what is known since registry_open. */
     if (!before || !same(before, after)) notify(registry, before, after);
     free(before);
 }
@@ -91,31 +91,35 @@ static void take_present(void *context, const struct kv_entry *entry)
 
 static void entry_changed(void *context, const struct kv_entry *entry)
 {
-    if (entry) project(context, entry);
+    project(context, entry);
 }
 
-int registry_open(struct streams *streams, struct log *log, struct registry **ret_registry,
-                  struct error *error)
+static void bucket_opened(void *context)
+{
+    struct registry *registry = context;
+    bucket_each(registry->bucket, take_present, registry);
+    bucket_watch(registry->bucket, entry_changed, registry);
+    registry->opened(registry->opened_context);
+}
+
+int registry_open(struct messaging *messaging, struct log *log, void (*opened)(void *context),
+                  void *context, struct registry **ret_registry, struct error *error)
 {
     struct registry *registry = calloc(1, sizeof *registry);
     if (!registry) return error_set(error, ERR_NOMEM, "out of memory for the registry");
     registry->log = log;
+    registry->opened = opened;
+    registry->opened_context = context;
     list_init(&registry->watchers);
     list_init(&registry->changes);
     map_init(&registry->instances, REGISTRY_MAX);
-    struct kv_config config = {.bucket = REGISTRY_BUCKET, .max_value_bytes = VALUE_MAX};
-    int err = kv_open(streams, &config, &registry->kv, error);
-    if (!err) {
-        kv_each(registry->kv, BYTES(""), take_present, registry);
-        err = kv_watch(registry->kv, BYTES(""), entry_changed, registry, &registry->watch);
-        if (err) error_set(error, err, "cannot watch the registry's bucket: %s", err_text(err));
-    }
-    if (err) {
+    struct bucket_config config = {.bucket = REGISTRY_BUCKET, .max_value_bytes = VALUE_MAX};
+    int err = bucket_open(messaging, &config, bucket_opened, registry, &registry->bucket, error);
+    if (err)
         registry_close(registry);
-        return err;
-    }
-    *ret_registry = registry;
-    return 0;
+    else
+        *ret_registry = registry;
+    return err;
 }
 
 void registry_close(struct registry *registry)
@@ -132,8 +136,7 @@ void registry_close(struct registry *registry)
 void registry_free(struct registry *registry)
 {
     if (!registry) return;
-    kv_unwatch(registry->watch);
-    kv_close(registry->kv);
+    bucket_close(registry->bucket);
     LIST_EACH(&registry->changes, struct change, link, change) {
         list_remove(&change->link);
         free(change);
@@ -144,17 +147,62 @@ void registry_free(struct registry *registry)
     free(registry);
 }
 
-static void change_done(struct kv_op *op, int result)
+static size_t key_of(struct bytes id, char ret_key[static KEY_MAX])
+{
+    return (size_t)snprintf(ret_key, KEY_MAX, "%.*s%.*s", BYTES_ARG(key_prefix), BYTES_ARG(id));
+}
+
+static void change_done(struct bucket_op *op, int result);
+
+static void submit(struct change *change)
+{
+    struct registry *registry = change->registry;
+    char key[KEY_MAX];
+    struct bytes name = bytes_make(key, key_of(bytes_str(change->instance.id), key));
+    if (change->removes) {
+        /* A purge leaves no history of instances that never come back. */
+        bucket_purge(registry->bucket, &change->op, name, change_done);
+        return;
+    }
+    struct buf value;
+    buf_init(&value, VALUE_MAX);
+    instance_encode(&change->instance, &value);
+    bucket_put(registry->bucket, &change->op, name, buf_bytes(&value), change_done);
+    buf_release(&value);
+}
+
+static bool is_last(const struct change *change)
+{
+    for (struct list *link = change->link.next; link != &change->registry->changes;
+         link = link->next) {
+        const struct change *later = CONTAINER_OF(link, struct change, link);
+        if (bytes_eq(bytes_str(later->instance.id), bytes_str(change->instance.id))) return false;
+    }
+    return true;
+}
+
+/* A cluster that could not be told is told again, unless there is newer to tell. */
+static bool is_told_again(const struct change *change, int result)
+{
+    bool passes = result == ERR_UNREACHABLE || result == ERR_UNAVAILABLE || result == ERR_TIMEOUT;
+    return passes && is_last(change);
+}
+
+static void change_done(struct bucket_op *op, int result)
 {
     struct change *change = CONTAINER_OF(op, struct change, op);
     struct registry *registry = change->registry;
+    if (registry && result && result != ERR_NOT_FOUND)
+        LOG(registry->log, LOG_ERROR, "registry_change_failed",
+            LOG_S("instance", change->instance.id), LOG_ERR(result));
+    if (registry && is_told_again(change, result)) {
+        submit(change);
+        return;
+    }
     if (registry) {
         list_remove(&change->link);
         registry->change_count--;
         registry->adding -= change->adds;
-        if (result && result != ERR_NOT_FOUND)
-            LOG(registry->log, LOG_ERROR, "registry_change_failed", LOG_S("instance", change->id),
-                LOG_ERR(result));
     }
     free(change);
 }
@@ -166,20 +214,15 @@ static struct change *change_new(struct registry *registry, struct bytes id)
     change->registry = registry;
     list_push(&registry->changes, &change->link);
     registry->change_count++;
-    snprintf(change->id, sizeof change->id, "%.*s", BYTES_ARG(id));
+    snprintf(change->instance.id, sizeof change->instance.id, "%.*s", BYTES_ARG(id));
     return change;
-}
-
-static size_t key_of(struct bytes id, char ret_key[static KEY_MAX])
-{
-    return (size_t)snprintf(ret_key, KEY_MAX, "%.*s%.*s", BYTES_ARG(key_prefix), BYTES_ARG(id));
 }
 
 /* Whether a change of this instance is still on its way: the projection is then behind. */
 static bool changing(const struct registry *registry, struct bytes id)
 {
     LIST_EACH(&registry->changes, struct change, link, change)
-        if (bytes_eq(bytes_str(change->id), id)) return true;
+        if (bytes_eq(bytes_str(change->instance.id), id)) return true;
     return false;
 }
 
@@ -195,14 +238,9 @@ int registry_put(struct registry *registry, const struct instance *instance)
     struct change *change = change_new(registry, id);
     if (!change) return ERR_NOMEM;
     change->adds = adds;
+    change->instance = *instance;
     registry->adding += adds;
-    char key[KEY_MAX];
-    size_t key_len = key_of(id, key);
-    struct buf value;
-    buf_init(&value, VALUE_MAX);
-    instance_encode(instance, &value);
-    kv_put(registry->kv, &change->op, bytes_make(key, key_len), buf_bytes(&value), change_done);
-    buf_release(&value);
+    submit(change);
     return 0;
 }
 
@@ -212,9 +250,8 @@ int registry_remove(struct registry *registry, struct bytes id)
     if (registry->change_count >= CHANGES_MAX) return ERR_FULL;
     struct change *change = change_new(registry, id);
     if (!change) return ERR_NOMEM;
-    char key[KEY_MAX];
-    /* A purge leaves no history of instances that never come back. */
-    kv_purge(registry->kv, &change->op, bytes_make(key, key_of(id, key)), change_done);
+    change->removes = true;
+    submit(change);
     return 0;
 }
 

@@ -6,7 +6,7 @@
 #define DURE_REGISTRY_REGISTRY_H
 
 #include "base/log.h"
-#include "stream/streams.h"
+#include "messaging/bucket.h"
 #include "registry/instance.h"
 
 #define REGISTRY_BUCKET "dure_registry"
@@ -15,9 +15,10 @@ enum { REGISTRY_MAX = 4096 };
 
 struct registry;
 
-/* Opens (or makes) the bucket; BLOCKS shortly. What it held is known when this returns. */
-int registry_open(struct streams *streams, struct log *log, struct registry **ret_registry,
-                  struct error *error);
+/* Opens (or makes) the bucket; may BLOCK shortly. `opened` runs once, from the loop, when what it
+ * held is known; before, nothing may be put, removed or watched. */
+int registry_open(struct messaging *messaging, struct log *log, void (*opened)(void *context),
+                  void *context, struct registry **ret_registry, struct error *error);
 
 /* Watches end. Changes on their way still reach the disk. NULL is allowed. */
 void registry_close(struct registry *registry);
@@ -26,8 +27,9 @@ void registry_close(struct registry *registry);
 void registry_free(struct registry *registry);
 
 /* Adds or changes an instance. The change is on its way when this returns 0, and shows when it is
- * durable; one that fails later is logged, and the next change of that instance tries anew.
- * ERR_FULL, ERR_NOMEM. Putting what is there already does nothing. */
+ * durable; one that the disk refuses is logged, and the next change of that instance tries anew;
+ * one that a cluster could not be told is told again and again. ERR_FULL, ERR_NOMEM. Putting what
+ * is there already does nothing. */
 int registry_put(struct registry *registry, const struct instance *instance);
 
 /* Removes it; harmless when there is none. The same errors. */

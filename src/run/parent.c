@@ -51,10 +51,17 @@ static void end_run(struct io_task *task)
     parent->options.ended(parent->options.context, 0);
 }
 
+static bool is_open(const struct parent *parent, int i)
+{
+    return !(parent->options.without & 1U << (HANDOVER_GATEWAY + i));
+}
+
 static void close_listeners(struct parent *parent)
 {
-    while (parent->listening)
-        io_listener_close(&parent->listeners[LISTENER_COUNT - parent->listening--]);
+    while (parent->listening) {
+        int i = LISTENER_COUNT - parent->listening--;
+        if (is_open(parent, i)) io_listener_close(&parent->listeners[i]);
+    }
 }
 
 /* Ends when nothing is left that could still call back. */
@@ -274,16 +281,18 @@ static int spawn_worker(struct parent *parent, struct error *error)
     int err = io_socket_pair(pair);
     if (err) return error_set(error, err, "cannot make the worker's channel: %s", err_text(err));
     struct io_fd_map fds[HANDOVER_END - HANDOVER_CONTROL] = {{pair[1], HANDOVER_CONTROL}};
+    size_t fd_count = 1;
     for (int i = 0; i < LISTENER_COUNT; i++)
-        fds[1 + i] =
-            (struct io_fd_map){io_listener_fd(&parent->listeners[i]), HANDOVER_GATEWAY + i};
+        if (is_open(parent, i))
+            fds[fd_count++] =
+                (struct io_fd_map){io_listener_fd(&parent->listeners[i]), HANDOVER_GATEWAY + i};
     struct io_spawn_options spawn = {
         .argv = parent->options.worker_argv,
         .envp = parent->options.worker_envp,
         .out = &parent->worker_out.stream,
         .err = &parent->worker_err.stream,
         .fds = fds,
-        .fd_count = sizeof fds / sizeof *fds,
+        .fd_count = fd_count,
         .die_signal = SIGKILL,
     };
     err = io_spawn(parent->io, &parent->worker, &spawn, worker_exited, error);
@@ -355,6 +364,10 @@ static int open_listeners(struct parent *parent, struct error *error)
     while (parent->listening < LISTENER_COUNT) {
         int i = LISTENER_COUNT - 1 - parent->listening;
         const struct io_addr *addr = &parent->options.listen[HANDOVER_GATEWAY + i];
+        if (!is_open(parent, i)) {
+            parent->listening++;
+            continue;
+        }
         int err = io_listen(parent->io, &parent->listeners[i], addr, NULL, never_accepted);
         if (err) {
             explain_listen(addr, err, error);

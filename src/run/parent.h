@@ -28,6 +28,7 @@ struct parent_options {
     const char *const *worker_envp;
     const char *logs;                    /* folder of the services' log files; exists */
     struct io_addr listen[HANDOVER_END]; /* from HANDOVER_GATEWAY on; port 0: any free one */
+    unsigned without;                    /* bits 1 << which: nobody listens there */
     int columns;                         /* of the terminal that shows the table; 0: none */
     uint32_t grace_ms; /* for children when the worker cannot stop them; 0: 10 s */
     struct log *log;
@@ -46,7 +47,7 @@ struct parent_options {
 int parent_new(struct io *io, const struct parent_options *options, struct parent **ret_parent,
                struct error *error);
 
-/* The address that a socket really has (a port that was 0 is known now). */
+/* The address that a socket really has (a port that was 0 is known now); not of one without. */
 const struct io_addr *parent_address(const struct parent *parent, enum handover_fd which);
 
 /* Asks the worker to end everything gracefully; called again: kills at once. `ended` follows. */

@@ -7,9 +7,9 @@ enum { SUBJECT_MAX = 256, REASON_MAX = 160 };
 
 static void timed_out(struct io_timer *timer);
 
-void probe_init(struct probe *probe, struct http *http, struct bus *bus)
+void probe_init(struct probe *probe, struct http *http, struct messaging *messaging)
 {
-    *probe = (struct probe){.http = http, .bus = bus};
+    *probe = (struct probe){.http = http, .messaging = messaging};
     io_timer_init(&probe->timer, timed_out);
 }
 
@@ -18,7 +18,7 @@ void probe_cancel(struct probe *probe)
     if (!probe->busy) return;
     probe->busy = false;
     io_timer_cancel(probe->http->io, &probe->timer);
-    if (probe->asking) bus_request_cancel(&probe->request);
+    if (probe->asking) messaging_request_cancel(&probe->request);
     probe->asking = false;
     if (probe->exchange) probe->exchange->closed = NULL;
     probe->exchange = NULL;
@@ -91,7 +91,7 @@ static void connected(struct http_client *client, int result)
     }
 }
 
-static void answered(struct bus_request *request, int result, struct message *reply)
+static void answered(struct messaging_request *request, int result, struct message *reply)
 {
     struct probe *probe = CONTAINER_OF(request, struct probe, request);
     probe->asking = false;
@@ -107,8 +107,8 @@ static int ask(struct probe *probe, const char *instance)
         snprintf(subject, sizeof subject, "$SRV.PING.%s.%s", probe->service->name.data, instance);
     struct message message =
         message_borrow(bytes_make(subject, (size_t)len), BYTES(""), BYTES(""), BYTES(""));
-    int err = bus_request(probe->bus, &probe->request, &message, probe->service->health.timeout_ms,
-                          answered);
+    int err = messaging_ask(probe->messaging, &probe->request, &message,
+                            probe->service->health.timeout_ms, answered);
     probe->asking = !err;
     message_done(&message);
     return err;

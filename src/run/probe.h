@@ -4,8 +4,8 @@
 #ifndef DURE_RUN_PROBE_H
 #define DURE_RUN_PROBE_H
 
-#include "bus/bus.h"
 #include "http/client.h"
+#include "messaging/messaging.h"
 #include "wire/manifest.h"
 
 struct probe {
@@ -14,16 +14,16 @@ struct probe {
 
     /* private */
     struct http *http;
-    struct bus *bus;
+    struct messaging *messaging;
     const struct manifest_service *service;
     struct http_client *client;
     struct http_exchange *exchange;
     struct io_timer timer;
-    struct bus_request request;
+    struct messaging_request request;
     bool busy, asking;
 };
 
-void probe_init(struct probe *probe, struct http *http, struct bus *bus);
+void probe_init(struct probe *probe, struct http *http, struct messaging *messaging);
 
 /* Not while it is busy. `service` must stay until done has run or probe_cancel(). */
 void probe_start(struct probe *probe, const struct manifest_service *service, const char *instance,

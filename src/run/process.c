@@ -366,7 +366,7 @@ static void name_seat(struct process *process, struct process_seat *seat, size_t
     else
         snprintf(seat->seat.instance, sizeof seat->seat.instance, "%.80s.%.40s", process->id,
                  service_of(process, service)->name.data);
-    probe_init(&seat->probe, process->world->http, process->world->bus);
+    probe_init(&seat->probe, process->world->http, process->world->messaging);
     io_timer_init(&seat->probe_timer, probe_due);
 }
 

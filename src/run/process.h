@@ -37,7 +37,7 @@ struct process_world {
     struct control *control;
     struct registry *registry;
     struct http *http;
-    struct bus *bus;
+    struct messaging *messaging;
     struct surroundings surroundings;
     struct drain_port drain;
 

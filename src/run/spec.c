@@ -34,14 +34,15 @@ static void set_from_manifest(void *context, struct bytes key, struct bytes valu
 static void set_standard(json_t *env, const struct manifest_service *service,
                          const struct surroundings *around, const struct seat *seat)
 {
-    char bus[IO_ADDR_TEXT], internal[IO_ADDR_TEXT], port[8], data[PATH_TEXT_MAX];
-    io_addr_format(&around->bus, bus, sizeof bus);
+    char internal[IO_ADDR_TEXT], port[8], data[PATH_TEXT_MAX];
     io_addr_format(&around->internal, internal, sizeof internal);
     snprintf(port, sizeof port, "%u", seat->port);
     spec_data_dir(around, service->name, data, sizeof data);
     set(env, "HOST", "127.0.0.1");
     set(env, "PORT", port);
-    set_format(env, "NATS_URL", "nats://%s%s", bus, "");
+    set(env, "NATS_URL", around->bus);
+    if (around->bus_creds) set(env, "NATS_CREDS", around->bus_creds);
+    if (around->bus_ca) set(env, "NATS_CA", around->bus_ca);
     set_format(env, "DURE_HTTP", "http://%s%s", internal, "");
     set_format(env, "DURE_BUS", "http://%s%s", internal, "/-/bus");
     set_format(env, "http_proxy", "http://%s@%s", service->name.data, internal);

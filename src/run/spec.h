@@ -12,7 +12,9 @@ struct surroundings {
     const char *program;        /* absolute path of `dure`, which hosts modules */
     const char *state;          /* absolute path of the folder .dure */
     const char *const *environ; /* what dure itself was given; passed on below everything else */
-    struct io_addr bus, internal;
+    const char *bus;            /* URLs */
+    const char *bus_creds, *bus_ca; /* absolute paths; NULL: none */
+    struct io_addr internal;
 };
 
 /* One service in a process: its index in the manifest, and the port it is to listen on. */

@@ -15,9 +15,9 @@ struct asked {
 
 struct bus_spans {
     struct bus_observer observer;
-    struct bus_subscription *reports;
+    struct messaging_subscription *reports;
     struct io *io;
-    struct bus *bus;
+    struct messaging *messaging;
     struct spans *spans;
     struct map by_reply;
     size_t next; /* place of the oldest */
@@ -123,23 +123,23 @@ static void reported(void *context, struct message *message)
     json_decref(reports);
 }
 
-int bus_spans_new(struct io *io, struct bus *bus, struct spans *spans,
+int bus_spans_new(struct io *io, struct messaging *messaging, struct spans *spans,
                   struct bus_spans **ret_bus_spans)
 {
     struct bus_spans *bus_spans = calloc(1, sizeof *bus_spans);
     if (!bus_spans) return ERR_NOMEM;
     bus_spans->io = io;
-    bus_spans->bus = bus;
+    bus_spans->messaging = messaging;
     bus_spans->spans = spans;
     bus_spans->observer.published = published;
     map_init(&bus_spans->by_reply, BUS_SPANS_PENDING);
-    int err = bus_subscribe(bus, BYTES("_DURE.SPANS"), BYTES(""), reported, bus_spans,
-                            &bus_spans->reports);
+    int err = messaging_subscribe(messaging, BYTES("_DURE.SPANS"), BYTES(""), reported, bus_spans,
+                                  &bus_spans->reports);
     if (err) {
         free(bus_spans);
         return err;
     }
-    bus_set_observer(bus, &bus_spans->observer);
+    messaging_observe(messaging, &bus_spans->observer);
     *ret_bus_spans = bus_spans;
     return 0;
 }
@@ -147,8 +147,8 @@ int bus_spans_new(struct io *io, struct bus *bus, struct spans *spans,
 void bus_spans_free(struct bus_spans *bus_spans)
 {
     if (!bus_spans) return;
-    bus_set_observer(bus_spans->bus, NULL);
-    bus_unsubscribe(bus_spans->reports);
+    messaging_observe(bus_spans->messaging, NULL);
+    messaging_unsubscribe(bus_spans->reports);
     map_release(&bus_spans->by_reply);
     free(bus_spans);
 }

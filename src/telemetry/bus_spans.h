@@ -5,15 +5,16 @@
 #ifndef DURE_TELEMETRY_BUS_SPANS_H
 #define DURE_TELEMETRY_BUS_SPANS_H
 
-#include "bus/bus.h"
+#include "messaging/messaging.h"
 #include "telemetry/span.h"
 
 enum { BUS_SPANS_PENDING = 4096 };
 
 struct bus_spans;
 
-/* Becomes the bus's observer. ERR_NOMEM. */
-int bus_spans_new(struct io *io, struct bus *bus, struct spans *spans,
+/* Becomes the bus's observer, where there is one to be observed: a cluster shows only what services
+ * report themselves. ERR_NOMEM. */
+int bus_spans_new(struct io *io, struct messaging *messaging, struct spans *spans,
                   struct bus_spans **ret_bus_spans);
 
 /* Before the bus is closed. NULL is allowed. */

@@ -109,7 +109,7 @@ static void release(void *context)
     if (done) done(done_context);
 }
 
-int telemetry_new(struct io *io, struct bus *bus, const char *access_path,
+int telemetry_new(struct io *io, struct messaging *messaging, const char *access_path,
                   struct telemetry **ret_telemetry)
 {
     struct telemetry *telemetry = calloc(1, sizeof *telemetry);
@@ -120,7 +120,7 @@ int telemetry_new(struct io *io, struct bus *bus, const char *access_path,
     int err = telemetry->spans ? 0 : ERR_NOMEM;
     if (!err && access_path) err = line_file_init(&telemetry->access, io, access_path);
     telemetry->writes = !err && access_path;
-    if (!err) err = bus_spans_new(io, bus, telemetry->spans, &telemetry->bus_spans);
+    if (!err) err = bus_spans_new(io, messaging, telemetry->spans, &telemetry->bus_spans);
     if (err) {
         spans_free(telemetry->spans);
         free(telemetry);

@@ -23,11 +23,13 @@ struct world {
     struct sim *sim;
     struct sim_host *host;
     struct streams *streams;
+    struct messaging *messaging;
     struct registry *registry;
     struct registry_watch watch;
     struct state states[CHANGES_MAX + 1]; /* the first: how this life began */
     size_t asked, told;                   /* changes of this life; told <= asked */
     int last_pid;
+    bool opened;
 };
 
 static size_t seen_taken_back, seen_kept; /* changes that nobody had been told of */
@@ -93,12 +95,22 @@ static void live(struct world *world)
     sim_host_crash(world->host);
 }
 
+static void registry_opened(void *context)
+{
+    ((struct world *)context)->opened = true;
+}
+
 static int open_on(struct world *world, struct io *io)
 {
     const struct streams_options options = {.dir = "/store", .segment_bytes = 16384};
     struct error error = {0};
     int err = streams_open(io, NULL, &options, &world->streams, &error);
-    if (!err) err = registry_open(world->streams, NULL, &world->registry, &error);
+    if (!err) err = messaging_embed(io, NULL, world->streams, &world->messaging);
+    world->opened = false;
+    if (!err)
+        err =
+            registry_open(world->messaging, NULL, registry_opened, world, &world->registry, &error);
+    while (!err && !world->opened && !sim_host_crashed(world->host)) sim_step(world->sim);
     CHECK(err != ERR_CORRUPT, "%s: %s", error.file, error.message);
     return err;
 }
@@ -106,9 +118,11 @@ static int open_on(struct world *world, struct io *io)
 static void drop(struct world *world)
 {
     registry_free(world->registry);
+    messaging_free(world->messaging);
     streams_free(world->streams);
     world->registry = NULL;
     world->streams = NULL;
+    world->messaging = NULL;
 }
 
 /* The power may fail again while it starts. */

@@ -5,6 +5,7 @@
 #define DURE_TEST_MESH_HARNESS_H
 
 #include "bus/bus.h"
+#include "messaging/messaging.h"
 #include "stream/streams.h"
 #include "http/server.h"
 #include "mesh/body.h"
@@ -42,6 +43,8 @@ struct world {
     struct http http;
     struct bus *bus;
     struct streams *streams;
+    struct messaging *messaging;
+    char complaint[256]; /* of the bridge */
     struct proxy *proxy;
     struct io_addr road;
     struct http_server *service;
@@ -199,6 +202,11 @@ static void set_true(void *context)
     *(bool *)context = true;
 }
 
+static void complain(void *context, const char *reason)
+{
+    snprintf(world.complaint, sizeof world.complaint, "%s", reason);
+}
+
 static inline void open_bus(void)
 {
     char store[96];
@@ -213,15 +221,16 @@ static inline void open_bus(void)
     assert_int_equal(io_addr_parse(BYTES("127.0.0.1:0"), &addr), 0);
     assert_int_equal(proxy_listen(world.proxy, PROXY_INTERNAL, &addr, &world.road), 0);
     open_road();
+    assert_int_equal(messaging_embed(world.io, world.bus, world.streams, &world.messaging), 0);
     struct bridge_options bridge = {
         .io = world.io,
         .http = &world.http,
-        .bus = world.bus,
-        .streams = world.streams,
+        .messaging = world.messaging,
         .proxy = world.proxy,
         .road = world.road,
         .max_payload = 64 * 1024,
         .log = &world.log,
+        .incomplete = complain,
     };
     assert_int_equal(bridge_new(&bridge, &world.bridge), 0);
     world.bridge_gone = world.streams_gone = world.bus_gone = world.proxy_gone = false;
@@ -233,6 +242,7 @@ static inline void close_bus(void)
     UNTIL(world.proxy_gone);
     bridge_close(world.bridge, set_true, &world.bridge_gone);
     UNTIL(world.bridge_gone);
+    messaging_close(world.messaging, NULL, NULL);
     streams_close(world.streams, set_true, &world.streams_gone);
     UNTIL(world.streams_gone);
     bus_close(world.bus, set_true, &world.bus_gone);
@@ -302,9 +312,10 @@ static inline void parsed_release(struct parsed *parsed)
 
 static inline void configure(struct parsed *parsed, const char *shop, const char *other)
 {
-    struct error error = {0};
     parse(parsed, shop, other);
-    if (bridge_configure(world.bridge, &parsed->manifest, &error)) fail_msg("%s", error.message);
+    bridge_configure(world.bridge, &parsed->manifest);
+    turn_for(2); /* a stream takes a turn of the loop, and the disk */
+    if (world.complaint[0]) fail_msg("%s", world.complaint);
 }
 
 static inline void publish(const char *subject, const char *headers, const char *payload)

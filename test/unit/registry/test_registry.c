@@ -18,11 +18,12 @@ struct world {
     struct temp_dir dir;
     struct io *io;
     struct streams *streams;
+    struct messaging *messaging;
     struct registry *registry;
     struct registry_watch watch;
     char told[TOLD_MAX][200]; /* "id before->after" */
     size_t told_count;
-    bool closed;
+    bool closed, opened;
 };
 
 static struct world world;
@@ -43,6 +44,11 @@ static void changed(struct registry_watch *watch, const struct instance *before,
              health_of(before), health_of(after));
 }
 
+static void registry_opened(void *context)
+{
+    world.opened = true;
+}
+
 static void open_world(void)
 {
     char store[96];
@@ -51,7 +57,12 @@ static void open_world(void)
     struct streams_options options = {.dir = store};
     assert_int_equal(io_new(NULL, &world.io), 0);
     assert_int_equal(streams_open(world.io, NULL, &options, &world.streams, &error), 0);
-    assert_int_equal(registry_open(world.streams, NULL, &world.registry, &error), 0);
+    assert_int_equal(messaging_embed(world.io, NULL, world.streams, &world.messaging), 0);
+    world.opened = false;
+    assert_int_equal(
+        registry_open(world.messaging, NULL, registry_opened, NULL, &world.registry, &error), 0);
+    for (int i = 0; i < 1000 && !world.opened; i++) io_turn(world.io, 10);
+    assert_true(world.opened);
     registry_watch(world.registry, &world.watch, changed);
     world.told_count = 0;
     world.closed = false;
@@ -65,6 +76,7 @@ static void streams_closed(void *context)
 static void close_world(void)
 {
     registry_close(world.registry);
+    messaging_close(world.messaging, NULL, NULL);
     streams_close(world.streams, streams_closed, NULL);
     for (int i = 0; i < 1000 && !world.closed; i++) io_turn(world.io, 10);
     assert_true(world.closed);

@@ -6,6 +6,7 @@
 #define DURE_TEST_FAKE_PARENT_H
 
 #include "bus/bus.h"
+#include "messaging/messaging.h"
 #include "run/supervisor.h"
 #include "temp_dir.h"
 
@@ -41,6 +42,7 @@ struct world {
     struct http http;
     struct bus *bus;
     struct streams *streams;
+    struct messaging *messaging;
     struct registry *registry;
     struct control ends[2]; /* the worker's, the parent's */
     struct supervisor *supervisor;
@@ -214,10 +216,11 @@ static struct supervisor *make_supervisor(void)
                 .control = &world.ends[0],
                 .registry = world.registry,
                 .http = &world.http,
-                .bus = world.bus,
+                .messaging = world.messaging,
                 .surroundings = {.program = "/usr/bin/dure",
                                  .state = world.dir.path,
-                                 .environ = inherited},
+                                 .environ = inherited,
+                                 .bus = "nats://127.0.0.1:4222"},
                 .drain = {drain, drain_cancel, NULL},
             },
         .accepted = accepted,
@@ -228,6 +231,11 @@ static struct supervisor *make_supervisor(void)
 }
 
 /* ---- the world ---- */
+
+static void set_true(void *context)
+{
+    *(bool *)context = true;
+}
 
 static inline int world_setup(void **state)
 {
@@ -243,7 +251,12 @@ static inline int world_setup(void **state)
     assert_int_equal(io_mkdir(world.io, data), 0);
     assert_int_equal(bus_new(world.io, NULL, NULL, &world.bus), 0);
     assert_int_equal(streams_open(world.io, world.bus, &options, &world.streams, &error), 0);
-    assert_int_equal(registry_open(world.streams, NULL, &world.registry, &error), 0);
+    assert_int_equal(messaging_embed(world.io, world.bus, world.streams, &world.messaging), 0);
+    bool opened = false;
+    assert_int_equal(
+        registry_open(world.messaging, NULL, set_true, &opened, &world.registry, &error), 0);
+    for (int i = 0; i < 1000 && !opened; i++) io_turn(world.io, 10);
+    assert_true(opened);
     http_init(&world.http, world.io, NULL);
     assert_int_equal(io_socket_pair(pair), 0);
     assert_int_equal(
@@ -254,11 +267,6 @@ static inline int world_setup(void **state)
     world.supervisor = make_supervisor();
     assert_non_null(world.supervisor);
     return 0;
-}
-
-static void set_true(void *context)
-{
-    *(bool *)context = true;
 }
 
 /* Turns the loop until the condition holds, which it must within ten seconds. */
@@ -287,6 +295,7 @@ static inline int world_teardown(void **state)
         json_decref(world.children[i].tag);
     }
     registry_close(world.registry);
+    messaging_close(world.messaging, NULL, NULL);
     streams_close(world.streams, set_true, &world.streams_gone);
     UNTIL(world.streams_gone);
     bus_close(world.bus, set_true, &world.bus_gone);

@@ -13,6 +13,7 @@
 static struct io *io;
 static struct http http;
 static struct bus *bus;
+static struct messaging *messaging;
 static struct http_server *server;
 static struct probe probe;
 static struct manifest_service service;
@@ -43,7 +44,8 @@ static int setup(void **state)
     if (io_addr_parse(BYTES("127.0.0.1:0"), &addr) != 0) return -1;
     if (http_server_open(&http, &addr, &options, &server) != 0) return -1;
     addr = *http_server_addr(server);
-    probe_init(&probe, &http, bus);
+    if (messaging_embed(io, bus, NULL, &messaging) != 0) return -1;
+    probe_init(&probe, &http, messaging);
     service = (struct manifest_service){.name = BYTES("shop")};
     service.health = (struct manifest_health){.timeout_ms = 200};
     return 0;
@@ -53,6 +55,7 @@ static int teardown(void **state)
 {
     probe_cancel(&probe);
     http_server_close(server, 0, count_gone);
+    messaging_close(messaging, NULL, NULL);
     bus_close(bus, count_gone, NULL);
     for (int i = 0; i < 200 && gone < 2; i++) io_turn(io, 10);
     for (int i = 0; i < 10; i++) io_turn(io, 2);

@@ -16,7 +16,7 @@ static int setup(void **state)
 {
     around =
         (struct surroundings){.program = "/opt/dure", .state = "/sys/.dure", .environ = inherited};
-    if (io_addr_parse(BYTES("127.0.0.1:4222"), &around.bus) != 0) return -1;
+    around.bus = "nats://127.0.0.1:4222";
     if (io_addr_parse(BYTES("127.0.0.1:9000"), &around.internal) != 0) return -1;
     return io_new(NULL, &io);
 }

@@ -11,6 +11,7 @@
 static struct sim *sim;
 static struct io *io;
 static struct bus *bus;
+static struct messaging *messaging;
 static struct spans *spans;
 static struct bus_spans *bus_spans;
 static struct bus_subscription *service;
@@ -31,13 +32,15 @@ static int setup(void **state)
     spans = spans_new(256);
     answers = 0;
     if (bus_new(io, NULL, NULL, &bus) != 0) return -1;
-    if (bus_spans_new(io, bus, spans, &bus_spans) != 0) return -1;
+    if (messaging_embed(io, bus, NULL, &messaging) != 0) return -1;
+    if (bus_spans_new(io, messaging, spans, &bus_spans) != 0) return -1;
     return bus_subscribe(bus, BYTES("payment.charge"), BYTES(""), answer, NULL, &service);
 }
 
 static int teardown(void **state)
 {
     bus_spans_free(bus_spans);
+    messaging_close(messaging, NULL, NULL);
     bus_unsubscribe(service);
     bus_close(bus, NULL, NULL);
     sim_run_ms(sim, 1000);

@@ -6,6 +6,7 @@
 static struct sim *sim;
 static struct sim_host *host;
 static struct bus *bus;
+static struct messaging *messaging;
 static struct telemetry *telemetry;
 static bool closed;
 
@@ -15,7 +16,8 @@ static int setup(void **state)
     host = sim_host_new(sim, "a");
     closed = false;
     if (bus_new(sim_host_io(host), NULL, NULL, &bus) != 0) return -1;
-    return telemetry_new(sim_host_io(host), bus, "/access.jsonl", &telemetry);
+    if (messaging_embed(sim_host_io(host), bus, NULL, &messaging) != 0) return -1;
+    return telemetry_new(sim_host_io(host), messaging, "/access.jsonl", &telemetry);
 }
 
 static void on_closed(void *context)
@@ -28,6 +30,7 @@ static int teardown(void **state)
     telemetry_close(telemetry, on_closed, NULL);
     sim_run_ms(sim, 1000);
     if (!closed) return -1;
+    messaging_close(messaging, NULL, NULL);
     bus_close(bus, NULL, NULL);
     sim_run_ms(sim, 1000);
     sim_free(sim);

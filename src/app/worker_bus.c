@@ -1,0 +1,201 @@
+/* The bus of a worker: the one of this program, or a NATS cluster. */
+#include "app/worker.h"
+
+#include "run/parent.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { FILE_MAX_BYTES = 64 * 1024, PATIENCE_MS = 2000, PATIENCE_AGAIN_MS = 10000 };
+
+/* ---- of this program ------------------------------------------------------------------------- */
+
+static int open_embedded(struct worker *worker, const struct manifest *manifest,
+                         struct error *error)
+{
+    size_t max_payload = (size_t)manifest->system->bus.max_payload;
+    char addr_text[IO_ADDR_TEXT];
+    struct io_addr addr;
+    struct bus_options bus = {.max_payload = max_payload};
+    struct bus_server_options server = {
+        .name = manifest->system->name.data, .max_payload = max_payload, .jetstream = true};
+    struct streams_options streams = {.dir = worker->paths.store, .log = &worker->log};
+    struct jetstream_options jetstream = {.log = &worker->log};
+    int err = bus_new(worker->io, &bus, &worker->log, &worker->bus);
+    if (!err)
+        err = bus_server_new(worker->io, &server, worker->bus, &worker->log, &worker->bus_server);
+    if (!err) err = bus_server_adopt(worker->bus_server, HANDOVER_BUS, &addr);
+    if (err) return error_set(error, err, "cannot open the bus: %s", err_text(err));
+    io_addr_format(&addr, addr_text, sizeof addr_text);
+    snprintf(worker->bus_url, sizeof worker->bus_url, "nats://%s", addr_text);
+    err = streams_open(worker->io, worker->bus, &streams, &worker->streams, error);
+    if (!err)
+        err = jetstream_open(worker->io, worker->bus, worker->streams, &jetstream,
+                             &worker->jetstream, error);
+    if (err) return err;
+    err = messaging_embed(worker->io, worker->bus, worker->streams, &worker->messaging);
+    return err ? error_set(error, err, "cannot open the bus: %s", err_text(err)) : 0;
+}
+
+/* ---- a cluster ------------------------------------------------------------------------------- */
+
+/* The path as the system's folder has it, absolute; NULL: none was given. */
+static int path_of(struct worker *worker, struct bytes path, char text[static PATH_MAX],
+                   const char **ret_path)
+{
+    bool absolute = bytes_starts(path, BYTES("/"));
+    *ret_path = NULL;
+    if (!path.len) return 0;
+    int len = snprintf(text, PATH_MAX, "%s%s%s", absolute ? "" : worker->paths.dir,
+                       absolute ? "" : "/", path.data);
+    if (len >= PATH_MAX) return ERR_TOO_BIG;
+    *ret_path = text;
+    return 0;
+}
+
+static int read_text(struct worker *worker, const char *path, char *text, struct error *error)
+{
+    struct io_file file;
+    int err = io_file_open(worker->io, &file, path, IO_READ);
+    int64_t len = err;
+    if (!err) {
+        len = io_file_read(&file, text, FILE_MAX_BYTES - 1, 0);
+        io_file_close(&file);
+    }
+    if (len < 0)
+        return error_set(error, (int)len, "cannot read the credentials %s: %s", path,
+                         err_text((int)len));
+    text[len] = '\0';
+    return 0;
+}
+
+static void put_escaped(struct buf *out, struct bytes text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        if (strchr("@:/,%", c))
+            buf_append_format(out, "%%%02X", (unsigned char)c);
+        else
+            buf_append_char(out, c);
+    }
+}
+
+/* The servers with who we are in each URL, for services. */
+static int make_services_url(struct worker *worker, const struct manifest_bus *bus)
+{
+    struct bytes rest = bus->url;
+    struct buf out;
+    buf_init(&out, sizeof worker->bus_url - 1);
+    while (rest.data) {
+        struct bytes url = bytes_trim(bytes_cut(&rest, ','));
+        bool has_scheme = bytes_find(url, '/') < url.len;
+        size_t scheme = !has_scheme ? 0 : bytes_find(url, '/') + 2;
+        bool names_us = bytes_find(url, '@') < url.len || bytes_starts(url, BYTES("unix:"));
+        if (buf_len(&out)) buf_append_char(&out, ',');
+        buf_append(&out, has_scheme ? bytes_head(url, scheme) : BYTES("nats://"));
+        if (!names_us && (bus->token.len || bus->user.len)) {
+            put_escaped(&out, bus->token.len ? bus->token : bus->user);
+            if (!bus->token.len) buf_append_char(&out, ':');
+            if (!bus->token.len) put_escaped(&out, bus->password);
+            buf_append_char(&out, '@');
+        }
+        buf_append(&out, bytes_skip(url, scheme));
+    }
+    int err = out.failed ? ERR_TOO_BIG : 0;
+    snprintf(worker->bus_url, sizeof worker->bus_url, "%.*s", BYTES_ARG(buf_bytes(&out)));
+    buf_release(&out);
+    return err;
+}
+
+static const char *text_or_null(struct bytes text)
+{
+    return text.len ? text.data : NULL;
+}
+
+static int open_cluster(struct worker *worker, const struct manifest *manifest, struct error *error)
+{
+    const struct manifest_bus *bus = &manifest->system->bus;
+    char cert[PATH_MAX], key[PATH_MAX];
+    char *creds_text = NULL;
+    const char *creds = NULL;
+    struct client_tls tls = {0};
+    int err = path_of(worker, bus->creds, worker->bus_creds, &creds);
+    if (!err) err = path_of(worker, bus->ca, worker->bus_ca, &tls.ca);
+    if (!err) err = path_of(worker, bus->cert, cert, &tls.cert);
+    if (!err) err = path_of(worker, bus->key, key, &tls.key);
+    if (!err) err = make_services_url(worker, bus);
+    if (err) return error_set(error, err, "a URL or path of the bus is too long");
+    if (creds) {
+        creds_text = malloc(FILE_MAX_BYTES);
+        err = creds_text ? read_text(worker, creds, creds_text, error) : ERR_NOMEM;
+    }
+    const struct messaging_cluster_options options = {
+        .client =
+            {
+                .urls = bus->url.data,
+                .name = manifest->system->name.data,
+                .identity = {text_or_null(bus->user), text_or_null(bus->password),
+                             text_or_null(bus->token), creds_text},
+                .tls = tls.ca || tls.cert ? &tls : NULL,
+            },
+        .replicas = bus->replicas,
+    };
+    if (!err)
+        err = messaging_connect(worker->io, &options, &worker->log, &worker->messaging, error);
+    free(creds_text);
+    return err;
+}
+
+/* ---- waiting for it -------------------------------------------------------------------------- */
+
+static void still_waiting(struct io_timer *timer)
+{
+    struct worker *worker = CONTAINER_OF(timer, struct worker, patience);
+    struct messaging_status status = messaging_status(worker->messaging);
+    char text[512];
+    snprintf(text, sizeof text, "waiting for the bus (%s): %s", status.client.server,
+             status.reachable ? "JetStream does not answer yet" : status.client.reason);
+    worker_say(worker, text);
+    io_timer_set(worker->io, timer, PATIENCE_AGAIN_MS);
+}
+
+static void registry_opened(void *context)
+{
+    struct worker *worker = context;
+    io_timer_cancel(worker->io, &worker->patience);
+    worker_bus_is_open(worker);
+}
+
+static void bus_ready(void *context)
+{
+    struct worker *worker = context;
+    struct error error = {0};
+    int err = registry_open(worker->messaging, &worker->log, registry_opened, worker,
+                            &worker->registry, &error);
+    if (err) worker_give_up(worker, &error);
+}
+
+int worker_open_bus(struct worker *worker, const struct manifest *manifest, struct error *error)
+{
+    bool cluster = manifest->system->bus.url.len > 0;
+    int err =
+        cluster ? open_cluster(worker, manifest, error) : open_embedded(worker, manifest, error);
+    if (err) return err;
+    worker->status.messaging = worker->messaging;
+    worker->status.bus = worker->bus_url;
+    messaging_when_ready(worker->messaging, bus_ready, worker);
+    io_timer_init(&worker->patience, still_waiting);
+    if (cluster) io_timer_set(worker->io, &worker->patience, PATIENCE_MS);
+    return 0;
+}
+
+void worker_close_bus(struct worker *worker, int step, void (*next)(void *context))
+{
+    switch (step) {
+    case 0: jetstream_close(worker->jetstream, next, worker); break;
+    case 1: messaging_close(worker->messaging, next, worker); break;
+    case 2: streams_close(worker->streams, next, worker); break;
+    case 3: bus_server_close(worker->bus_server, next, worker); break;
+    default: bus_close(worker->bus, next, worker); break;
+    }
+}
