@@ -310,10 +310,16 @@ static inline void parsed_release(struct parsed *parsed)
     arena_release(&parsed->arena);
 }
 
-static inline void configure(struct parsed *parsed, const char *shop, const char *other)
+/* Without waiting for anything. */
+static inline void begin(struct parsed *parsed, const char *shop, const char *other)
 {
     parse(parsed, shop, other);
     bridge_configure(world.bridge, &parsed->manifest);
+}
+
+static inline void configure(struct parsed *parsed, const char *shop, const char *other)
+{
+    begin(parsed, shop, other);
     turn_for(2); /* a stream takes a turn of the loop, and the disk */
     if (world.complaint[0]) fail_msg("%s", world.complaint);
 }
