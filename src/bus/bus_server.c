@@ -1,5 +1,6 @@
 #include "bus/bus_server.h"
 
+#include "bus/report.h"
 #include "bus/session.h"
 
 #include <assert.h>
@@ -38,6 +39,7 @@ static void release(struct bus_server *server)
     bus_auth_free(server->auth);
     bus_tls_free(server->tls);
     outbox_pool_release(&server->pool);
+    report_release(&server->ended);
     free(server);
 }
 
@@ -78,6 +80,7 @@ int bus_server_new(struct io *io, const struct bus_server_options *options, stru
     if (!server) return ERR_NOMEM;
     server->io = io;
     server->log = log;
+    server->began_ns = io_wall_ns(io);
     server->bus = bus;
     if (options) server->options = *options;
     set_defaults(&server->options);

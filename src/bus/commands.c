@@ -180,6 +180,8 @@ static void command_pub(struct session *session, const struct nats_frame *frame)
         session_end(session, NULL);
         return;
     }
+    session->traffic.in_messages++;
+    session->traffic.in_bytes += frame->headers.len + frame->payload.len;
     if (session->pedantic && !subject_is_literal(frame->subject))
         session_say_err(session, "Invalid Publish Subject");
     if (session->permissions && !may_publish(session, frame->subject)) {
@@ -207,6 +209,8 @@ bool session_takes_runs(const struct session *session, const struct nats_frame *
 void session_publish_run(struct session *session, const struct nats_frame *frame, size_t size,
                          size_t count)
 {
+    session->traffic.in_messages += count;
+    session->traffic.in_bytes += count * frame->payload.len;
     if (session->permissions && !may_publish(session, frame->subject)) {
         for (; count > 0; count--) violation(session, "Publish", frame->subject, (struct bytes){0});
         return;
@@ -241,7 +245,7 @@ void session_command(struct session *session, const struct nats_frame *frame)
     case NATS_CONNECT: session_connect(session, frame->text); break;
     case NATS_PING: command_ping(session); break;
     case NATS_ERR: session_end(session, NULL); break;
-    case NATS_PONG: /* any sign of life is taken note of where it is received */
+    case NATS_PONG: session_ponged(session); break;
     case NATS_OK:
     case NATS_INFO: break;
     case NATS_MSG:

@@ -3,6 +3,7 @@
 #include "bus/session.h"
 
 #include "base/base64.h"
+#include "bus/report.h"
 #include "io/tls.h"
 
 #include <stdio.h>
@@ -64,6 +65,7 @@ static void set_options(struct session *session, const struct nats_connect *conn
     session->no_responders = connect->no_responders;
     session->protocol = connect->protocol;
     session->connected = true;
+    report_introduce(session, connect);
     if (session->verbose) session_say(session, BYTES("+OK\r\n"));
 }
 
@@ -201,7 +203,7 @@ static void judge(struct session *session, const struct nats_connect *connect)
         .connect = connect,
         .nonce = bytes_str(session->nonce),
         .proven = bytes_str(certificate.user),
-        .transport = BYTES("STANDARD"),
+        .transport = session->listener->websocket ? BYTES("WEBSOCKET") : BYTES("STANDARD"),
         .peer = io_stream_peer(&session->stream, &peer) == 0 ? &peer : NULL,
         .now_s = (int64_t)(io_wall_ns(session->server->io) / 1000000000),
     };

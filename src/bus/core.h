@@ -9,6 +9,7 @@
 #include "base/map.h"
 #include "bus/auth.h"
 #include "bus/auth_password.h"
+#include "bus/bus_report.h"
 #include "bus/bus_server.h"
 #include "bus/bus_tls.h"
 #include "bus/outbox.h"
@@ -53,6 +54,14 @@ struct bus_websocket {
     struct upgrade_origin origins[];
 };
 
+struct ended_connection;
+
+/* The last connections that have ended; see report.c. */
+struct ended_connections {
+    struct ended_connection **items; /* BUS_ENDED_MAX; NULL: none yet */
+    uint64_t count;                  /* ever */
+};
+
 struct bus_listener {
     struct io_listener listener;
     struct bus_server *server;
@@ -81,6 +90,8 @@ struct bus_server {
     struct auth_queue passwords;
 
     struct outbox_pool pool;
+    struct ended_connections ended;
+    uint64_t began_ns; /* wall clock */
     struct bus_server_metrics metrics;
     struct list listeners, sessions;
     unsigned session_count;
@@ -132,6 +143,7 @@ void run_write(char *out, struct bytes prefix, const struct run *run, const char
 /* How a message is written to clients: behind the prefix of each, then the same for all. */
 struct wire_form {
     struct bytes tail;    /* " reply 5\r\n", and the body when that is not sent by reference */
+    size_t size;          /* of headers and payload */
     struct bytes body;    /* by reference: a view into `message`; else empty */
     struct message *held; /* by reference: the counted message */
     bool with_headers;    /* HMSG */
@@ -150,7 +162,7 @@ bool session_put(struct session *session, const struct route_target *target,
 
 /* The same for a run of messages: copied, or (with their prefix) shared with others. */
 bool session_put_run(struct session *session, struct bytes prefix, const struct run *run);
-bool session_put_block(struct session *session, struct message *block);
+bool session_put_block(struct session *session, struct message *block, const struct run *run);
 
 uint64_t session_id(const struct session *session);
 

@@ -57,6 +57,7 @@ static bool make_form(struct publication *p, bool with_headers)
     size_t body = headers.len + message->payload.len;
     bool by_reference = body >= BY_REFERENCE;
     form->with_headers = with_headers;
+    form->size = body;
     form->body = (struct bytes){0};
     if (by_reference) {
         if (!form->held) form->held = message_ref(message);

@@ -1,5 +1,6 @@
 #include "bus/opening.h"
 
+#include "bus/report.h"
 #include "bus/session.h"
 #include "bus/websocket.h"
 #include "io/tls.h"
@@ -152,6 +153,7 @@ static void failed(struct opening *opening, int result)
     struct session *session = opening->session;
     struct bus_server *server = session->server;
     server->metrics.tls_failures++;
+    report_reason(session, "TLS");
     LOG(server->log, LOG_INFO, "bus_tls_failed", LOG_U("client", session->id),
         LOG_S("error", err_text(result)), LOG_S("reason", io_tls_problem(&session->stream)));
     session_close(session);

@@ -207,6 +207,20 @@ void router_invalidate(struct router *router)
     router->generation++;
 }
 
+void router_fanout(const struct router *router, uint64_t *ret_count, uint64_t *ret_max,
+                   uint64_t *ret_sum)
+{
+    *ret_count = *ret_max = *ret_sum = 0;
+    for (size_t i = 0; i < ROUTES; i++) {
+        const struct route *route = router->routes[i];
+        if (!route || route->generation != router->generation) continue;
+        uint64_t fanout = route->target_count + route->group_count;
+        ++*ret_count;
+        *ret_sum += fanout;
+        if (fanout > *ret_max) *ret_max = fanout;
+    }
+}
+
 struct route *router_find(struct router *router, struct bytes subject)
 {
     uint64_t hash = map_hash(subject);

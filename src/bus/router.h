@@ -81,6 +81,11 @@ void router_remove(struct router *router, struct subscription *subscription);
 /* All routes are stale: what the capture takes has changed. */
 void router_invalidate(struct router *router);
 
+/* Of the routes that are remembered and good: how many, the most subscriptions of one, and of all
+ * together. */
+void router_fanout(const struct router *router, uint64_t *ret_count, uint64_t *ret_max,
+                   uint64_t *ret_sum);
+
 /* The route of a subject. It stays good until the next call of any function here. NULL when out of
  * memory. Subscriptions in it may be `gone`. */
 struct route *router_find(struct router *router, struct bytes subject);

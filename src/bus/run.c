@@ -52,14 +52,15 @@ static bool is_shared(const struct route *route, uint32_t i)
 
 static bool put(struct running *r, struct session *session, struct bytes prefix, bool shared)
 {
-    if (r->block && bytes_eq(prefix, r->prefix)) return session_put_block(session, r->block);
+    if (r->block && bytes_eq(prefix, r->prefix))
+        return session_put_block(session, r->block, r->run);
     if (!shared && r->run->payload_len < BY_REFERENCE) {
         return session_put_run(session, prefix, r->run);
     }
     message_unref(r->block);
     r->block = make_block(prefix, r->run);
     r->prefix = prefix;
-    return r->block && session_put_block(session, r->block);
+    return r->block && session_put_block(session, r->block, r->run);
 }
 
 static void to_client(struct running *r, const struct route *route, uint32_t i)

@@ -1,6 +1,7 @@
 #include "bus/session.h"
 
 #include "bus/opening.h"
+#include "bus/report.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -67,6 +68,7 @@ void session_free(struct session *session)
     list_remove(&session->link);
     server->session_count--;
     free(session->user);
+    free(session->about);
     free(session);
 }
 
@@ -75,6 +77,7 @@ static void stream_closed(struct io_stream *stream)
     struct session *session = session_of(stream);
     struct bus_server *server = session->server;
     LOG(server->log, LOG_DEBUG, "bus_disconnected", LOG_U("client", session->id));
+    report_end(session);
     session_free(session);
     bus_server_session_gone(server);
 }
@@ -82,6 +85,8 @@ static void stream_closed(struct io_stream *stream)
 void session_close(struct session *session)
 {
     if (session->state == SESSION_CLOSING) return;
+    if (session->server->closing) report_reason(session, NULL);
+    if (session->state <= SESSION_OPEN) session->ended_subscriptions = session->subscriptions.count;
     session->state = SESSION_CLOSING;
     io_timer_cancel(session->server->io, &session->timer);
     io_close(&session->stream, stream_closed);
@@ -101,6 +106,8 @@ void session_end(struct session *session, const char *text)
     if (session->state != SESSION_OPEN) return;
     if (text) session_say_err(session, text);
     if (session->state != SESSION_OPEN) return;
+    report_reason(session, text);
+    session->ended_subscriptions = session->subscriptions.count;
     session->state = SESSION_DRAINING;
     list_remove(&session->stalled);
     if (session->receiving) io_recv_cancel(&session->stream);
@@ -207,8 +214,10 @@ uint64_t session_id(const struct session *session)
 }
 
 /* Messages were put into its outbox. */
-static void have_put(struct session *session)
+static void have_put(struct session *session, uint64_t messages, uint64_t bytes)
 {
+    session->traffic.out_messages += messages;
+    session->traffic.out_bytes += bytes;
     check_pending(session);
     if (session->congested) session->server->congested = true;
 }
@@ -223,7 +232,7 @@ bool session_put(struct session *session, const struct route_target *target,
     memcpy(room + prefix_len, form->tail.data, form->tail.len);
     outbox_commit(&session->out, prefix_len + form->tail.len);
     if (form->body.len) outbox_put_body(&session->out, form->held, form->body);
-    have_put(session);
+    have_put(session, 1, form->size);
     return true;
 }
 
@@ -241,14 +250,14 @@ bool session_put_run(struct session *session, struct bytes prefix, const struct 
         tail += n * run->stride;
         left -= n;
     }
-    have_put(session);
+    have_put(session, run->count, run->count * run->payload_len);
     return true;
 }
 
-bool session_put_block(struct session *session, struct message *block)
+bool session_put_block(struct session *session, struct message *block, const struct run *run)
 {
     if (!outbox_put_block(&session->out, block)) return false;
-    have_put(session);
+    have_put(session, run->count, run->count * run->payload_len);
     return true;
 }
 
@@ -381,6 +390,7 @@ static void take(struct session *session, struct bytes bytes)
 {
     struct bus_server *server = session->server;
     session->heard = true;
+    session->active_ns = io_wall_ns(server->io);
     if (session->state == SESSION_OPEN) input(session, bytes);
     if (session->state == SESSION_DRAINING || session->state == SESSION_CLOSING) return;
     if (session->connecting) return;
@@ -407,6 +417,7 @@ static void recv_done(struct io_stream *stream, int result)
         return;
     }
     if (result == 0) {
+        session->reason = "Client Closed";
         session_end(session, NULL);
         return;
     }
@@ -439,6 +450,12 @@ static void end_stale(struct session *session)
     session_end(session, "Stale Connection");
 }
 
+void session_ponged(struct session *session)
+{
+    if (session->pinged_ns) session->rtt_ns = io_now_ns(session->server->io) - session->pinged_ns;
+    session->pinged_ns = 0;
+}
+
 static void ping(struct session *session)
 {
     if (session->heard) session->pings = 0;
@@ -448,6 +465,7 @@ static void ping(struct session *session)
     }
     if (!session->heard) {
         session->pings++;
+        session->pinged_ns = io_now_ns(session->server->io);
         session_say(session, BYTES("PING\r\n"));
     }
     session->heard = false;
@@ -511,6 +529,7 @@ void session_accept(struct bus_listener *listener)
     session->is_local = listener->listener.addr.family == IO_UNIX;
     session->refused = refuse;
     if (!refuse) server->metrics.accepted++;
+    report_begin(session);
     LOG(server->log, LOG_DEBUG, "bus_connected", LOG_U("client", session->id));
     if (session_greet(session))
         session_close(session);

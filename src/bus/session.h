@@ -60,6 +60,17 @@ struct session {
     char nonce[16];                  /* what INFO asked it to sign */
     char *user;                      /* NULL: none */
 
+    /* for people: bus_report.h */
+    struct bus_traffic traffic;
+    uint64_t began_ns, active_ns; /* wall clock */
+    uint64_t pinged_ns, rtt_ns;   /* of the loop's clock: the last PING; 0: answered */
+    uint8_t peer_ip[16];          /* where it comes from; not of a Unix socket */
+    uint16_t peer_port;
+    bool peer_is_ipv6;
+    size_t ended_subscriptions;
+    const char *reason; /* why it ends; NULL: the client wanted it */
+    char *about;        /* name, lang and version; NULL: it has told none */
+
     /* what CONNECT said */
     bool verbose, pedantic, echo, headers, no_responders;
     int protocol;
@@ -104,6 +115,10 @@ void session_say_info(struct session *session);
 
 /* Appends the INFO of this session. */
 void session_put_info(struct session *session, struct buf *out);
+
+/* The client has answered a PING. */
+void session_ponged(struct session *session);
+
 /* Sets the timer that pings, and ends those whose time is over. */
 void session_set_timer(struct session *session);
 

@@ -216,6 +216,39 @@ void trie_match(const struct trie *trie, struct bytes subject,
     if (trie->root) match(trie, trie->root, subject, each, context);
 }
 
+static void each_entry(const struct trie_node *node,
+                       void (*each)(void *context, struct trie_entry *entry), void *context)
+{
+    if (!node) return;
+    LIST_EACH(&node->entries, struct trie_entry, link, entry) each(context, entry);
+    each_entry(node->star, each, context);
+    each_entry(node->rest, each, context);
+}
+
+void trie_each(const struct trie *trie, void (*each)(void *context, struct trie_entry *entry),
+               void *context)
+{
+    each_entry(trie->root, each, context);
+    for (size_t i = 0; i < trie->size; i++) each_entry(trie->table[i], each, context);
+}
+
+/* From the last token to the first. */
+void trie_pattern(const struct trie_entry *entry, struct buf *out)
+{
+    size_t len = 0;
+    for (const struct trie_node *node = entry->node; node->parent; node = node->parent)
+        len += node->token_len + 1;
+    char *room = buf_reserve(out, len);
+    if (!room || !len) return;
+    char *at = room + --len; /* no dot behind the last */
+    buf_commit(out, len);
+    for (const struct trie_node *node = entry->node; node->parent; node = node->parent) {
+        if (at != room + len) *--at = '.';
+        at -= node->token_len;
+        memcpy(at, node->token, node->token_len);
+    }
+}
+
 static bool reaches(const struct trie *trie, const struct trie_node *node, struct bytes tokens)
 {
     if (!node) return false;

@@ -4,7 +4,7 @@
 #ifndef DURE_BUS_TRIE_H
 #define DURE_BUS_TRIE_H
 
-#include "base/bytes.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
 
@@ -38,6 +38,13 @@ void trie_remove(struct trie *trie, struct trie_entry *entry);
  * "*" in it is no wildcard); none may be empty. The trie must not change during the walk. */
 void trie_match(const struct trie *trie, struct bytes subject,
                 void (*each)(void *context, struct trie_entry *entry), void *context);
+
+/* Calls `each` for every entry, in no order. The trie must not change during the walk. */
+void trie_each(const struct trie *trie, void (*each)(void *context, struct trie_entry *entry),
+               void *context);
+
+/* Appends the pattern under which the entry stands. */
+void trie_pattern(const struct trie_entry *entry, struct buf *out);
 
 /* Whether some entry's pattern matches a subject that begins with these tokens and goes on. */
 bool trie_reaches(const struct trie *trie, struct bytes tokens);
