@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NS_PER_MS = 1000000, SCRATCH_SIZE = 128 * 1024, THREADS = 2, ROUNDS_MAX = 16 };
+enum { NS_PER_MS = 1000000, SCRATCH_SIZE = 128 * 1024, THREADS = 6, ROUNDS_MAX = 16 };
 
 int epoll_add(struct epoll *epoll, int fd, uint32_t events, void *owner, enum epoll_kind kind)
 {
@@ -179,6 +179,7 @@ static const struct io_ops ops = {
     .file_read = epoll_file_read,
     .file_write = epoll_file_write,
     .file_sync = epoll_file_sync,
+    .file_write_durable = epoll_file_write_durable,
     .file_truncate = epoll_file_truncate,
     .file_allocate = epoll_file_allocate,
     .rename = epoll_rename,

@@ -144,6 +144,7 @@ int64_t epoll_file_size(struct io_file *file);
 int64_t epoll_file_read(struct io_file *file, void *buf, size_t size, uint64_t offset);
 int epoll_file_write(struct io_file *file, const struct iovec *iov, int count, uint64_t offset);
 int epoll_file_sync(struct io_file *file);
+int epoll_file_write_durable(struct io_file *file, const void *data, size_t len, uint64_t offset);
 int epoll_file_truncate(struct io_file *file, uint64_t size);
 int epoll_file_allocate(struct io_file *file, uint64_t size);
 int epoll_rename(struct io *io, const char *from, const char *to);

@@ -17,6 +17,14 @@ static int result(int returned)
     return returned < 0 ? err_from_errno(errno) : 0;
 }
 
+static int open_mode(const char *path, int mode)
+{
+    int fd;
+    do fd = open(path, mode, 0600);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
 int epoll_file_open(struct io_file *file, const char *path, int flags)
 {
     int mode = O_CLOEXEC;
@@ -29,8 +37,11 @@ int epoll_file_open(struct io_file *file, const char *path, int flags)
     if (flags & IO_CREATE) mode |= O_CREAT;
     if (flags & IO_EXCLUSIVE) mode |= O_EXCL;
     if (flags & IO_TRUNCATE) mode |= O_TRUNC;
-    do file->fd = open(path, mode, 0600);
-    while (file->fd < 0 && errno == EINTR);
+    if (flags & IO_DIRECT) {
+        file->fd = open_mode(path, mode | O_DIRECT);
+        if (file->fd >= 0 || errno != EINVAL) return result(file->fd); /* EINVAL: it cannot */
+    }
+    file->fd = open_mode(path, mode);
     return result(file->fd);
 }
 
@@ -106,6 +117,26 @@ int epoll_file_sync(struct io_file *file)
     do returned = fdatasync(file->fd);
     while (returned < 0 && errno == EINTR);
     return result(returned);
+}
+
+/* Where the file system knows no such write: a write and a sync. */
+int epoll_file_write_durable(struct io_file *file, const void *data, size_t len, uint64_t offset)
+{
+    const char *at = data;
+    while (len) {
+        struct iovec iov = {(char *)at, len};
+        ssize_t wrote = pwritev2(file->fd, &iov, 1, (off_t)offset, RWF_DSYNC);
+        if (wrote < 0 && errno == EINTR) continue;
+        if (wrote < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
+            int err = write_all(file->fd, at, len, offset);
+            return err ? err : epoll_file_sync(file);
+        }
+        if (wrote <= 0) return wrote ? err_from_errno(errno) : ERR_IO;
+        at += wrote;
+        offset += (uint64_t)wrote;
+        len -= (size_t)wrote;
+    }
+    return 0;
 }
 
 int epoll_file_truncate(struct io_file *file, uint64_t size)

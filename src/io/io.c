@@ -293,7 +293,7 @@ void io_job_submit(struct io *io, struct io_job *job)
 
 int io_file_open(struct io *io, struct io_file *file, const char *path, int flags)
 {
-    *file = (struct io_file){.io = io, .fd = -1};
+    *file = (struct io_file){.io = io, .fd = -1, .direct = flags & IO_DIRECT};
     return io->ops->file_open(file, path, flags);
 }
 
@@ -307,19 +307,35 @@ int64_t io_file_size(struct io_file *file)
     return file->io->ops->file_size(file);
 }
 
+static bool aligned(const struct io_file *file, const void *memory, size_t len, uint64_t offset)
+{
+    return !file->direct || ((uintptr_t)memory | len | offset) % IO_ALIGN == 0;
+}
+
 int64_t io_file_read(struct io_file *file, void *buf, size_t size, uint64_t offset)
 {
+    assert(aligned(file, buf, size, offset));
     return file->io->ops->file_read(file, buf, size, offset);
 }
 
 int io_file_write(struct io_file *file, const struct iovec *iov, int count, uint64_t offset)
 {
+    uint64_t at = offset;
+    for (int i = 0; i < count; at += iov[i++].iov_len) {
+        assert(aligned(file, iov[i].iov_base, iov[i].iov_len, at));
+    }
     return file->io->ops->file_write(file, iov, count, offset);
 }
 
 int io_file_sync(struct io_file *file)
 {
     return file->io->ops->file_sync(file);
+}
+
+int io_file_write_durable(struct io_file *file, const void *data, size_t len, uint64_t offset)
+{
+    assert(aligned(file, data, len, offset));
+    return file->io->ops->file_write_durable(file, data, len, offset);
 }
 
 int io_file_truncate(struct io_file *file, uint64_t size)

@@ -36,7 +36,7 @@ struct io_timer;
 
 struct io_options {
     size_t scratch_size; /* bytes of the loop's shared receive buffer; 0: 128 KiB */
-    int threads;         /* threads for jobs; 0: 2 */
+    int threads;         /* threads for jobs; 0: 6 */
 };
 
 /* A loop on this machine (epoll). NULL options: the defaults. From the first loop on the process
@@ -260,11 +260,22 @@ void io_job_submit(struct io *io, struct io_job *job);
 
 struct io_file {
     struct io *io;
-    int fd;    /* private */
-    void *sim; /* private */
+    int fd;      /* private */
+    void *sim;   /* private */
+    bool direct; /* private */
 };
 
-enum io_open_flags { IO_READ = 1, IO_WRITE = 2, IO_CREATE = 4, IO_EXCLUSIVE = 8, IO_TRUNCATE = 16 };
+enum io_open_flags {
+    IO_READ = 1,
+    IO_WRITE = 2,
+    IO_CREATE = 4,
+    IO_EXCLUSIVE = 8,
+    IO_TRUNCATE = 16,
+    IO_DIRECT = 32, /* reads and writes past the cache where the file system can: memory, length and
+                     * offset of each are multiples of IO_ALIGN then (asserted) */
+};
+
+enum { IO_ALIGN = 4096 };
 
 int io_file_open(struct io *io, struct io_file *file, const char *path, int flags);
 void io_file_close(struct io_file *file);
@@ -279,6 +290,11 @@ int io_file_write(struct io_file *file, const struct iovec *iov, int count, uint
 /* When this returns 0, all that was written is on the disk (fdatasync). After an error nothing can
  * be said of any write since the last success. */
 int io_file_sync(struct io_file *file);
+
+/* One write that is on the disk when this returns 0 (and nothing else: what was written before
+ * still wants its sync). One trip to the disk where the space was allocated and written before.
+ * After a failure any part may have been written, durably or not. */
+int io_file_write_durable(struct io_file *file, const void *data, size_t len, uint64_t offset);
 int io_file_truncate(struct io_file *file, uint64_t size);
 
 /* Makes the file at least `size` long with its blocks allocated and zero. */

@@ -65,6 +65,7 @@ struct io_ops {
     int64_t (*file_read)(struct io_file *file, void *buf, size_t size, uint64_t offset);
     int (*file_write)(struct io_file *file, const struct iovec *iov, int count, uint64_t offset);
     int (*file_sync)(struct io_file *file);
+    int (*file_write_durable)(struct io_file *file, const void *data, size_t len, uint64_t offset);
     int (*file_truncate)(struct io_file *file, uint64_t size);
     int (*file_allocate)(struct io_file *file, uint64_t size);
     int (*rename)(struct io *io, const char *from, const char *to);

@@ -160,6 +160,19 @@ void sim_content_sync(struct sim_content *content)
     content->durable_size = content->cached_size;
 }
 
+void sim_content_sync_range(struct sim_content *content, uint64_t from, uint64_t to)
+{
+    if (to > content->cached_size) to = content->cached_size;
+    for (uint64_t at = from / SIM_SECTOR * SIM_SECTOR; at < to; at += SIM_SECTOR) {
+        struct sim_page *page = page_at(content, (size_t)(at / SIM_PAGE));
+        int sector = (int)(at % SIM_PAGE / SIM_SECTOR);
+        if (!(page->dirty >> sector & 1)) continue;
+        sector_persist(page, sector);
+        page->dirty &= (uint8_t) ~(1u << sector);
+    }
+    if (to > content->durable_size) content->durable_size = to;
+}
+
 void sim_content_fail_sync(struct sim_content *content, struct sim_prng *prng)
 {
     enum fate mode = (enum fate)sim_prng_below(prng, FATE_COUNT + 1); /* FATE_COUNT: a mixture */

@@ -39,6 +39,9 @@ void sim_content_resize(struct sim_content *content, struct sim_prng *prng, uint
 /* All of it becomes durable. */
 void sim_content_sync(struct sim_content *content);
 
+/* The sectors that these bytes touch become durable, and the size if they need it. */
+void sim_content_sync_range(struct sim_content *content, uint64_t from, uint64_t to);
+
 /* Each dirty sector becomes durable, a ghost, or is forgotten. */
 void sim_content_fail_sync(struct sim_content *content, struct sim_prng *prng);
 

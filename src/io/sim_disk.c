@@ -64,6 +64,7 @@ static enum turn begin(struct io *base, enum sim_disk_op op, uint64_t bytes)
     struct sim_io *io = sim_io_of(base);
     struct sim_host *host = io->host;
     if (base->dead) return TURN_DEAD;
+    if (io->running) sim_doubt_settle(&io->running->doubt);
     io->cost_ns += cost_ns(host->sim, op, bytes);
     enum turn turn = fails(host->disk, op) ? TURN_FAILS : TURN_WORKS;
     if (host->file_operations++ >= host->crash_at) turn = TURN_CRASHES;
@@ -242,6 +243,35 @@ int sim_file_sync(struct io_file *file)
     else if (takes_effect(disk, turn))
         sim_content_sync(content);
     return end(file->io, turn, 0);
+}
+
+void sim_doubt_drop(struct sim_doubt *doubt)
+{
+    sim_node_unref(doubt->node);
+    doubt->node = NULL;
+}
+
+void sim_doubt_settle(struct sim_doubt *doubt)
+{
+    if (doubt->node) sim_content_sync_range(&doubt->node->content, doubt->from, doubt->to);
+    sim_doubt_drop(doubt);
+}
+
+int sim_file_write_durable(struct io_file *file, const void *data, size_t len, uint64_t offset)
+{
+    struct iovec iov = {(void *)data, len};
+    int result = sim_file_write(file, &iov, 1, offset);
+    if (result < 0) return result;
+    struct sim_io *io = sim_io_of(file->io);
+    struct sim_doubt doubt = {open_of(file)->node, offset, offset + len};
+    sim_node_ref(doubt.node);
+    io->cost_ns += cost_ns(io->host->sim, SIM_DISK_SYNC, 0);
+    if (io->running) {
+        io->running->doubt = doubt;
+    } else {
+        sim_doubt_settle(&doubt);
+    }
+    return 0;
 }
 
 int sim_file_truncate(struct io_file *file, uint64_t size)

@@ -136,12 +136,15 @@ static void thread_step(struct sim_event *event)
         uint64_t loop_cost_ns = io->cost_ns;
         io->cost_ns = 0;
         thread->ran = true;
+        io->running = thread;
         job->run(job);
+        io->running = NULL;
         if (io->io.dead) return;
         sim_event_set(io->host->sim, event, io->host->sim->now_ns + io->cost_ns);
         io->cost_ns = loop_cost_ns;
         return;
     }
+    sim_doubt_settle(&thread->doubt);
     thread->job = NULL;
     list_push(&io->done, &job->link);
     thread_take(thread);
@@ -247,16 +250,16 @@ static void dead_job_submit(struct io *io, struct io_job *job)
 }
 
 /* File operations ask for themselves whether the host lives. */
-#define SHARED_OPS                                                                               \
-    .random = loop_random, .stream_adopt = no_stream_adopt, .listener_adopt = no_listener_adopt, \
-    .listener_fd = no_listener_fd, .file_open = sim_file_open, .file_close = sim_file_close,     \
-    .file_size = sim_file_size, .file_read = sim_file_read, .file_write = sim_file_write,        \
-    .file_sync = sim_file_sync, .file_truncate = sim_file_truncate,                              \
-    .file_allocate = sim_file_allocate, .rename = sim_rename, .unlink = sim_unlink,              \
-    .mkdir = sim_mkdir, .sync_dir = sim_sync_dir, .list_dir = sim_list_dir, .stat = sim_stat,    \
-    .disk_free = sim_disk_free_bytes, .spawn = no_spawn, .process_watch = no_process_watch,      \
-    .kill = no_kill, .process_release = no_process_release, .signal_watch = no_signal_watch,     \
-    .signal_release = no_signal_release
+#define SHARED_OPS                                                                                \
+    .random = loop_random, .stream_adopt = no_stream_adopt, .listener_adopt = no_listener_adopt,  \
+    .listener_fd = no_listener_fd, .file_open = sim_file_open, .file_close = sim_file_close,      \
+    .file_size = sim_file_size, .file_read = sim_file_read, .file_write = sim_file_write,         \
+    .file_sync = sim_file_sync, .file_write_durable = sim_file_write_durable,                     \
+    .file_truncate = sim_file_truncate, .file_allocate = sim_file_allocate, .rename = sim_rename, \
+    .unlink = sim_unlink, .mkdir = sim_mkdir, .sync_dir = sim_sync_dir, .list_dir = sim_list_dir, \
+    .stat = sim_stat, .disk_free = sim_disk_free_bytes, .spawn = no_spawn,                        \
+    .process_watch = no_process_watch, .kill = no_kill, .process_release = no_process_release,    \
+    .signal_watch = no_signal_watch, .signal_release = no_signal_release
 
 static const struct io_ops dead_ops = {
     .free = dead_free,
@@ -333,7 +336,10 @@ void sim_io_die(struct sim_io *io)
     io->io.dead = true;
     io->io.ops = &dead_ops;
     sim_event_cancel(sim, &io->turn);
-    for (int i = 0; i < SIM_THREADS; i++) sim_event_cancel(sim, &io->threads[i].event);
+    for (int i = 0; i < SIM_THREADS; i++) {
+        sim_event_cancel(sim, &io->threads[i].event);
+        sim_doubt_drop(&io->threads[i].doubt);
+    }
     wheel_clear(&io->io.wheel);
     empty(&io->io.tasks);
     empty(&io->io.deferred);

@@ -14,7 +14,7 @@
 #include "io/sim_memory.h"
 #include "io/sim_prng.h"
 
-enum { NS_PER_US = 1000, NS_PER_MS = 1000000, SIM_HOSTS_MAX = 64, SIM_THREADS = 2 };
+enum { NS_PER_US = 1000, NS_PER_MS = 1000000, SIM_HOSTS_MAX = 64, SIM_THREADS = 4 };
 
 /* Something that happens at a time. Embedded in its owner; of two at the same time the one that was
  * scheduled first comes first. */
@@ -45,12 +45,21 @@ struct sim_ready {
     void (*run)(struct sim_ready *ready);
 };
 
+/* The last thing a job did was a durable write: while the job still takes time, the write is under
+ * way, and a power failure leaves any part of it. So of two jobs that write at the same time the
+ * later write can be on the disk and the earlier one not. */
+struct sim_doubt {
+    struct sim_node *node; /* held; NULL: there is none */
+    uint64_t from, to;
+};
+
 /* One of the pool's threads: it takes a job, runs it, and is busy for as long as that costs. */
 struct sim_thread {
     struct sim_event event;
     struct sim_io *io;
     struct io_job *job; /* NULL: idle */
     bool ran;
+    struct sim_doubt doubt;
 };
 
 /* One life of a host's program. */
@@ -69,6 +78,7 @@ struct sim_io {
     struct list opens;     /* of struct sim_open */
     struct list listeners; /* of struct sim_listener */
     struct sim_thread threads[SIM_THREADS];
+    struct sim_thread *running; /* the one whose job runs at this moment; NULL: the loop */
 };
 
 struct sim_host {
@@ -137,6 +147,10 @@ void sim_disk_free(struct sim_disk *disk);
 /* Forgets what the program had open. */
 void sim_disk_close_all(struct sim_io *io);
 
+/* The write is on the disk; or nobody will ever know (the host is dead). */
+void sim_doubt_settle(struct sim_doubt *doubt);
+void sim_doubt_drop(struct sim_doubt *doubt);
+
 /* What is left when the power has failed. */
 void sim_disk_crash(struct sim_disk *disk);
 
@@ -146,6 +160,7 @@ int64_t sim_file_size(struct io_file *file);
 int64_t sim_file_read(struct io_file *file, void *buf, size_t size, uint64_t offset);
 int sim_file_write(struct io_file *file, const struct iovec *iov, int count, uint64_t offset);
 int sim_file_sync(struct io_file *file);
+int sim_file_write_durable(struct io_file *file, const void *data, size_t len, uint64_t offset);
 int sim_file_truncate(struct io_file *file, uint64_t size);
 int sim_file_allocate(struct io_file *file, uint64_t size);
 int sim_rename(struct io *io, const char *from, const char *to);

@@ -196,6 +196,63 @@ static void rename_is_atomic_finish(void)
 
 /* ---- faults ------------------------------------------------------------------------------ */
 
+static uint64_t seen_first, seen_second;
+
+struct durable {
+    struct io_job job;
+    struct io_file file;
+    _Alignas(IO_ALIGN) char block[IO_ALIGN];
+    uint64_t offset;
+    bool done;
+};
+
+static void durable_run(struct io_job *job)
+{
+    struct durable *write = CONTAINER_OF(job, struct durable, job);
+    CHECK(io_file_write_durable(&write->file, write->block, IO_ALIGN, write->offset) == 0);
+}
+
+static void durable_done(struct io_job *job)
+{
+    CONTAINER_OF(job, struct durable, job)->done = true;
+}
+
+/* Two durable writes under way at once: what is done is on the disk, also when the one that was
+ * submitted before it is not. */
+static void durable_writes_overlap(struct sim *sim, uint64_t seed)
+{
+    struct sim_host *host = sim_host_new(sim, "disk");
+    struct io *io = sim_host_io(host);
+    struct durable writes[2] = {0};
+    for (int i = 0; i < 2; i++) {
+        struct durable *write = &writes[i];
+        int flags = IO_READ | IO_WRITE | IO_CREATE | IO_DIRECT;
+        CHECK(io_file_open(io, &write->file, "/f", flags) == 0 && io_sync_dir(io, "/") == 0);
+        memset(write->block, '1' + i, IO_ALIGN);
+        write->offset = (uint64_t)i * IO_ALIGN;
+        write->job = (struct io_job){.run = durable_run, .done = durable_done};
+        io_job_submit(io, &write->job);
+    }
+    uint64_t steps = sim_random_below(sim, 12);
+    while (steps-- && !(writes[0].done && writes[1].done) && sim_step(sim)) continue;
+    sim_host_crash(host);
+    sim_host_restart(host);
+    bool there[2];
+    for (int i = 0; i < 2; i++) {
+        char found[IO_ALIGN] = "";
+        sim_disk_peek(host, "/f", found, IO_ALIGN, writes[i].offset);
+        there[i] = memcmp(found, writes[i].block, IO_ALIGN) == 0;
+        CHECK(there[i] || !writes[i].done, "write %d is done and gone", i);
+    }
+    seen_first += there[0] && !there[1];
+    seen_second += there[1] && !there[0];
+}
+
+static void durable_writes_overlap_finish(void)
+{
+    CHECK(seen_first && seen_second);
+}
+
 static uint64_t seen_kept, seen_forgotten;
 
 static void failed_sync_promises_nothing(struct sim *sim, uint64_t seed)
@@ -259,4 +316,6 @@ RUNNER_MAIN({"crash_keeps_synced", crash_keeps_synced, .seeds = 2000,
              .finish = rename_is_atomic_finish},
             {"failed_sync_promises_nothing", failed_sync_promises_nothing, .seeds = 500,
              .finish = failed_sync_promises_nothing_finish},
+            {"durable_writes_overlap", durable_writes_overlap, .seeds = 1000,
+             .finish = durable_writes_overlap_finish},
             {"full_disk_is_told", full_disk_is_told, .seeds = 500})

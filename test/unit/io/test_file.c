@@ -100,6 +100,34 @@ static void test_full_disk(void **state)
     io_file_close(&file);
 }
 
+/* Past the cache and back, where the file system can; with the same result where it cannot. */
+static void test_durable_write(void **state)
+{
+    struct io_file file;
+    char *block = aligned_alloc(IO_ALIGN, IO_ALIGN), back[8];
+    assert_non_null(block);
+    memset(block, 'd', IO_ALIGN);
+    int flags = IO_READ | IO_WRITE | IO_CREATE;
+    assert_int_equal(io_file_open(io, &file, at("f"), flags | IO_DIRECT), 0);
+    assert_int_equal(io_file_write_durable(&file, block, IO_ALIGN, 0), 0);
+    assert_int_equal(io_file_write_durable(&file, block, IO_ALIGN, IO_ALIGN), 0);
+    memset(block, 0, IO_ALIGN);
+    assert_int_equal(io_file_read(&file, block, IO_ALIGN, IO_ALIGN), IO_ALIGN);
+    assert_int_equal(block[IO_ALIGN - 1], 'd');
+    io_file_close(&file);
+    assert_int_equal(io_file_open(io, &file, at("f"), flags), 0);
+    assert_int_equal(io_file_size(&file), 2 * IO_ALIGN);
+    assert_int_equal(io_file_write_durable(&file, "odd", 3, 7), 0);
+    assert_int_equal(io_file_read(&file, back, 5, 6), 5);
+    assert_memory_equal(back, "doddd", 5);
+    io_file_close(&file);
+    assert_int_equal(io_file_open(io, &file, "/dev/full", IO_WRITE), 0);
+    assert_int_equal(io_file_write_durable(&file, "x", 1, 0), ERR_NO_SPACE);
+    io_file_close(&file);
+    free(block);
+    io_unlink(io, at("f"));
+}
+
 static void test_allocate(void **state)
 {
     struct io_file file;
@@ -192,13 +220,10 @@ static void test_stat_and_disk_free(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(test_open_flags),
-        IN_FOLDER(test_read_and_write),
-        IN_FOLDER(test_write_of_many_pieces),
-        IN_FOLDER(test_full_disk),
-        IN_FOLDER(test_allocate),
-        IN_FOLDER(test_directories),
-        IN_FOLDER(test_stat_and_disk_free),
+        IN_FOLDER(test_open_flags),           IN_FOLDER(test_read_and_write),
+        IN_FOLDER(test_write_of_many_pieces), IN_FOLDER(test_full_disk),
+        IN_FOLDER(test_durable_write),        IN_FOLDER(test_allocate),
+        IN_FOLDER(test_directories),          IN_FOLDER(test_stat_and_disk_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
