@@ -10,6 +10,7 @@ enum {
     JOURNAL_PATH = 512,
     SEGMENT_PAYLOAD_MAX = 1 << 29,  /* half of the largest segment: whatever record_max is now */
     JOURNAL_POINT_EVERY = 32 << 10, /* bytes between two points of a segment's index */
+    JOURNAL_FLYING = 2,             /* batches of one journal on their way to the disk */
 };
 
 /* Where a record stands: one for every JOURNAL_POINT_EVERY bytes, so that a read scans no more. */
@@ -26,36 +27,54 @@ struct segment {
     size_t point_count, point_size;
 };
 
+/* Records that go to the disk together. */
+struct batch {
+    struct list link; /* in journal->batches, or among those of a commit of the wal */
+    struct journal *journal;
+    struct buf data;
+    uint64_t first;
+    uint32_t count;
+    bool roll; /* they begin a new segment */
+    bool told; /* the owner knows that they have failed, though the job is still under way */
+
+    /* for the job */
+    bool sync;            /* in the journal's own files */
+    uint64_t synced_next; /* every record before this sequence is known to be on the disk */
+    uint64_t roll_salt;
+
+    /* from the job: where they stand, or would stand next */
+    int result;
+    uint64_t segment_first, segment_salt, offset;
+};
+
 /* The end of the journal that is written to. Belongs to the commit job while that is under way. */
 struct writer {
     struct io *io;
     const char *dir;
     struct io_file file;
     bool open;
+    bool zeros;  /* blocks allocated ahead are filled, so that a sync of the file writes no metadata
+                  */
+    bool logged; /* a wal makes the records durable: a roll need not sync the segment before */
     uint64_t first, salt;
-    uint64_t offset;    /* where the next record goes */
+    uint64_t next;      /* sequence of the next record */
+    uint64_t offset;    /* where it goes */
     uint64_t allocated; /* blocks are there and zero up to here */
     uint64_t segment_bytes, allocate_bytes;
-    uint64_t synced_next; /* every record before this sequence is known to be on the disk */
 };
 
 /* Starts the segment whose first record will be `first`; the one before must be complete and is
  * synced first. ERR_NO_SPACE leaves the writer as it was. */
 int writer_roll(struct writer *writer, uint64_t first, uint64_t salt);
 
-/* Seals and writes `count` records that stand in `data`, and syncs. ERR_NO_SPACE: nothing of them
- * is on the disk, and the writer can be used on. Any other error: it can not. */
-int writer_write(struct writer *writer, char *data, size_t len, uint64_t first_seq, bool sync);
-void writer_close(struct writer *writer);
+/* Seals and writes the batch, and syncs if it says so. ERR_NO_SPACE: nothing of it is on the disk,
+ * and the writer can be used on; a batch behind it fails too. Any other error: it can not. */
+int writer_put(struct writer *writer, struct batch *batch);
 
-/* Records that go to the disk together. */
-struct batch {
-    struct list link;
-    struct buf data;
-    uint64_t first;
-    uint32_t count;
-    bool roll; /* they begin a new segment */
-};
+/* Puts into the segment's file that all before `mark` is synced. ERR_NOT_FOUND, ERR_CONFLICT: the
+ * file is not there any more, or belongs to another journal. BLOCKS. */
+int writer_mark(struct io_file *file, uint64_t salt, const struct segment_mark *mark);
+void writer_close(struct writer *writer);
 
 struct snapshot_job {
     struct io_job job;
@@ -83,12 +102,16 @@ struct journal {
     struct segment *segments; /* oldest first; the last one is written to */
     size_t segment_count, segment_size;
 
-    uint64_t last;                 /* last durable sequence */
-    uint64_t next;                 /* next to give out */
-    uint64_t fill;                 /* where in its segment the next append will stand */
-    size_t pending;                /* bytes in the batches */
-    struct list batches;           /* of struct batch: those that wait */
-    struct batch *current, *spare; /* the one under way to the disk; an empty one, or NULL */
+    uint64_t last;                        /* last durable sequence */
+    uint64_t synced_next;                 /* records before this one survive a power failure */
+    uint64_t next;                        /* next to give out */
+    uint64_t fill;                        /* where in its segment the next append will stand */
+    size_t pending;                       /* bytes in the batches */
+    size_t batch_max;                     /* bytes of a batch of several records */
+    struct list batches;                  /* of struct batch: those that wait */
+    struct batch *spare;                  /* an empty one, or NULL */
+    struct batch *flying[JOURNAL_FLYING]; /* under way to the disk, oldest first */
+    int flying_count;
     int status;
 
     struct io_task commit_task; /* starts a commit at the end of the turn */
@@ -97,12 +120,17 @@ struct journal {
     bool unsynced;
 
     struct io_job commit_job;
-    bool committing;
+    bool committing; /* commit_job is under way */
     struct writer writer;
-    uint64_t commit_salt; /* for the segment that the job may have to make */
     bool commit_sync;
     int commit_result;
     uint64_t commit_started_ns;
+
+    struct wal *wal;      /* NULL: the journal commits for itself */
+    struct list wal_link; /* in the wal's list of journals that have something to commit */
+    struct bytes wal_name;
+    uint64_t wal_generation, wal_segment; /* what wal_dirty is about */
+    size_t wal_dirty; /* its place among what that log file's time has written */
 
     struct snapshot_job snapshot;
     struct trim_job trim;
@@ -110,6 +138,7 @@ struct journal {
     unsigned reads;       /* under way */
 
     bool closing, calling; /* calling: inside callbacks of this journal */
+    bool synced_last;      /* the sync that comes before the end has been started */
     struct io_task close_task;
     void (*closed)(void *context);
     void *closed_context;
@@ -118,6 +147,9 @@ struct journal {
 /* dir/name; ERR_TOO_BIG. */
 int journal_path(const char *dir, const char *name, char ret_path[JOURNAL_PATH]);
 
+/* Makes the directory if it is missing, durably. BLOCKS. */
+int journal_make_dir(struct io *io, const char *dir);
+
 /* The memory of a journal without files: options taken over, nothing opened. */
 int journal_make(struct io *io, const struct journal_options *options, struct journal **ret);
 
@@ -125,6 +157,31 @@ struct segment *journal_add_segment(struct journal *journal, uint64_t first, uin
 
 /* Notes that the record `seq` stands at `offset` of `segment`. ERR_NOMEM. */
 int segment_note(struct segment *segment, uint64_t seq, uint64_t offset);
+
+/* What waits has got company or room: starts a commit soon. */
+void journal_wake(struct journal *journal);
+
+/* Takes the first batch that waits and makes it the last one under way. Not when it begins a
+ * segment and others are under way: a segment begins only when the one before it is whole. */
+struct batch *journal_take(struct journal *journal, bool sync);
+
+/* The oldest batch under way has come back from the disk: tells the owner, in both cases. */
+void journal_deliver(struct journal *journal, struct batch *batch);
+
+/* Nothing is acknowledged any more: all that waits or is under way fails. */
+void journal_fail(struct journal *journal, int result);
+
+/* commit_job's functions, and the rest of the life of a batch. */
+void journal_commit_init(struct journal *journal);
+void journal_commit_release(struct journal *journal);
+bool journal_idle(const struct journal *journal);
+void journal_sync_start(struct journal *journal);
+
+/* The batch that the next record of `size` bytes joins; NULL: no memory. */
+struct batch *journal_batch(struct journal *journal, size_t size);
+
+/* Takes an empty batch back that the record after all did not join. */
+void journal_unbatch(struct journal *journal, struct batch *batch);
 
 /* Goes on with closing when nothing is under way any more. */
 void journal_settle(struct journal *journal);

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "store/wal_impl.h"
+
 enum { COPY_SIZE = 256 << 10 };
 
 /* The sequences by which the segments in a directory are named, ascending. */
@@ -182,6 +184,14 @@ static int rewrite(struct io_file *file, uint64_t from, uint64_t to)
     return r;
 }
 
+/* How far the last segment is known to be on the disk, or to come back if it is not. */
+static uint64_t settled_to(const struct opening *opening, const struct segment *last)
+{
+    const struct journal *journal = opening->journal;
+    uint64_t logged = journal->wal ? wal_end(journal->wal, journal->wal_name, last->salt) : 0;
+    return logged > opening->settled_offset ? logged : opening->settled_offset;
+}
+
 static int settle_end(struct opening *opening)
 {
     struct journal *journal = opening->journal;
@@ -196,18 +206,20 @@ static int settle_end(struct opening *opening)
     writer->first = last->first;
     writer->salt = last->salt;
     writer->offset = last->end;
-    writer->synced_next = journal->last + 1;
+    writer->next = journal->last + 1;
+    uint64_t settled = settled_to(opening, last);
     if (opening->torn) {
         journal->metrics->torn_tails++;
         LOG(journal->options.log, LOG_WARN, "journal_tail_cut", LOG_S("file", path),
             LOG_U("offset", last->end), LOG_U("last_seq", journal->last));
         r = io_file_truncate(&writer->file, last->end);
     }
-    if (r == 0) r = rewrite(&writer->file, opening->settled_offset, last->end);
-    if (r == 0) r = io_file_sync(&writer->file);
+    if (r == 0 && settled < last->end) r = rewrite(&writer->file, settled, last->end);
+    if (r == 0 && (settled < last->end || opening->torn)) r = io_file_sync(&writer->file);
     int64_t size = r == 0 ? io_file_size(&writer->file) : r;
     if (size < 0) return (int)size;
     writer->allocated = (uint64_t)size > last->end ? (uint64_t)size : last->end;
+    /* The names too, of the last segment and of the snapshot, may be in the cache alone. */
     return io_sync_dir(journal->io, journal->dir);
 }
 
@@ -215,7 +227,6 @@ static int make_first(struct journal *journal)
 {
     int r = writer_roll(&journal->writer, 1, io_random_u64(journal->io));
     if (r < 0) return r;
-    journal->writer.synced_next = 1;
     return journal_add_segment(journal, 1, journal->writer.salt) ? 0 : ERR_NOMEM;
 }
 
@@ -232,7 +243,7 @@ static int remove_temporary(struct io *io, const char *dir)
     return 0;
 }
 
-static int make_dir(struct io *io, const char *dir)
+int journal_make_dir(struct io *io, const char *dir)
 {
     int r = io_mkdir(io, dir);
     if (r < 0) return r;
@@ -263,7 +274,7 @@ static int open_files(struct journal *journal, struct error *error)
         .last = open_last,
     };
     bool make = !journal->options.must_exist;
-    int r = make ? make_dir(journal->io, journal->dir) : 0;
+    int r = make ? journal_make_dir(journal->io, journal->dir) : 0;
     if (r == 0) r = remove_temporary(journal->io, journal->dir);
     if (r == 0) r = io_list_dir(journal->io, journal->dir, note_name, &names);
     if (r == 0 && names.count == 0) {
@@ -293,7 +304,7 @@ int journal_open(struct io *io, const struct journal_options *options, struct jo
         journal_free(journal);
         return r;
     }
-    journal->next = journal->last + 1;
+    journal->next = journal->synced_next = journal->last + 1;
     journal->fill = journal->writer.offset;
     journal->synced_ns = io_now_ns(io);
     *ret_journal = journal;

@@ -108,6 +108,8 @@ static void read_done(struct io_job *job)
     struct journal *journal = read->journal;
     read->busy = false;
     journal->reads--;
+    /* After a failed sync the cache may have forgotten what the next start finds in the log. */
+    if (read->result == ERR_CORRUPT && journal_status(journal) < 0) read->result = ERR_IO;
     journal_settle(journal);
     read->done(read, read->result);
 }

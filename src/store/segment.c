@@ -33,6 +33,24 @@ int segment_header_decode(const char bytes[SEGMENT_HEADER], struct segment_heade
     return ret_header->first_seq > 0 ? 0 : ERR_CORRUPT;
 }
 
+void segment_mark_encode(const struct segment_mark *mark, uint64_t salt,
+                         char ret_bytes[SEGMENT_MARK])
+{
+    memset(ret_bytes, 0, SEGMENT_MARK);
+    le_put64(ret_bytes + 8, mark->next_seq);
+    le_put64(ret_bytes + 16, mark->offset);
+    le_put64(ret_bytes, hash(ret_bytes + 8, SEGMENT_MARK - 8, salt));
+}
+
+int segment_mark_decode(const char bytes[SEGMENT_MARK], uint64_t salt,
+                        struct segment_mark *ret_mark)
+{
+    *ret_mark = (struct segment_mark){0};
+    if (le_get64(bytes) != hash(bytes + 8, SEGMENT_MARK - 8, salt)) return ERR_CORRUPT;
+    *ret_mark = (struct segment_mark){le_get64(bytes + 8), le_get64(bytes + 16)};
+    return 0;
+}
+
 void segment_name(uint64_t first_seq, char ret_name[SEGMENT_NAME])
 {
     snprintf(ret_name, SEGMENT_NAME, "%020" PRIu64 ".seg", first_seq);
@@ -147,7 +165,9 @@ int segment_scan_init(struct segment_scan *scan, segment_read *read, void *conte
     if (bytes.len < SEGMENT_HEADER) return ERR_CORRUPT;
     r = segment_header_decode(bytes.data, &scan->header);
     if (r < 0) return r;
-    return scan->header.first_seq == first_seq ? 0 : ERR_CORRUPT;
+    if (scan->header.first_seq != first_seq) return ERR_CORRUPT;
+    (void)segment_mark_decode(bytes.data + SEGMENT_MARK_AT, scan->header.salt, &scan->mark);
+    return 0;
 }
 
 void segment_scan_release(struct segment_scan *scan)
@@ -177,6 +197,7 @@ int segment_scan_next(struct segment_scan *scan, struct segment_record *ret_reco
     if (ret_record->unsynced == 0) scan->settled_offset = scan->offset;
     scan->next_seq++;
     scan->offset += ret_record->size;
+    if (scan->offset == scan->mark.offset) scan->settled_offset = scan->offset;
     return 1;
 }
 
@@ -192,6 +213,7 @@ int segment_scan_tail(struct segment_scan *scan)
 {
     int verdict = SEGMENT_TAIL_CLEAN;
     uint64_t offset = scan->offset;
+    if (scan->mark.next_seq > scan->next_seq) return SEGMENT_TAIL_DAMAGED;
     for (;;) {
         struct bytes bytes = {0};
         int r = window_fill(scan, offset, SEGMENT_RECORD_HEADER, &bytes);

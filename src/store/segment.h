@@ -1,7 +1,8 @@
 /* segment: the format of a journal's files, as bytes. Pure, but for a function to read with.
  *
- *     segment file  = header (64 bytes), records, zeros (blocks allocated ahead)
- *     header        = "dureseg1"  salt:8  first_seq:8  0...  hash:8
+ *     segment file  = header, mark, 0... (128 bytes), records, zeros (blocks allocated ahead)
+ *     header        = "dureseg1"  salt:8  first_seq:8  0...  hash:8 (64 bytes)
+ *     mark          = hash:8  next_seq:8  offset:8  0:8, written in place after a sync
  *     record        = head_hash:8  seq:8  length:4  unsynced:4  payload_hash:8  payload  0..7 zeros
  *
  * Numbers are little-endian, records start at multiples of 8. Hashes are XXH3-64, seeded with the
@@ -16,7 +17,11 @@
  *     error.
  *   - none: N was part of a write that a crash interrupted, and had never been acknowledged (of one
  *     torn write, later sectors can well be there while earlier ones are not). That is cut.
- * What this cannot tell apart is a torn write from damage to the very last batch of the journal. */
+ * A mark vouches as well: for all records before its next_seq, which end at its offset. It is
+ * written at a checkpoint and when the journal is closed, so the end of a journal at rest is
+ * vouched for. A mark that is not whole says nothing. What cannot be told apart is a torn write
+ * from damage to a last batch that neither a mark nor (journals on a commit log: wal_frame.h) the
+ * commit log knows. */
 #ifndef DURE_STORE_SEGMENT_H
 #define DURE_STORE_SEGMENT_H
 
@@ -24,7 +29,9 @@
 #include "base/err.h"
 
 enum {
-    SEGMENT_HEADER = 64,
+    SEGMENT_HEADER = 128, /* with the mark: where the first record stands */
+    SEGMENT_MARK_AT = 64,
+    SEGMENT_MARK = 32,
     SEGMENT_RECORD_HEADER = 32,
     SEGMENT_NAME = 25, /* "%020llu.seg" and NUL */
 };
@@ -37,6 +44,17 @@ void segment_header_encode(const struct segment_header *header, char ret_bytes[S
 
 /* ERR_CORRUPT. */
 int segment_header_decode(const char bytes[SEGMENT_HEADER], struct segment_header *ret_header);
+
+struct segment_mark {
+    uint64_t next_seq, offset; /* 0: there is none */
+};
+
+void segment_mark_encode(const struct segment_mark *mark, uint64_t salt,
+                         char ret_bytes[SEGMENT_MARK]);
+
+/* ERR_CORRUPT: none, or not a whole one, or of another use of the file. */
+int segment_mark_decode(const char bytes[SEGMENT_MARK], uint64_t salt,
+                        struct segment_mark *ret_mark);
 
 void segment_name(uint64_t first_seq, char ret_name[SEGMENT_NAME]);
 
@@ -85,10 +103,11 @@ struct segment_scan {
     segment_read *read;
     void *context;
     struct segment_header header;
+    struct segment_mark mark;
     uint64_t size;           /* of the file */
     uint64_t offset;         /* of the next record */
     uint64_t next_seq;       /* that it must have */
-    uint64_t settled_offset; /* where the last record stands that vouches for all before it */
+    uint64_t settled_offset; /* all before it is vouched for, by a record or the mark */
     size_t payload_max;
 
     /* private */

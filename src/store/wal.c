@@ -1,13 +1,60 @@
-#include "store/wal.h"
+#include "store/wal_impl.h"
 
+#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-struct wal {
-    struct io *io;
-    struct io_task close_task;
-    void (*closed)(void *context);
-    void *closed_context;
+enum {
+    FILE_MIN = 1 << 20,
+    FILE_LEAST = 32 << 10, /* half of it, the largest frame, fits behind the header */
+    FILE_MAX = 16 << 20,
+    FILE_MOST = 1 << 30,
+    TOTAL_MAX = 256 << 20,
+    FRAME_MAX = 512 << 10,
 };
+
+int wal_adopt(struct wal *wal, struct journal *journal)
+{
+    struct bytes dir = bytes_str(journal->dir), root = bytes_str(wal->dir);
+    bool below = bytes_starts(dir, root) && dir.len > root.len + 1 && dir.data[root.len] == '/';
+    if (!below) return ERR_INVALID;
+    journal->wal = wal;
+    journal->wal_name = bytes_skip(dir, root.len + 1);
+    journal->batch_max = wal->batch_max;
+    return journal->wal_name.len <= WAL_NAME_MAX ? 0 : ERR_TOO_BIG;
+}
+
+int wal_status(const struct wal *wal)
+{
+    return wal->status;
+}
+
+static int compare_names(const void *key, const void *element)
+{
+    const struct bytes *name = key;
+    return bytes_cmp(*name, bytes_str(((const struct wal_end *)element)->name));
+}
+
+uint64_t wal_end(const struct wal *wal, struct bytes name, uint64_t salt)
+{
+    const struct wal_end *end =
+        wal->end_count ? bsearch(&name, wal->ends, wal->end_count, sizeof *end, compare_names)
+                       : NULL;
+    return end && end->salt == salt ? end->end : 0;
+}
+
+/* ---- what is due ---- */
+
+/* Frames that are durable say that these are not needed any more. */
+static void give_files_free(struct wal *wal)
+{
+    for (int i = 0; i < wal->file_count; i++) {
+        struct wal_file *file = &wal->files[i];
+        if (file->state == WAL_SYNCED && file->generation < wal->durable_replay_from) {
+            file->state = WAL_FREE;
+        }
+    }
+}
 
 static void close_task(struct io_task *task)
 {
@@ -18,38 +65,102 @@ static void close_task(struct io_task *task)
     if (closed) closed(context);
 }
 
+void wal_tick(struct wal *wal)
+{
+    if (wal->status == 0) {
+        give_files_free(wal);
+        wal_checkpoint_start(wal);
+        wal_prepare_start(wal);
+        if (wal->replay_from > wal->sent_replay_from) wal->mark = true;
+        if (wal->mark || !list_empty(&wal->wanting)) io_defer(wal->io, &wal->commit_task);
+    }
+    if (!wal->closing || wal->commit_count || wal->checkpoint.busy || wal->prepare.busy) return;
+    if (wal->status == 0 && wal->mark) return;
+    io_post(wal->io, &wal->close_task);
+}
+
+/* ---- lifecycle ---- */
+
+static uint64_t clamp(uint64_t value, uint64_t standard, uint64_t low, uint64_t high)
+{
+    if (!value) value = standard;
+    value = value < low ? low : value > high ? high : value;
+    return value / WAL_BLOCK * WAL_BLOCK;
+}
+
+static int wal_make(struct io *io, const struct wal_options *options, struct wal **ret_wal)
+{
+    struct wal *wal = calloc(1, sizeof *wal);
+    if (!wal) return ERR_NOMEM;
+    wal->io = io;
+    wal->options = *options;
+    struct wal_options *o = &wal->options;
+    o->file_min = clamp(o->file_min, FILE_MIN, FILE_LEAST, FILE_MOST);
+    o->file_max = clamp(o->file_max, FILE_MAX, o->file_min, FILE_MOST);
+    o->total_max = clamp(o->total_max, TOTAL_MAX, 4 * o->file_max, UINT64_MAX);
+    wal->file_size = o->file_min;
+    wal->frame_max = o->file_min / 2 < FRAME_MAX ? o->file_min / 2 : FRAME_MAX;
+    wal->batch_max = wal->frame_max / 2;
+    wal->metrics = o->metrics ? o->metrics : &wal->own_metrics;
+    list_init(&wal->wanting);
+    io_task_init(&wal->close_task, close_task);
+    wal_commit_init(wal);
+    wal->dir = strdup(options->dir);
+    size_t size = strlen(options->dir) + sizeof "/wal";
+    wal->path = malloc(size);
+    if (wal->path) snprintf(wal->path, size, "%s/wal", options->dir);
+    if (!wal->dir || !wal->path) {
+        wal_free(wal);
+        return ERR_NOMEM;
+    }
+    *ret_wal = wal;
+    return 0;
+}
+
 int wal_open(struct io *io, const struct wal_options *options, struct wal **ret_wal,
              struct error *error)
 {
-    int r = io_mkdir(io, options->dir);
-    struct wal *wal = r == 0 ? calloc(1, sizeof *wal) : NULL;
-    *ret_wal = wal;
-    if (r == 0 && !wal) r = ERR_NOMEM;
+    struct wal *wal = NULL;
+    *ret_wal = NULL;
+    if (error) *error = (struct error){0};
+    int r = wal_make(io, options, &wal);
+    if (r == 0) r = journal_make_dir(io, wal->dir);
+    if (r == 0) r = journal_make_dir(io, wal->path);
+    if (r == 0) r = wal_recover(wal, error);
     if (r < 0) {
-        error_set(error, r, "cannot open the commit log: %s", err_text(r));
-        error_at(error, options->dir, 0, 0);
+        if (error && !error->code) {
+            error_set(error, r, "cannot open the commit log: %s", err_text(r));
+            error_at(error, options->dir, 0, 0);
+        }
+        wal_free(wal);
         return r;
     }
-    wal->io = io;
-    io_task_init(&wal->close_task, close_task);
+    *ret_wal = wal;
+    wal_tick(wal);
     return 0;
 }
 
 void wal_close(struct wal *wal, void (*done)(void *context), void *context)
 {
+    assert(list_empty(&wal->wanting));
+    wal->closing = true;
     wal->closed = done;
     wal->closed_context = context;
-    io_post(wal->io, &wal->close_task);
+    wal_tick(wal);
 }
 
 void wal_free(struct wal *wal)
 {
     if (!wal) return;
     io_task_cancel(wal->io, &wal->close_task);
+    wal_commit_release(wal);
+    for (int i = 0; i < wal->file_count; i++) {
+        wal_file_close(&wal->files[i]);
+        wal_file_forget(&wal->files[i]);
+    }
+    for (size_t i = 0; i < wal->end_count; i++) free(wal->ends[i].name);
+    free(wal->ends);
+    free(wal->dir);
+    free(wal->path);
     free(wal);
-}
-
-int wal_status(const struct wal *wal)
-{
-    return 0;
 }

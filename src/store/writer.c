@@ -8,13 +8,10 @@ void writer_close(struct writer *writer)
     writer->open = false;
 }
 
-/* Reserves the blocks first, which tells a full disk before anything is written, then fills them
- * with zeros: a block that was reserved but never written costs the file system's own journal a
- * write at the next sync. */
-static int extend(struct io_file *file, uint64_t from, uint64_t to)
+static int fill_zeros(struct io_file *file, uint64_t from, uint64_t to)
 {
     static const char zeros[64 << 10];
-    int r = io_file_allocate(file, to);
+    int r = 0;
     while (r == 0 && from < to) {
         size_t len = to - from < sizeof zeros ? (size_t)(to - from) : sizeof zeros;
         struct iovec iov = {(char *)zeros, len};
@@ -22,6 +19,15 @@ static int extend(struct io_file *file, uint64_t from, uint64_t to)
         from += len;
     }
     return r;
+}
+
+/* Reserves the blocks first, which tells a full disk before anything is written. Where each batch
+ * is synced they are filled with zeros too: a block that was reserved but never written costs the
+ * file system's own journal a write at the next sync. */
+static int extend(const struct writer *writer, struct io_file *file, uint64_t from, uint64_t to)
+{
+    int r = io_file_allocate(file, to);
+    return r == 0 && writer->zeros ? fill_zeros(file, from, to) : r;
 }
 
 /* A complete, synced file with a header and allocated blocks, still under its temporary name. */
@@ -34,7 +40,7 @@ static int make_file(struct writer *writer, struct io_file *file, const char *pa
     segment_header_encode(header, bytes);
     struct iovec iov = {bytes, sizeof bytes};
     r = io_file_write(file, &iov, 1, 0);
-    if (r == 0) r = extend(file, SEGMENT_HEADER, writer->allocate_bytes);
+    if (r == 0) r = extend(writer, file, SEGMENT_HEADER, writer->allocate_bytes);
     if (r == 0) r = io_file_sync(file);
     if (r < 0) io_file_close(file);
     return r;
@@ -49,10 +55,8 @@ int writer_roll(struct writer *writer, uint64_t first, uint64_t salt)
     int r = journal_path(writer->dir, NEW_NAME, temporary);
     if (r == 0) r = journal_path(writer->dir, name, path);
     if (r < 0) return r;
-    if (writer->open) {
-        r = io_file_sync(&writer->file);
-        if (r < 0) return ERR_IO; /* even for lack of space: what was acknowledged is in doubt */
-        writer->synced_next = first;
+    if (writer->open && !writer->logged && io_file_sync(&writer->file) < 0) {
+        return ERR_IO; /* even for lack of space: what was acknowledged is in doubt */
     }
     struct io_file file;
     const struct segment_header header = {salt, first};
@@ -70,7 +74,7 @@ int writer_roll(struct writer *writer, uint64_t first, uint64_t salt)
     writer_close(writer);
     writer->file = file;
     writer->open = true;
-    writer->first = first;
+    writer->first = writer->next = first;
     writer->salt = salt;
     writer->offset = SEGMENT_HEADER;
     writer->allocated = writer->allocate_bytes;
@@ -87,10 +91,10 @@ static int allocate(struct writer *writer, size_t len)
     uint64_t want = (need + ahead - 1) / ahead * ahead;
     if (want > writer->segment_bytes) want = writer->segment_bytes;
     if (want < need) want = need;
-    int r = extend(&writer->file, writer->allocated, want);
+    int r = extend(writer, &writer->file, writer->allocated, want);
     if (r == ERR_NO_SPACE && want > need) {
         want = need;
-        r = extend(&writer->file, writer->allocated, want);
+        r = extend(writer, &writer->file, writer->allocated, want);
     }
     if (r == 0) writer->allocated = want;
     return r;
@@ -106,30 +110,56 @@ static int take_back(struct writer *writer)
     return ERR_NO_SPACE;
 }
 
-int writer_write(struct writer *writer, char *data, size_t len, uint64_t first_seq, bool sync)
+static void seal(const struct writer *writer, struct batch *batch)
 {
-    uint64_t seq = first_seq;
-    for (size_t at = 0; at < len; seq++) {
+    struct bytes data = buf_bytes(&batch->data);
+    uint64_t unsynced = batch->first - batch->synced_next;
+    for (size_t at = 0; at < data.len; unsynced++) {
         struct segment_record record;
-        segment_record_peek(data + at, &record);
-        uint64_t unsynced = seq - writer->synced_next;
-        segment_record_seal(data + at, writer->salt,
+        segment_record_peek(data.data + at, &record);
+        segment_record_seal((char *)data.data + at, writer->salt,
                             unsynced < UINT32_MAX ? (uint32_t)unsynced : UINT32_MAX);
         at += record.size;
     }
-    if (len > 0) {
-        int r = allocate(writer, len);
-        if (r == 0) {
-            struct iovec iov = {data, len};
-            r = io_file_write(&writer->file, &iov, 1, writer->offset);
-        }
-        if (r == ERR_NO_SPACE) return take_back(writer);
-        if (r < 0) return ERR_IO;
-        writer->offset += len;
+}
+
+static int put(struct writer *writer, struct batch *batch)
+{
+    struct bytes data = buf_bytes(&batch->data);
+    seal(writer, batch);
+    int r = allocate(writer, data.len);
+    if (r == 0) {
+        struct iovec iov = {(char *)data.data, data.len};
+        r = io_file_write(&writer->file, &iov, 1, writer->offset);
     }
-    if (sync) {
-        if (io_file_sync(&writer->file) < 0) return ERR_IO;
-        writer->synced_next = seq;
-    }
+    if (r == ERR_NO_SPACE) return take_back(writer);
+    if (r == 0 && batch->sync) r = io_file_sync(&writer->file);
+    if (r < 0) return ERR_IO;
+    writer->offset += data.len;
+    writer->next += batch->count;
     return 0;
+}
+
+int writer_put(struct writer *writer, struct batch *batch)
+{
+    int r = batch->first == writer->next ? 0 : ERR_NO_SPACE; /* the one before it was refused */
+    if (r == 0 && batch->roll) r = writer_roll(writer, batch->first, batch->roll_salt);
+    batch->segment_first = writer->first;
+    batch->segment_salt = writer->salt;
+    batch->offset = writer->offset;
+    return r < 0 ? r : put(writer, batch);
+}
+
+int writer_mark(struct io_file *file, uint64_t salt, const struct segment_mark *mark)
+{
+    char bytes[SEGMENT_HEADER];
+    struct segment_header header;
+    int64_t n = io_file_read(file, bytes, sizeof bytes, 0);
+    if (n < 0) return (int)n;
+    if (n < SEGMENT_HEADER || segment_header_decode(bytes, &header) < 0 || header.salt != salt) {
+        return ERR_CONFLICT;
+    }
+    segment_mark_encode(mark, salt, bytes);
+    struct iovec iov = {bytes, SEGMENT_MARK};
+    return io_file_write(file, &iov, 1, SEGMENT_MARK_AT);
 }

@@ -1,204 +1,114 @@
-/* The journal under everything a machine can do to it: power failures inside any file operation,
- * kills, torn and lost writes, failing syncs, full disks, bit rot. After every restart: what was
- * acknowledged is there, in order, with its content; nothing appears that was never appended; and
- * no sequence stands for two acknowledged records. */
+/* Journals under everything a machine can do to them: power failures inside any file operation,
+ * kills, torn and lost writes, failing syncs, full and slow disks, bit rot, journals trimmed and
+ * removed. Each scenario runs with one journal that syncs its own files, and (wal_...) with several
+ * over one commit log. What must hold is in store_model.h. */
 #include "runner.h"
 #include "store/journal.h"
+#include "store/wal.h"
+#include "store_model.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DIR "/journal"
+#define DIR "/store"
 
-enum { APPENDS_MAX = 4000, PAYLOAD_MAX = 900 };
-
-enum fate { FATE_PENDING, FATE_KEPT, FATE_REFUSED, FATE_UNKNOWN };
-
-/* One append as the harness remembers it; its number is in the payload. */
-struct append {
-    uint64_t seq;
-    enum fate fate;
-};
+enum { JOURNALS_MAX = 6 };
 
 struct harness {
     struct sim *sim;
     struct sim_host *host;
     struct io *io;
-    struct journal *journal;
-    struct journal_options options;
+    struct wal *wal;
+    struct wal_options wal_options;
+    bool with_wal, wal_closed;
     struct store_metrics metrics;
-
-    struct append appends[APPENDS_MAX];
-    uint32_t append_count;
-    uint32_t kept[APPENDS_MAX]; /* by sequence: number of the append + 1; 0: nothing acknowledged */
-    uint64_t last_kept, pending;
-    uint64_t recovering;                 /* last sequence seen by the recovery under way */
-    uint32_t recovering_number;          /* of its append */
-    uint64_t trimmed;                    /* nothing below it need be there */
-    uint64_t batch_first, batch_time_ns; /* of the last acknowledged batch */
-
-    uint64_t snapshot_acknowledged, snapshot_submitted;
-
-    struct journal_read read;
-    uint64_t read_seq;
-    bool reading, closed;
+    struct model models[JOURNALS_MAX];
+    int count, closing;
 };
 
 static uint64_t seen_torn, seen_no_space, seen_failed, seen_corrupt, seen_cut, seen_read,
-    seen_restarts, seen_trims, seen_snapshots, seen_intact;
+    seen_restarts, seen_trims, seen_snapshots, seen_intact, seen_removed, seen_replayed,
+    seen_checkpoints, seen_recovered_space;
 
-/* The payload of append `number`: its number, then bytes that follow from it. */
-static size_t payload_fill(uint32_t number, char *payload)
-{
-    uint64_t x = (number + 1) * UINT64_C(0x9e3779b97f4a7c15);
-    size_t len = (x >> 40) % 4 == 0 ? (x >> 20) % PAYLOAD_MAX : (x >> 20) % 80;
-    if (len < 4) len = 4;
-    for (size_t i = 4; i < len; i++) payload[i] = (char)(x >> (i % 57));
-    memcpy(payload, &number, 4);
-    return len;
-}
+/* ---- the harness ---- */
 
-/* The number of the append with this payload; the content must be exactly its own. */
-static uint32_t payload_check(const struct harness *h, const struct journal_record *record)
+static void make_options(struct harness *h, struct journal_options *ret_options)
 {
-    uint32_t number = UINT32_MAX;
-    char expected[PAYLOAD_MAX];
-    CHECK(record->payload.len >= 4, "record %" PRIu64 " has %zu bytes", record->seq,
-          record->payload.len);
-    memcpy(&number, record->payload.data, 4);
-    CHECK(number < h->append_count, "record %" PRIu64 " was never appended", record->seq);
-    size_t len = payload_fill(number, expected);
-    CHECK(bytes_eq(record->payload, bytes_make(expected, len)), "content of %" PRIu64, record->seq);
-    return number;
-}
-
-static void appended(void *context, const struct journal_record *record, int result)
-{
-    struct harness *h = context;
-    uint32_t number = payload_check(h, record);
-    struct append *append = &h->appends[number];
-    CHECK(append->seq == record->seq, "acknowledged as %" PRIu64, record->seq);
-    CHECK(append->fate == FATE_PENDING, "acknowledged twice");
-    h->pending--;
-    if (result < 0) {
-        append->fate = result == ERR_NO_SPACE ? FATE_REFUSED : FATE_UNKNOWN;
-        return;
-    }
-    CHECK(record->seq == h->last_kept + 1, "acknowledged out of order");
-    append->fate = FATE_KEPT;
-    h->kept[record->seq] = number + 1;
-    h->last_kept = record->seq;
-    if (sim_now_ns(h->sim) != h->batch_time_ns) h->batch_first = record->seq;
-    h->batch_time_ns = sim_now_ns(h->sim);
-}
-
-static int recovered(void *context, const struct journal_record *record)
-{
-    struct harness *h = context;
-    uint32_t number = payload_check(h, record);
-    struct append *append = &h->appends[number];
-    if (h->recovering) {
-        CHECK(record->seq == h->recovering + 1, "a gap before %" PRIu64, record->seq);
-        CHECK(number > h->recovering_number, "%" PRIu64 " comes from before a crash", record->seq);
-    }
-    h->recovering = record->seq;
-    h->recovering_number = number;
-    CHECK(append->seq == record->seq, "found as %" PRIu64, record->seq);
-    CHECK(append->fate != FATE_REFUSED, "%" PRIu64 " had been refused", record->seq);
-    uint32_t kept = record->seq <= h->last_kept ? h->kept[record->seq] : 0;
-    CHECK(!kept || kept == number + 1, "%" PRIu64 " has changed", record->seq);
-    return 0;
-}
-
-/* What was found is durable from now on, whether it had been acknowledged or not. */
-static void adopt(struct harness *h, uint64_t may_lose_from)
-{
-    uint64_t last = journal_last(h->journal), first = journal_first(h->journal);
-    CHECK(h->recovering == last || (!h->recovering && last == first - 1), "last is %" PRIu64, last);
-    CHECK(last >= h->last_kept || last + 1 >= may_lose_from,
-          "acknowledged up to %" PRIu64 ", found up to %" PRIu64, h->last_kept, last);
-    CHECK(first <= h->trimmed, "first is %" PRIu64 ", kept from %" PRIu64, first, h->trimmed);
-    for (uint32_t i = 0; i < h->append_count; i++) {
-        struct append *append = &h->appends[i];
-        if (append->fate == FATE_KEPT || append->fate == FATE_REFUSED) continue;
-        append->fate = FATE_UNKNOWN;
-    }
-    for (uint64_t seq = last + 1; seq <= h->last_kept; seq++) h->kept[seq] = 0;
-    h->last_kept = last;
-    h->pending = 0;
-    h->batch_first = last + 1;
-}
-
-/* Records that were recovered without an acknowledgement count as kept: found by reading them. */
-static int note_kept(void *context, const struct journal_record *record)
-{
-    struct harness *h = context;
-    int r = recovered(context, record);
-    uint32_t number;
-    memcpy(&number, record->payload.data, 4);
-    h->kept[record->seq] = number + 1;
-    return r;
-}
-
-static void check_snapshot(struct harness *h)
-{
-    struct buf data;
-    uint64_t covers = 0;
-    struct error error = {0};
-    buf_init(&data, 1 << 20);
-    int r = journal_snapshot_read(h->io, DIR, &data, &covers, &error);
-    CHECK(r != ERR_CORRUPT, "snapshot: %s", error.message);
-    if (r == 0) {
-        char expected[32];
-        int len = snprintf(expected, sizeof expected, "state at %" PRIu64, covers);
-        CHECK(bytes_eq(buf_bytes(&data), bytes_make(expected, (size_t)len)), "snapshot content");
-        CHECK(covers >= h->snapshot_acknowledged && covers <= h->snapshot_submitted,
-              "snapshot covers %" PRIu64, covers);
-        h->snapshot_acknowledged = covers;
-    } else if (r == ERR_NOT_FOUND) {
-        CHECK(h->snapshot_acknowledged == 0, "the snapshot is gone");
-    }
-    buf_release(&data);
-}
-
-static void harness_init(struct harness *h, struct sim *sim)
-{
-    h->sim = sim;
-    h->host = sim_host_new(sim, "a");
-    h->io = sim_host_io(h->host);
-    h->trimmed = 1;
-    journal_read_init(&h->read);
-    h->options = (struct journal_options){
-        .dir = DIR,
-        .segment_bytes = 4096 << sim_random_below(sim, 4),
-        .allocate_bytes = 512 << sim_random_below(sim, 4),
-        .record_max = PAYLOAD_MAX,
-        .pending_max = 2048 << sim_random_below(sim, 5),
+    *ret_options = (struct journal_options){
+        .segment_bytes = 4096 << sim_random_below(h->sim, 4),
+        .allocate_bytes = 512 << sim_random_below(h->sim, 4),
+        .pending_max = 2048 << sim_random_below(h->sim, 5),
         .metrics = &h->metrics,
-        .context = h,
-        .recovered = note_kept,
-        .appended = appended,
     };
 }
 
-static int open_journal(struct harness *h, struct error *error)
+static struct harness *harness_new(struct sim *sim, bool with_wal)
 {
-    /* What is remembered of sequences that were never acknowledged must not bind the recovery. */
-    for (uint64_t seq = h->last_kept + 1; seq < APPENDS_MAX; seq++) h->kept[seq] = 0;
-    h->recovering = 0;
-    int r = journal_open(h->io, &h->options, &h->journal, error);
+    struct harness *h = calloc(1, sizeof *h);
+    CHECK(h, "memory");
+    h->sim = sim;
+    h->host = sim_host_new(sim, "a");
+    h->io = sim_host_io(h->host);
+    h->with_wal = with_wal;
+    h->count = with_wal ? 1 + (int)sim_random_below(sim, JOURNALS_MAX) : 1;
+    h->wal_options = (struct wal_options){
+        .dir = DIR,
+        .file_min = 32768,
+        .file_max = 32768 << sim_random_below(sim, 3),
+        .metrics = &h->metrics,
+    };
+    for (int i = 0; i < h->count; i++) {
+        char dir[MODEL_DIR];
+        struct journal_options options;
+        make_options(h, &options);
+        snprintf(dir, sizeof dir, DIR "/%d", i);
+        model_init(&h->models[i], sim, h->host, dir, &options);
+    }
+    return h;
+}
+
+/* The commit log first. Stops at the first that cannot be opened. */
+static int open_all(struct harness *h, struct error *error, uint64_t may_lose_from)
+{
+    int r = h->with_wal ? wal_open(h->io, &h->wal_options, &h->wal, error) : io_mkdir(h->io, DIR);
+    if (r == 0 && !h->with_wal) r = io_sync_dir(h->io, "/");
+    for (int i = 0; r == 0 && i < h->count; i++) {
+        struct model *model = &h->models[i];
+        model->options.wal = h->wal;
+        r = model_open(model, h->io, error, may_lose_from);
+        if (r == 0 && sim_host_crashed(h->host)) r = ERR_IO;
+    }
     seen_torn += h->metrics.torn_tails;
-    h->metrics.torn_tails = 0;
+    seen_replayed += h->metrics.wal_replayed;
+    h->metrics.torn_tails = h->metrics.wal_replayed = 0;
     return r;
+}
+
+static void count_what_was_seen(struct harness *h)
+{
+    for (int i = 0; i < h->count; i++) {
+        struct model *model = &h->models[i];
+        seen_read += model->records_read;
+        seen_trims += model->trims;
+        seen_snapshots += model->snapshots;
+        model->records_read = model->trims = model->snapshots = 0;
+    }
+    seen_checkpoints += h->metrics.checkpoints;
+    h->metrics.checkpoints = 0;
+}
+
+/* Frees what the host had, dead or not at work. */
+static void free_all(struct harness *h)
+{
+    for (int i = 0; i < h->count; i++) model_free_journal(&h->models[i]);
+    wal_free(h->wal);
+    h->wal = NULL;
 }
 
 static void restart(struct harness *h)
 {
-    journal_free(h->journal);
-    h->journal = NULL;
-    h->read.busy = false; /* its job died with the host */
-    h->reading = false;
+    free_all(h);
     h->io = sim_host_restart(h->host);
     seen_restarts++;
 }
@@ -209,147 +119,92 @@ static void open_until_it_works(struct harness *h)
     for (int attempt = 0; attempt < 50; attempt++) {
         if (sim_host_crashed(h->host)) restart(h);
         struct error error = {0};
-        int r = open_journal(h, &error);
+        int r = open_all(h, &error, UINT64_MAX);
         CHECK(r != ERR_CORRUPT, "%s: %s", error.file, error.message);
-        if (r == 0 && !sim_host_crashed(h->host)) {
-            adopt(h, UINT64_MAX);
-            check_snapshot(h);
-            return;
-        }
-        if (r == 0) continue; /* restart() frees it */
+        if (r == 0 && !sim_host_crashed(h->host)) return;
+        if (!sim_host_crashed(h->host)) sim_host_kill(h->host); /* jobs may be under way */
         if (r == ERR_NO_SPACE) sim_disk_limit(h->host, 1 << 30);
         if (attempt > 3) sim_host_crash_never(h->host);
     }
     CHECK(false, "cannot be opened");
 }
 
-static void read_done(struct journal_read *read, int result)
+static struct model *any_model(struct harness *h)
 {
-    struct harness *h = read->context;
-    h->reading = false;
-    if (result < 0) {
-        CHECK(result != ERR_CORRUPT, "reading %" PRIu64, h->read_seq);
-        return;
-    }
-    struct journal_record record;
-    uint64_t seq = h->read_seq;
-    for (; journal_read_next(read, &record); seq++) {
-        CHECK(record.seq == seq, "read %" PRIu64 " for %" PRIu64, record.seq, seq);
-        CHECK(h->kept[seq] == payload_check(h, &record) + 1, "read another %" PRIu64, seq);
-        seen_read++;
-    }
-    CHECK(seq > h->read_seq, "read nothing");
+    return &h->models[sim_random_below(h->sim, (uint64_t)h->count)];
 }
 
-static void snapshot_done(void *context, uint64_t covers, int result)
+static void journal_closed(void *context)
 {
-    struct harness *h = context;
-    if (result == 0) {
-        h->snapshot_acknowledged = covers;
-        seen_snapshots++;
-    }
+    struct model *model = context;
+    model->journal = NULL;
 }
 
-static void append_some(struct harness *h)
+static bool is_journal_closed(void *context)
 {
-    uint64_t count = 1 + sim_random_below(h->sim, 12);
-    for (uint64_t i = 0; i < count && h->append_count < APPENDS_MAX - 1; i++) {
-        char payload[PAYLOAD_MAX];
-        uint32_t number = h->append_count;
-        size_t len = payload_fill(number, payload);
-        size_t cut = sim_random_below(h->sim, len + 1);
-        struct iovec parts[] = {{payload, cut}, {payload + cut, len - cut}};
-        uint64_t seq;
-        int r = journal_append(h->journal, parts, 2, &seq);
-        if (r < 0) {
-            CHECK(r == ERR_FULL || journal_status(h->journal) < 0, "append: %s", err_name(r));
-            return;
-        }
-        CHECK(seq == h->last_kept + h->pending + 1, "sequence %" PRIu64, seq);
-        h->appends[number] = (struct append){seq, FATE_PENDING};
-        h->append_count++;
-        h->pending++;
-    }
-}
-
-static void act(struct harness *h)
-{
-    if (sim_host_crashed(h->host)) return;
-    uint64_t last = journal_last(h->journal), first = journal_first(h->journal);
-    switch (sim_random_below(h->sim, 8)) {
-    case 0:
-        if (h->reading || last < first) break;
-        h->read.done = read_done;
-        h->read.context = h;
-        h->read_seq = first + sim_random_below(h->sim, last - first + 1);
-        h->reading = journal_read_start(h->journal, &h->read, h->read_seq,
-                                        sim_random_below(h->sim, 4000)) == 0;
-        break;
-    case 1: {
-        if (last < first || sim_random_below(h->sim, 3)) break;
-        uint64_t keep = first + sim_random_below(h->sim, last - first + 1);
-        if (keep > h->trimmed) h->trimmed = keep;
-        journal_trim(h->journal, keep);
-        CHECK(journal_first(h->journal) <= keep, "trimmed too much");
-        seen_trims++;
-        break;
-    }
-    case 2: {
-        if (sim_random_below(h->sim, 3)) break;
-        char data[32];
-        int len = snprintf(data, sizeof data, "state at %" PRIu64, last);
-        if (journal_snapshot_write(h->journal, bytes_make(data, (size_t)len), last,
-                                   snapshot_done) == 0) {
-            h->snapshot_submitted = last;
-        }
-        break;
-    }
-    default: append_some(h);
-    }
-}
-
-static void closed(void *context)
-{
-    struct harness *h = context;
-    h->journal = NULL;
-    h->closed = true;
-}
-
-static bool is_closed(void *context)
-{
-    struct harness *h = context;
-    return h->closed || sim_host_crashed(h->host);
+    struct model *model = context;
+    return !model->journal || sim_host_crashed(model->host);
 }
 
 /* Closes in peace, or is interrupted by a crash. */
-static void close_journal(struct harness *h)
+static void close_journal(struct model *model)
 {
-    h->closed = false;
-    journal_close(h->journal, closed, h);
-    CHECK(sim_run_until(h->sim, 60000, is_closed, h), "does not close");
+    journal_close(model->journal, journal_closed, model);
+    CHECK(sim_run_until(model->sim, 60000, is_journal_closed, model), "does not close");
+}
+
+static void wal_was_closed(void *context)
+{
+    struct harness *h = context;
+    h->wal = NULL;
+}
+
+static bool is_wal_closed(void *context)
+{
+    struct harness *h = context;
+    return !h->wal || sim_host_crashed(h->host);
+}
+
+static void close_all(struct harness *h)
+{
+    for (int i = 0; i < h->count; i++) {
+        if (sim_host_crashed(h->host)) return;
+        if (h->models[i].journal) close_journal(&h->models[i]);
+    }
+    if (!h->wal || sim_host_crashed(h->host)) return;
+    wal_close(h->wal, wal_was_closed, h);
+    CHECK(sim_run_until(h->sim, 60000, is_wal_closed, h), "the commit log does not close");
 }
 
 static void harness_release(struct harness *h)
 {
-    if (!sim_host_crashed(h->host) && h->journal) close_journal(h);
-    if (sim_host_crashed(h->host)) journal_free(h->journal);
-    h->read.busy = false;
-    journal_read_release(&h->read);
+    close_all(h);
+    count_what_was_seen(h);
+    if (sim_host_crashed(h->host)) free_all(h);
+    for (int i = 0; i < h->count; i++) model_release(&h->models[i]);
     free(h);
 }
 
-static struct harness *harness_new(struct sim *sim)
+/* One journal is closed, removed and made anew, while the others go on. */
+static void remove_one(struct harness *h)
 {
-    struct harness *h = calloc(1, sizeof *h);
-    CHECK(h, "memory");
-    harness_init(h, sim);
-    return h;
+    struct model *model = any_model(h);
+    if (journal_status(model->journal) < 0) return;
+    close_journal(model);
+    if (sim_host_crashed(h->host)) return;
+    (void)model_destroy(model, h->io);
+    if (sim_host_crashed(h->host)) return;
+    struct error error = {0};
+    int r = model_open(model, h->io, &error, UINT64_MAX);
+    CHECK(r != ERR_CORRUPT || model->forgetful, "%s: %s", error.file, error.message);
+    if (r < 0 && !sim_host_crashed(h->host)) sim_host_crash(h->host);
+    seen_removed++;
 }
 
 static void arm_crash(struct harness *h)
 {
     if (sim_random_below(h->sim, 2)) {
-        sim_host_crash_after(h->host, sim_random_below(h->sim, 60));
+        sim_host_crash_after(h->host, sim_random_below(h->sim, h->with_wal ? 150 : 60));
     } else {
         sim_host_crash_never(h->host);
     }
@@ -357,56 +212,78 @@ static void arm_crash(struct harness *h)
 
 static void live(struct harness *h, int actions)
 {
+    actions *= h->with_wal ? 2 : 1;
     for (int i = 0; i < actions && !sim_host_crashed(h->host); i++) {
-        act(h);
+        model_act(any_model(h));
         uint64_t steps = sim_random_below(h->sim, 12);
         while (steps-- > 0 && !sim_host_crashed(h->host) && sim_step(h->sim)) {
         }
+        bool remove = h->with_wal && sim_random_below(h->sim, 100) == 0;
+        if (remove && !sim_host_crashed(h->host)) remove_one(h);
+    }
+}
+
+/* ---- scenarios ---- */
+
+static void end_life(struct harness *h)
+{
+    if (sim_host_crashed(h->host)) return;
+    switch (sim_random_below(h->sim, 3)) {
+    case 0: sim_host_kill(h->host); break;
+    case 1: sim_host_crash(h->host); break;
+    default: close_all(h);
     }
 }
 
 /* Power failures and kills at every place. */
-static void crashes(struct sim *sim, uint64_t seed)
+static void crash_again_and_again(struct sim *sim, bool with_wal)
 {
-    struct harness *h = harness_new(sim);
+    struct harness *h = harness_new(sim, with_wal);
     for (int life = 0; life < 6; life++) {
         arm_crash(h);
         open_until_it_works(h);
         arm_crash(h);
         live(h, 25);
-        if (sim_host_crashed(h->host)) continue;
-        switch (sim_random_below(sim, 3)) {
-        case 0: sim_host_kill(h->host); break;
-        case 1: sim_host_crash(h->host); break;
-        default: close_journal(h);
-        }
+        end_life(h);
     }
     sim_host_crash_never(h->host);
     open_until_it_works(h);
     harness_release(h);
 }
 
+static bool any_failed(const struct harness *h)
+{
+    for (int i = 0; i < h->count; i++) {
+        if (h->models[i].journal && journal_status(h->models[i].journal) < 0) return true;
+    }
+    return h->wal && wal_status(h->wal) < 0;
+}
+
 /* Single operations fail; a journal that has failed acknowledges nothing until it is opened again,
  * by the same process or after a crash. */
-static void failures(struct sim *sim, uint64_t seed)
+static void fail_again_and_again(struct sim *sim, bool with_wal)
 {
-    struct harness *h = harness_new(sim);
+    struct harness *h = harness_new(sim, with_wal);
     for (int life = 0; life < 6; life++) {
         open_until_it_works(h);
         enum sim_disk_op op = (enum sim_disk_op)(1 + sim_random_below(sim, SIM_DISK_OPS - 1));
-        sim_disk_fail(h->host, op, sim_random_below(sim, 15));
+        for (int i = 0; i < h->count; i++) h->models[i].forgetful = with_wal;
+        sim_disk_fail(h->host, op, sim_random_below(sim, with_wal ? 60 : 15));
         live(h, 25);
-        uint64_t acknowledged = h->last_kept;
-        if (journal_status(h->journal) < 0) {
+        if (!sim_host_crashed(h->host) && any_failed(h)) {
+            uint64_t acknowledged[JOURNALS_MAX];
             seen_failed++;
+            bool log_failed = h->wal && wal_status(h->wal) < 0;
+            for (int i = 0; i < h->count; i++) acknowledged[i] = h->models[i].last_kept;
             live(h, 5);
-            CHECK(h->last_kept == acknowledged, "acknowledged after a failure");
+            for (int i = 0; i < h->count && !sim_host_crashed(h->host); i++) {
+                struct model *model = &h->models[i];
+                bool failed = log_failed || journal_status(model->journal) < 0;
+                CHECK(!failed || model->last_kept <= acknowledged[i] || !log_failed,
+                      "%s: acknowledged after a failure", model->dir);
+            }
         }
-        switch (sim_random_below(sim, 4)) {
-        case 0: sim_host_kill(h->host); break;
-        case 1: sim_host_crash(h->host); break;
-        default: close_journal(h);
-        }
+        end_life(h);
     }
     open_until_it_works(h);
     harness_release(h);
@@ -414,9 +291,9 @@ static void failures(struct sim *sim, uint64_t seed)
 
 /* The disk fills up and is given room again: no acknowledged record is lost, what is refused never
  * appears, and appends work again without a restart. */
-static void full_disk(struct sim *sim, uint64_t seed)
+static void fill_the_disk(struct sim *sim, bool with_wal)
 {
-    struct harness *h = harness_new(sim);
+    struct harness *h = harness_new(sim, with_wal);
     for (int life = 0; life < 3; life++) {
         open_until_it_works(h);
         sim_disk_limit(h->host, sim_disk_used(h->host) + sim_random_below(sim, 8192));
@@ -426,12 +303,16 @@ static void full_disk(struct sim *sim, uint64_t seed)
         if (sim_random_below(sim, 3) == 0) sim_host_crash(h->host);
         if (sim_host_crashed(h->host)) continue;
         sim_disk_limit(h->host, 1 << 30);
-        sim_run_ms(sim, 1000);
-        CHECK(journal_status(h->journal) == 0, "a full disk has closed the journal");
-        uint64_t before = h->last_kept;
-        append_some(h);
-        sim_run_ms(sim, 1000);
-        CHECK(h->last_kept > before || h->append_count == APPENDS_MAX - 1, "appends do not resume");
+        sim_run_ms(sim, 3000);
+        CHECK(!any_failed(h), "a full disk has closed a journal");
+        for (int i = 0; i < h->count; i++) {
+            struct model *model = &h->models[i];
+            uint64_t before = model->last_kept;
+            model_append(model);
+            sim_run_ms(sim, 1000);
+            CHECK(model->last_kept > before, "%s: appends do not resume", model->dir);
+            seen_recovered_space++;
+        }
         sim_host_crash(h->host);
     }
     sim_disk_limit(h->host, 1 << 30);
@@ -439,42 +320,91 @@ static void full_disk(struct sim *sim, uint64_t seed)
     harness_release(h);
 }
 
+static void crashes(struct sim *sim, uint64_t seed)
+{
+    crash_again_and_again(sim, false);
+}
+
+static void failures(struct sim *sim, uint64_t seed)
+{
+    fail_again_and_again(sim, false);
+}
+
+static void full_disk(struct sim *sim, uint64_t seed)
+{
+    fill_the_disk(sim, false);
+}
+
+static void wal_crashes(struct sim *sim, uint64_t seed)
+{
+    crash_again_and_again(sim, true);
+}
+
+static void wal_failures(struct sim *sim, uint64_t seed)
+{
+    fail_again_and_again(sim, true);
+}
+
+static void wal_full_disk(struct sim *sim, uint64_t seed)
+{
+    fill_the_disk(sim, true);
+}
+
+static void slow_disk(struct sim_options *options, uint64_t seed)
+{
+    options->disk_op_us = seed % 3 ? 100 : 5000;
+    options->disk_sync_us = seed % 2 ? 20000 : 500000;
+    options->disk_bandwidth = 1 << 20;
+}
+
+/* ---- bit rot ---- */
+
+static void flip_one(struct harness *h, const char *path, uint64_t size)
+{
+    sim_disk_flip(h->host, path, sim_random_below(h->sim, size),
+                  (uint8_t)(1 << sim_random_below(h->sim, 8)));
+}
+
 /* One byte rots. Either the damage is told, with the file, or every acknowledged record is whole;
  * only the last batch cannot be told from a torn write. */
 static void bit_rot(struct sim *sim, uint64_t seed)
 {
-    struct harness *h = harness_new(sim);
+    struct harness *h = harness_new(sim, false);
+    struct model *model = &h->models[0];
     open_until_it_works(h);
     live(h, 40);
     sim_run_ms(sim, 1000);
-    uint64_t first = journal_first(h->journal), second = journal_second_segment(h->journal);
+    uint64_t first = journal_first(model->journal);
+    uint64_t second = journal_second_segment(model->journal);
     if (second && sim_random_below(sim, 2)) first = second;
-    char path[64];
-    snprintf(path, sizeof path, DIR "/%020" PRIu64 ".seg", first);
-    uint64_t may_lose_from = h->batch_first;
-    sim_host_kill(h->host);
-    uint64_t size = 2048;
-    sim_disk_flip(h->host, path, sim_random_below(sim, size),
-                  (uint8_t)(1 << sim_random_below(sim, 8)));
-    restart(h);
-    uint64_t last_kept = h->last_kept;
+    char path[96];
+    snprintf(path, sizeof path, "%s/%020" PRIu64 ".seg", model->dir, first);
+    uint64_t may_lose_from = model->batch_first;
+    bool at_rest = sim_random_below(sim, 2);
+    if (at_rest) close_all(h);
+    if (!at_rest || sim_random_below(sim, 2)) sim_host_kill(h->host);
+    if (at_rest) may_lose_from = UINT64_MAX; /* a mark vouches for the last batch too */
+    flip_one(h, path, 2048);
+    if (sim_host_crashed(h->host)) restart(h);
+    uint64_t last_kept = model->last_kept;
     struct error error = {0};
-    int r = open_journal(h, &error);
+    model->snapshot_acknowledged = UINT64_MAX;
+    int r = open_all(h, &error, may_lose_from);
     struct journal_verify verify;
     if (r == ERR_CORRUPT) {
         seen_corrupt++;
         CHECK(strcmp(error.file, path) == 0, "%s is named", error.file);
-        CHECK(journal_verify(h->io, DIR, &verify, &error) == ERR_CORRUPT, "verify sees nothing");
+        CHECK(journal_verify(h->io, model->dir, &verify, &error) == ERR_CORRUPT,
+              "verify sees nothing");
     } else {
         CHECK(r == 0, "%s", err_name(r));
-        adopt(h, may_lose_from);
-        if (h->last_kept < last_kept) {
+        if (model->last_kept < last_kept) {
             seen_cut++;
         } else {
             seen_intact++;
         }
-        CHECK(journal_verify(h->io, DIR, &verify, &error) == 0, "%s", error.message);
-        CHECK(verify.last == h->last_kept, "verify finds %" PRIu64, verify.last);
+        CHECK(journal_verify(h->io, model->dir, &verify, &error) == 0, "%s", error.message);
+        CHECK(verify.last == model->last_kept, "verify finds %" PRIu64, verify.last);
     }
     harness_release(h);
 }
@@ -490,6 +420,14 @@ static void finish_crashes(void)
     CHECK(seen_torn > 0 && seen_trims > 0 && seen_snapshots > 0, "no torn tail, trim or snapshot");
 }
 
+static void finish_wal(void)
+{
+    finish_crashes();
+    CHECK(seen_removed > 0 && seen_replayed > 0 && seen_checkpoints > 0,
+          "removed %" PRIu64 ", replayed %" PRIu64 ", checkpoints %" PRIu64, seen_removed,
+          seen_replayed, seen_checkpoints);
+}
+
 static void finish_failures(void)
 {
     CHECK(seen_failed > 0, "no failure");
@@ -497,7 +435,7 @@ static void finish_failures(void)
 
 static void finish_full(void)
 {
-    CHECK(seen_no_space > 0, "no full disk");
+    CHECK(seen_no_space > 0 && seen_recovered_space > 0, "no full disk");
 }
 
 static void finish_rot(void)
@@ -506,7 +444,11 @@ static void finish_rot(void)
           seen_corrupt, seen_cut, seen_intact);
 }
 
-RUNNER_MAIN({"crashes", crashes, .finish = finish_crashes, .seeds = 5000},
-            {"failures", failures, .finish = finish_failures, .seeds = 2500},
-            {"full_disk", full_disk, .finish = finish_full, .seeds = 1500},
-            {"bit_rot", bit_rot, .finish = finish_rot, .seeds = 1500})
+RUNNER_MAIN({"crashes", crashes, .finish = finish_crashes, .seeds = 3000},
+            {"failures", failures, .finish = finish_failures, .seeds = 1500},
+            {"full_disk", full_disk, .finish = finish_full, .seeds = 1000},
+            {"bit_rot", bit_rot, .finish = finish_rot, .seeds = 1500},
+            {"wal_crashes", wal_crashes, .finish = finish_wal, .seeds = 3000},
+            {"wal_failures", wal_failures, .finish = finish_failures, .seeds = 1500},
+            {"wal_full_disk", wal_full_disk, .finish = finish_full, .seeds = 1000},
+            {"wal_slow_disk", wal_crashes, .options = slow_disk, .seeds = 500})

@@ -1,5 +1,6 @@
 /* The journal on a real file system. What crashes do to it is proved in test/sim/test_store.c. */
 #include "store/journal.h"
+#include "store/segment.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -240,14 +241,14 @@ static void damage_is_told_and_left(void **state)
     char path[128], before[SEGMENT], after[SEGMENT];
     snprintf(path, sizeof path, "%s/00000000000000000001.seg", f->dir);
     int fd = open(path, O_RDWR);
-    assert_int_equal(pwrite(fd, "X", 1, 200), 1);
+    assert_int_equal(pwrite(fd, "X", 1, SEGMENT_HEADER + 136), 1);
     ssize_t len = pread(fd, before, sizeof before, 0);
     struct error error;
     struct journal_verify verify;
     assert_int_equal(journal_open(f->io, &f->options, &f->journal, &error), ERR_CORRUPT);
     assert_null(f->journal);
     assert_string_equal(error.file, path);
-    assert_non_null(strstr(error.message, "byte 184"));
+    assert_non_null(strstr(error.message, "byte 248"));
     assert_int_equal(journal_verify(f->io, f->dir, &verify, &error), ERR_CORRUPT);
     assert_int_equal(pread(fd, after, sizeof after, 0), len);
     assert_memory_equal(before, after, (size_t)len);

@@ -26,7 +26,7 @@ static void header_is_checked_whole(void **state)
     segment_header_encode(&header, bytes);
     assert_int_equal(segment_header_decode(bytes, &found), 0);
     assert_int_equal(found.first_seq, 17);
-    for (int i = 0; i < SEGMENT_HEADER; i++) {
+    for (int i = 0; i < SEGMENT_MARK_AT; i++) {
         bytes[i] ^= 4;
         assert_int_equal(segment_header_decode(bytes, &found), ERR_CORRUPT);
         bytes[i] ^= 4;

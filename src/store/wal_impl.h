@@ -1,0 +1,173 @@
+/* What the parts of the commit log share: wal.c (life, what is done when), wal_commit.c (commits),
+ * wal_file.c (log files: made, used, synced behind), wal_open.c (recovery). For this folder only.
+ *
+ * A log file's life:
+ *     FREE -> READY (next in line: header written) -> ACTIVE (commits go there) -> FULL
+ *          -> SYNCED (what its frames are about is on the disk by itself) -> FREE
+ * SYNCED becomes FREE when a frame that says so (replay_from) is durable. */
+#ifndef DURE_STORE_WAL_IMPL_H
+#define DURE_STORE_WAL_IMPL_H
+
+#include "store/journal_impl.h"
+#include "store/wal.h"
+#include "store/wal_frame.h"
+
+#include <stdatomic.h>
+
+enum {
+    WAL_FILES_MAX = 64,
+    WAL_COMMITS = JOURNAL_FLYING, /* under way at once */
+    WAL_PATH = JOURNAL_PATH,
+};
+
+enum wal_file_state { WAL_FREE, WAL_READY, WAL_ACTIVE, WAL_FULL, WAL_SYNCED };
+
+/* A segment file that frames of one generation are about, and how far it was acknowledged then. */
+struct wal_dirty {
+    char *name; /* of the journal */
+    uint64_t segment, salt;
+    struct segment_mark mark; /* next_seq 0: nothing is known (recovered) */
+};
+
+struct wal_file {
+    enum wal_file_state state;
+    struct io_file file;
+    bool open;
+    uint64_t size; /* written once, whatever is there now; 0: there is none yet */
+    uint64_t generation, salt;
+    uint64_t first;   /* number of its first frame */
+    uint64_t end;     /* where the next frame goes */
+    unsigned commits; /* under way to it */
+    struct wal_dirty *dirty;
+    size_t dirty_count, dirty_size;
+};
+
+struct wal_commit {
+    struct io_job job;
+    struct wal *wal;
+    struct list batches; /* of struct batch */
+    char *frame;         /* aligned; the first block is for the end of the file before */
+    size_t frame_size;
+    struct wal_file *file, *ended; /* ended: NULL, or the file that ends before this commit */
+    uint64_t offset, end_offset;
+    size_t size; /* of the frame, in bytes of whole blocks */
+    struct wal_head head, end_head;
+    uint64_t started_ns;
+    atomic_bool staged; /* the journals' files are written: another commit may do that now */
+    bool done;
+    int result;
+};
+
+/* The job that syncs what a full log file is about. */
+struct wal_checkpoint {
+    struct io_job job;
+    struct wal_file *file;
+    uint64_t started_ns;
+    int result;
+    bool busy;
+};
+
+/* The job that makes a file ready. */
+struct wal_prepare {
+    struct io_job job;
+    struct wal_file *file;
+    uint64_t size, generation, salt, replay_from;
+    int result;
+    bool busy;
+};
+
+/* What recovery has written into a journal: how far its last segment is in the log. */
+struct wal_end {
+    char *name;
+    uint64_t segment, salt, end;
+};
+
+struct wal {
+    struct io *io;
+    struct wal_options options;
+    char *dir;  /* of the store */
+    char *path; /* of the log */
+    struct store_metrics own_metrics, *metrics;
+    int status;
+
+    struct wal_file files[WAL_FILES_MAX];
+    int file_count;
+    struct wal_file *active, *ready; /* ready: NULL while there is none */
+    uint64_t file_size;              /* wanted of the next file */
+    uint64_t switched_ns;
+    uint64_t next_number, acked; /* of frames; acked: all before it are durable */
+    uint64_t replay_from;        /* generations before it are synced */
+    uint64_t durable_replay_from, sent_replay_from; /* in frames that are durable; under way */
+    uint64_t grow_after_ns;      /* the disk was full: no file is made or enlarged before */
+    size_t frame_max, batch_max; /* bytes of a frame; of one journal's part of it */
+
+    struct list wanting; /* of struct journal: have batches to commit */
+    struct io_task commit_task;
+    struct wal_commit commits[WAL_COMMITS]; /* a ring */
+    int commit_first, commit_count;
+    bool mark; /* a frame is wanted even when no journal has anything */
+
+    struct wal_checkpoint checkpoint;
+    struct wal_prepare prepare;
+    struct wal_end *ends; /* sorted by name */
+    size_t end_count;
+
+    bool closing;
+    struct io_task close_task;
+    void (*closed)(void *context);
+    void *closed_context;
+};
+
+/* ---- for journals ---- */
+
+/* The journal commits with this wal from now on. ERR_INVALID: its directory is not below the
+ * wal's. */
+int wal_adopt(struct wal *wal, struct journal *journal);
+
+/* The journal has something to commit. */
+void wal_want(struct wal *wal, struct journal *journal);
+
+/* Recovery found all of the segment with that salt, the last one that the log knows of the journal,
+ * up to this offset; 0: it found nothing of it. */
+uint64_t wal_end(const struct wal *wal, struct bytes name, uint64_t salt);
+
+/* ---- among the parts ---- */
+
+/* Does what is due: gives files free, starts checkpoints and preparations, ends. After every
+ * completion. */
+void wal_tick(struct wal *wal);
+
+/* Nothing is acknowledged any more. */
+void wal_fail(struct wal *wal, int result, const char *what);
+
+void wal_commit_init(struct wal *wal);
+void wal_commit_release(struct wal *wal);
+
+/* Notes that frames of `file` are about the segment that the batch stands in. ERR_NOMEM. */
+int wal_file_note(struct wal_file *file, struct journal *journal, const struct batch *batch);
+
+/* The same, from a recovered frame. */
+int wal_file_note_name(struct wal_file *file, struct bytes name, uint64_t segment, uint64_t salt);
+void wal_file_forget(struct wal_file *file);
+void wal_file_close(struct wal_file *file);
+
+/* "dir/wal/0007.wal". ERR_TOO_BIG. */
+int wal_file_path(const struct wal *wal, const struct wal_file *file, char ret_path[WAL_PATH]);
+
+/* Makes `file` the READY one, with `size` bytes that were written once; BLOCKS. */
+int wal_file_prepare(struct wal *wal, struct wal_prepare *prepare);
+
+/* Makes a second file if there is one only, to be used later; BLOCKS. */
+int wal_file_second(struct wal *wal);
+
+/* Syncs what the file's frames are about; BLOCKS. */
+int wal_file_sync(struct wal *wal, const struct wal_file *file);
+void wal_prepare_start(struct wal *wal);
+void wal_checkpoint_start(struct wal *wal);
+
+/* Makes the READY file the ACTIVE one. */
+void wal_file_switch(struct wal *wal);
+
+int wal_recover(struct wal *wal, struct error *error);
+
+#endif
