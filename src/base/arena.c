@@ -27,6 +27,20 @@ void arena_release(struct arena *arena)
     arena_init(arena, arena->max);
 }
 
+void arena_rewind(struct arena *arena, const struct arena *mark)
+{
+    bool same = arena->blocks == mark->blocks;
+    while (arena->blocks != mark->blocks) {
+        struct arena_block *next = arena->blocks->next;
+        free(arena->blocks);
+        arena->blocks = next;
+    }
+    /* What is handed out is zeroed; of an older block all that was left may have been used. */
+    char *used = same ? arena->at : mark->end;
+    if (mark->at) memset(mark->at, 0, (size_t)(used - mark->at));
+    *arena = *mark;
+}
+
 static void *fail(struct arena *arena)
 {
     arena->failed = true;

@@ -20,6 +20,9 @@ void arena_init(struct arena *arena, size_t max);
 /* Gives everything back. The arena is empty and usable again. NULL is allowed. */
 void arena_release(struct arena *arena);
 
+/* Gives back what was taken since `mark`, a copy of this arena then. A failure is forgotten. */
+void arena_rewind(struct arena *arena, const struct arena *mark);
+
 /* Zeroed memory aligned for any type, or NULL (and failed). A size of 0 gives a valid pointer. */
 void *arena_alloc(struct arena *arena, size_t size);
 

@@ -88,6 +88,35 @@ static void test_copies(void **state)
     arena_release(&arena);
 }
 
+/* What was taken before the mark stays, what is taken again is zero, and nothing is used up. */
+static void test_rewinding(void **state)
+{
+    struct arena arena;
+    arena_init(&arena, 1 << 20);
+    struct arena empty = arena;
+    arena_rewind(&arena, &empty);
+    assert_null(arena.blocks);
+    char *kept = arena_copy(&arena, BYTES("kept"));
+    const struct arena mark = arena;
+    for (size_t round = 0; round < 100; round++) {
+        for (size_t i = 0; i < 10; i++) {
+            size_t size = round % 3 ? 100 : 60000;
+            char *memory = arena_alloc(&arena, size);
+            assert_non_null(memory);
+            for (size_t at = 0; at < size; at++) assert_int_equal(memory[at], 0);
+            memset(memory, 'x', size);
+        }
+        if (round % 10 == 0) assert_null(arena_alloc(&arena, 1 << 21));
+        arena_rewind(&arena, &mark);
+        assert_false(arena.failed);
+        assert_int_equal(arena.used, mark.used);
+    }
+    assert_string_equal(kept, "kept");
+    arena_rewind(&arena, &empty);
+    assert_int_equal(arena.used, 0);
+    arena_release(&arena);
+}
+
 static void test_sizes_that_overflow(void **state)
 {
     static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 15, SIZE_MAX - 40,
@@ -115,6 +144,7 @@ int main(void)
         cmocka_unit_test(test_larger_than_a_block),
         cmocka_unit_test(test_every_limit),
         cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_rewinding),
         cmocka_unit_test(test_sizes_that_overflow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
