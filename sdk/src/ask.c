@@ -40,7 +40,9 @@ struct dure_pending *dure_ask_start(struct dure_ctx *ctx, const char *subject, c
     struct bytes bytes = bytes_make(body ? body : "", len);
     struct subscription *here = local_answers(ctx->tenant->host, subject);
     if (here) return local_ask(ctx, here, subject, bytes, timeout_ms);
-    return buslink_ask(ctx, subject, bytes, timeout_ms);
+    const struct dure_publication publication = {
+        .subject = subject, .body = bytes.data, .len = len};
+    return buslink_ask(ctx, &publication, timeout_ms);
 }
 
 int dure_ask_bytes(struct dure_ctx *ctx, const char *subject, const void *body, size_t len,
@@ -69,7 +71,9 @@ struct dure_pending *dure_tell_start(struct dure_ctx *ctx, const char *subject, 
 {
     if (!busname_valid(subject, false) || (len && !body)) return pending_failed(DURE_EINVALID);
     if (id && !headers_field_valid("Nats-Msg-Id", id)) return pending_failed(DURE_EINVALID);
-    return buslink_tell(ctx, subject, id, bytes_make(body ? body : "", len), timeout_ms);
+    const struct dure_publication publication = {
+        .subject = subject, .body = body ? body : "", .len = len, .id = id};
+    return buslink_tell(ctx, &publication, timeout_ms);
 }
 
 int dure_tell_bytes(struct dure_ctx *ctx, const char *subject, const char *id, const void *body,

@@ -1,21 +1,12 @@
 #include "sdk/src/buslink_parts.h"
 
-#include "sdk/src/http_text.h"
 #include "sdk/src/logger.h"
 
-#include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 enum {
-    LINK_FRAME_HEAD = 4096, /* more than the longest line before a payload */
-    LINK_READ = 64 * 1024,
+    LINK_READ_MORE = 64 * 1024,
     LINK_PING_MS = 10 * 1000,
     LINK_PINGS_MAX = 2, /* unanswered: the connection is dead */
     LINK_JOIN_MS = 5 * 1000,
@@ -24,9 +15,13 @@ enum {
     LINK_LATE_MAX = 1 << 20
 };
 
-static void connect_now(struct buslink *link);
-
 /* ---- coming and going --------------------------------------------------------------------- */
+
+void buslink_wake(struct buslink *link)
+{
+    LIST_EACH(&link->waiters, struct await, link, await) ctx_wake(await->ctx);
+    host_progress(link->host);
+}
 
 static uint64_t backoff_ms(struct buslink *link)
 {
@@ -38,14 +33,12 @@ static uint64_t backoff_ms(struct buslink *link)
 }
 
 /* Gives the connection up and tries again later. Requests stay: they are sent again. */
-static void lose(struct buslink *link, const char *why)
+void buslink_lose(struct buslink *link)
 {
     if (link->state == BUSLINK_UP || link->failures == 0)
-        LOGGER(link->host, NULL, DURE_WARN, "bus_lost", DURE_S("why", why),
-               DURE_S("server", link->servers[link->server_at]));
-    int fd = link->watch.fd;
-    loop_unwatch(&link->host->loop, &link->watch);
-    if (fd >= 0) close(fd);
+        LOGGER(link->host, NULL, DURE_WARN, "bus_lost", DURE_S("why", link->why),
+               DURE_S("server", link->servers[link->server_at].shown));
+    buslink_close(link);
     loop_task_cancel(&link->send);
     buf_release(&link->in);
     buf_release(&link->out);
@@ -54,59 +47,46 @@ static void lose(struct buslink *link, const char *why)
     link->server_at = (link->server_at + 1) % link->server_count;
     loop_timer_in_ms(&link->host->loop, &link->timer, backoff_ms(link));
     link->failures++;
-    host_progress(link->host);
+    buslink_wake(link);
 }
 
-static void put_subscribe(struct buslink *link, const struct subscription *subscription)
+static void lose(struct buslink *link, const char *why)
 {
-    char sid[24];
-    snprintf(sid, sizeof sid, "%llu", (unsigned long long)subscription->sid);
-    nats_put_sub(&link->out, bytes_str(subscription->subject), bytes_str(subscription->group),
-                 bytes_str(sid));
+    snprintf(link->why, sizeof link->why, "%s", why);
+    buslink_lose(link);
 }
 
-/* Everything that a new connection needs to hear, behind its INFO. */
-static void join(struct buslink *link)
+static const char *connection_name(const struct buslink *link)
 {
-    struct nats_connect hello;
-    nats_connect_init(&hello);
-    hello.verbose = hello.pedantic = false;
-    hello.headers = hello.no_responders = true;
-    hello.protocol = 1;
-    snprintf(hello.lang, sizeof hello.lang, "c");
-    snprintf(hello.version, sizeof hello.version, "1");
-    if (!list_empty(&link->host->tenants))
-        snprintf(hello.name, sizeof hello.name, "%.60s",
-                 CONTAINER_OF(link->host->tenants.next, struct tenant, link)->name);
-    struct bytes server = bytes_str(link->servers[link->server_at]);
-    size_t at = bytes_find(server, '@');
-    if (at < server.len) {
-        struct bytes pass = bytes_head(server, at), user = bytes_cut(&pass, ':');
-        if (pass.data) {
-            snprintf(hello.user, sizeof hello.user, "%.*s", BYTES_ARG(user));
-            snprintf(hello.pass, sizeof hello.pass, "%.*s", BYTES_ARG(pass));
-        } else {
-            snprintf(hello.token, sizeof hello.token, "%.*s", BYTES_ARG(user));
-        }
-    }
+    if (link->settings.name) return link->settings.name;
+    if (list_empty(&link->host->tenants)) return "dure";
+    return CONTAINER_OF(link->host->tenants.next, struct tenant, link)->name;
+}
+
+/* Everything that a new connection needs to hear, behind its INFO. False: it cannot be said. */
+static bool join(struct buslink *link)
+{
+    const struct bus_hello hello = {.settings = &link->settings,
+                                    .server = &link->servers[link->server_at],
+                                    .name = connection_name(link),
+                                    .info = &link->info,
+                                    .tls = link->secure != NULL};
     buf_clear(&link->headers);
-    nats_connect_write(&link->headers, &hello);
+    if (bus_hello_write(&hello, &link->headers, link->why) != 0) return false;
     nats_put_connect(&link->out, buf_bytes(&link->headers));
-    char inbox[BUSLINK_INBOX_TEXT + 1];
-    snprintf(inbox, sizeof inbox, "%s*", link->inbox);
-    nats_put_sub(&link->out, bytes_str(inbox), BYTES(""), BYTES("1"));
-    nats_put_sub(&link->out, BYTES(BUSLINK_CANCEL_SUBJECT), BYTES(""), BYTES("2"));
-    for (size_t i = 0; i < link->subscription_count && !link->draining; i++)
-        if (link->subscriptions[i]) put_subscribe(link, link->subscriptions[i]);
+    buslink_put_routes(link);
     nats_put_ping(&link->out);
     link->pings = 1;
     link->pongs = 0;
     link->drain_mark = link->flush_mark = 0;
+    link->denied = false;
     link->state = BUSLINK_JOINING;
     buf_append(&link->out, buf_bytes(&link->late));
     buf_release(&link->late);
     buslink_resend(link);
+    buslink_renew(link);
     loop_post(&link->host->loop, &link->send);
+    return true;
 }
 
 static void came_up(struct buslink *link)
@@ -122,15 +102,37 @@ static void came_up(struct buslink *link)
 
 /* ---- what comes in ------------------------------------------------------------------------ */
 
+static bool greet(struct buslink *link)
+{
+    const struct bus_server *server = &link->servers[link->server_at];
+    bool wants_tls = server->tls || link->info.tls_required;
+    if (wants_tls && !link->secure && buslink_secure(link) != 0) return false;
+    return join(link);
+}
+
 static void take_info(struct buslink *link, struct bytes json)
 {
     if (nats_info_parse(json, &link->info) != 0) {
+        snprintf(link->why, sizeof link->why, "the server's greeting is not understood");
         link->dropping = true;
         return;
     }
     if (link->info.max_payload > NATS_PAYLOAD_CAP) link->info.max_payload = NATS_PAYLOAD_CAP;
     if (link->info.max_payload) link->decoder.max_payload = link->info.max_payload;
-    if (link->state == BUSLINK_GREETING) join(link);
+    if (link->state == BUSLINK_GREETING && !greet(link)) link->dropping = true;
+}
+
+/* The server says that something is wrong; before it has taken us that is about who we are. */
+static void take_error(struct buslink *link, struct bytes text)
+{
+    snprintf(link->refusal, sizeof link->refusal, "%.*s", BYTES_ARG(bytes_head(text, BUS_WHY - 1)));
+    LOGGER(link->host, NULL, DURE_WARN, "bus_error", DURE_S("text", link->refusal));
+    link->refused = true;
+    if (link->state != BUSLINK_UP) {
+        link->denied = true;
+        snprintf(link->why, sizeof link->why, "%s", link->refusal);
+    }
+    buslink_wake(link);
 }
 
 static void take_frame(struct buslink *link, const struct nats_frame *frame)
@@ -144,28 +146,16 @@ static void take_frame(struct buslink *link, const struct nats_frame *frame)
     case NATS_PONG:
         link->pongs++;
         if (link->state == BUSLINK_JOINING) came_up(link);
-        host_progress(link->host);
+        buslink_wake(link);
         break;
     case NATS_MSG:
-    case NATS_HMSG:
-        if (bytes_eq(frame->sid, BYTES("1")))
-            buslink_answered(link, frame);
-        else if (bytes_eq(frame->sid, BYTES("2")))
-            buslink_cancelled(link, frame);
-        else
-            buslink_deliver(link, frame);
-        break;
-    case NATS_ERR: {
-        char text[128];
-        snprintf(text, sizeof text, "%.*s", BYTES_ARG(bytes_head(frame->text, sizeof text - 1)));
-        LOGGER(link->host, NULL, DURE_WARN, "bus_error", DURE_S("text", text));
-        break;
-    }
+    case NATS_HMSG: buslink_dispatch(link, frame); break;
+    case NATS_ERR: take_error(link, frame->text); break;
     default: break;
     }
 }
 
-static void decode_all(struct buslink *link)
+bool buslink_decode(struct buslink *link)
 {
     struct nats_frame frame;
     int64_t len = 0;
@@ -174,67 +164,40 @@ static void decode_all(struct buslink *link)
         take_frame(link, &frame);
         buf_consume(&link->in, (size_t)len);
     }
-    if (len < 0) link->dropping = true;
-}
-
-/* False: the connection is gone. */
-static bool receive(struct buslink *link)
-{
-    for (;;) {
-        char *room = buf_reserve(&link->in, LINK_READ);
-        ssize_t got = room ? recv(link->watch.fd, room, LINK_READ, 0) : 0;
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0 && errno == EAGAIN) return true;
-        if (got <= 0) return false;
-        buf_commit(&link->in, (size_t)got);
-        decode_all(link);
-        if (link->dropping) return false;
-        if (got < LINK_READ) return true;
+    if (len < 0) {
+        snprintf(link->why, sizeof link->why, "the server broke the protocol");
+        link->dropping = true;
     }
-}
-
-/* False: the connection is gone. */
-static bool transmit(struct buslink *link)
-{
-    while (buf_len(&link->out)) {
-        struct bytes rest = buf_bytes(&link->out);
-        ssize_t sent = send(link->watch.fd, rest.data, rest.len, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR) continue;
-        if (sent < 0 && errno == EAGAIN) break;
-        if (sent < 0) return false;
-        buf_consume(&link->out, (size_t)sent);
-    }
-    loop_watch_change(&link->host->loop, &link->watch,
-                      buf_len(&link->out) ? EPOLLIN | EPOLLOUT : EPOLLIN);
-    return true;
+    return !link->dropping;
 }
 
 static void send_gathered(struct loop_task *task)
 {
     struct buslink *link = CONTAINER_OF(task, struct buslink, send);
     if (link->state < BUSLINK_JOINING) return;
-    if (link->dropping || !transmit(link)) lose(link, "broken while writing");
+    if (link->dropping || !buslink_transmit(link)) buslink_lose(link);
 }
 
-static void ready(struct loop_watch *watch, uint32_t events)
+/* ---- connecting --------------------------------------------------------------------------- */
+
+static void connect_now(struct buslink *link)
 {
-    struct buslink *link = CONTAINER_OF(watch, struct buslink, watch);
-    if (link->state == BUSLINK_CONNECTING) {
-        int err = 0;
-        socklen_t len = sizeof err;
-        getsockopt(watch->fd, SOL_SOCKET, SO_ERROR, &err, &len);
-        if (err || (events & (EPOLLERR | EPOLLHUP))) {
-            lose(link, "cannot connect");
-            return;
-        }
-        link->state = BUSLINK_GREETING;
-        loop_watch_change(&link->host->loop, watch, EPOLLIN);
+    nats_decoder_init(&link->decoder, NATS_CLIENT);
+    if (!buslink_open(link)) {
+        buslink_lose(link);
         return;
     }
-    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !receive(link))
-        lose(link, link->decoder.fault ? "the server broke the protocol" : "closed by the server");
-    else if ((events & EPOLLOUT) && !transmit(link))
-        lose(link, "broken while writing");
+    link->state = BUSLINK_CONNECTING;
+    loop_timer_in_ms(&link->host->loop, &link->timer, LINK_JOIN_MS);
+}
+
+void buslink_connected(struct buslink *link)
+{
+    link->state = BUSLINK_GREETING;
+    link->denied = false;
+    loop_watch_change(&link->host->loop, &link->watch, EPOLLIN);
+    if (!link->settings.tls_first || !link->servers[link->server_at].port) return;
+    if (buslink_secure(link) != 0 || !buslink_transmit(link)) buslink_lose(link);
 }
 
 static void timer_fired(struct loop_timer *timer)
@@ -254,123 +217,58 @@ static void timer_fired(struct loop_timer *timer)
     }
 }
 
-/* ---- connecting --------------------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------------------------- */
 
-static socklen_t unix_address(const char *path, struct sockaddr_storage *ret_address)
+static void init_buffers(struct buslink *link)
 {
-    struct sockaddr_un *at = (struct sockaddr_un *)ret_address;
-    if (strlen(path) >= sizeof at->sun_path) return 0;
-    memset(ret_address, 0, sizeof *ret_address);
-    at->sun_family = AF_UNIX;
-    memcpy(at->sun_path, path, strlen(path) + 1);
-    return sizeof *at;
-}
-
-/* The server at hand; 0: its name is not known. */
-static socklen_t server_address(const char *server, struct sockaddr_storage *ret_address)
-{
-    const char *at = strrchr(server, '@');
-    char host[256], port[8] = "4222";
-    struct bytes rest = bytes_str(at ? at + 1 : server);
-    if (bytes_starts(rest, BYTES("/"))) return unix_address(rest.data, ret_address);
-    struct bytes name;
-    if (bytes_starts(rest, BYTES("["))) {
-        name = bytes_head(bytes_skip(rest, 1), bytes_find(rest, ']') - 1);
-        rest = bytes_skip(rest, name.len + 2);
-        bytes_cut(&rest, ':');
-    } else {
-        name = bytes_cut(&rest, ':');
-    }
-    if (rest.len) snprintf(port, sizeof port, "%.*s", BYTES_ARG(bytes_head(rest, 5)));
-    snprintf(host, sizeof host, "%.*s", BYTES_ARG(bytes_head(name, sizeof host - 1)));
-    uint64_t number;
-    if (bytes_to_u64(bytes_str(port), 65535, &number) != 0) return 0;
-    socklen_t len = http_address(host, (int)number, ret_address);
-    if (len) return len;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
-    if (getaddrinfo(host, port, &hints, &found) != 0) return 0;
-    len = found->ai_addrlen;
-    memcpy(ret_address, found->ai_addr, len);
-    freeaddrinfo(found);
-    return len;
-}
-
-static void connect_now(struct buslink *link)
-{
-    struct sockaddr_storage address;
-    struct loop *loop = &link->host->loop;
-    socklen_t len = server_address(link->servers[link->server_at], &address);
-    int fd = len ? socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) : -1;
-    if (fd < 0) {
-        lose(link, len ? "no socket" : "unknown host name");
-        return;
-    }
-    int on = 1;
-    if (address.ss_family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    nats_decoder_init(&link->decoder, NATS_CLIENT);
-    int failed = connect(fd, (struct sockaddr *)&address, len);
-    if (failed && errno != EINPROGRESS) {
-        close(fd);
-        lose(link, "cannot connect");
-        return;
-    }
-    if (loop_watch(loop, &link->watch, fd, failed ? EPOLLOUT : EPOLLIN) != 0) {
-        close(fd);
-        lose(link, "no memory");
-        return;
-    }
-    link->state = failed ? BUSLINK_CONNECTING : BUSLINK_GREETING;
-    loop_timer_in_ms(loop, &link->timer, LINK_JOIN_MS);
-}
-
-/* Cuts "nats://a:1,unix:/b" into "a:1" and "/b". */
-static int cut_urls(struct buslink *link, const char *urls)
-{
-    link->urls = strdup(urls);
-    if (!link->urls) return ERR_NOMEM;
-    for (char *at = link->urls; at;) {
-        char *next = strchr(at, ',');
-        if (next) *next++ = '\0';
-        struct bytes url = bytes_str(at);
-        size_t skip = bytes_starts(url, BYTES("nats://")) ? 7
-                      : bytes_starts(url, BYTES("unix:")) ? 5
-                                                          : 0;
-        if (url.len <= skip || link->server_count == BUSLINK_SERVERS_MAX) return ERR_INVALID;
-        if (!skip && memchr(at, '/', url.len)) return ERR_INVALID;
-        if (skip == 7 && at[url.len - 1] == '/') at[url.len - 1] = '\0';
-        link->servers[link->server_count++] = at + skip;
-        at = next;
-    }
-    return 0;
-}
-
-int buslink_new(struct host *host, const char *urls, struct buslink **ret_link)
-{
-    *ret_link = NULL;
-    if (!urls || !*urls) return 0;
-    struct buslink *link = calloc(1, sizeof *link);
-    if (!link) return ERR_NOMEM;
-    link->host = host;
-    link->watch.fd = -1;
-    link->watch.ready = ready;
-    link->timer.fire = timer_fired;
-    loop_task_init(&link->send, send_gathered);
-    list_init(&link->requests);
     map_init(&link->by_token, DURE_MAX_PENDING);
-    buf_init(&link->in, NATS_PAYLOAD_CAP + LINK_READ);
+    map_init(&link->by_sid, BUSLINK_ROUTES_MAX);
+    buf_init(&link->in, NATS_PAYLOAD_CAP + LINK_READ_MORE);
+    buf_init(&link->wire_in, NATS_PAYLOAD_CAP);
+    buf_init(&link->wire_out, DURE_MAX_BUS_BUFFER + LINK_READ_MORE);
     buf_init(&link->out, DURE_MAX_BUS_BUFFER);
     buf_init(&link->headers, 64 * 1024);
     buf_init(&link->late, LINK_LATE_MAX);
+}
+
+static int add_own_routes(struct buslink *link)
+{
     uint8_t random[11];
     char text[2 * sizeof random + 1] = "";
-    host_random(host, random, sizeof random);
+    host_random(link->host, random, sizeof random);
     bytes_hex(bytes_make(random, sizeof random), text);
     snprintf(link->inbox, sizeof link->inbox, "_INBOX.%s.", text);
-    int err = cut_urls(link, urls);
+    snprintf(link->answers_subject, sizeof link->answers_subject, "_INBOX.%s.*", text);
+    link->answers =
+        (struct bus_route){.subject = link->answers_subject, .deliver = buslink_answered};
+    link->cancels =
+        (struct bus_route){.subject = BUSLINK_CANCEL_SUBJECT, .deliver = buslink_cancelled};
+    int err = buslink_route_add(link, &link->answers);
+    return err ? err : buslink_route_add(link, &link->cancels);
+}
+
+int buslink_new(struct host *host, const struct bus_settings *settings, struct buslink **ret_link)
+{
+    *ret_link = NULL;
+    if (!settings->urls || !*settings->urls) return 0;
+    struct buslink *link = calloc(1, sizeof *link);
+    if (!link) return ERR_NOMEM;
+    link->host = host;
+    link->settings = *settings;
+    link->watch.fd = -1;
+    link->timer.fire = timer_fired;
+    loop_task_init(&link->send, send_gathered);
+    list_init(&link->requests);
+    list_init(&link->routes);
+    list_init(&link->waiters);
+    init_buffers(link);
+    int count = bus_servers_parse(settings->urls, link->servers);
+    int err = count < 0 ? count : add_own_routes(link) ? ERR_NOMEM : 0;
     if (err) {
         buslink_free(link);
         return err;
     }
+    link->server_count = (size_t)count;
     loop_timer_in_ms(&host->loop, &link->timer, 0);
     *ret_link = link;
     return 0;
@@ -379,118 +277,20 @@ int buslink_new(struct host *host, const char *urls, struct buslink **ret_link)
 void buslink_free(struct buslink *link)
 {
     if (!link) return;
-    int fd = link->watch.fd;
-    loop_unwatch(&link->host->loop, &link->watch);
-    if (fd >= 0) close(fd);
+    buslink_close(link);
     loop_timer_cancel(&link->host->loop, &link->timer);
     loop_task_cancel(&link->send);
     map_release(&link->by_token);
+    map_release(&link->by_sid);
     buf_release(&link->in);
     buf_release(&link->out);
     buf_release(&link->headers);
     buf_release(&link->late);
-    free(link->subscriptions);
-    free(link->urls);
     free(link);
 }
-
-/* ---- using it ----------------------------------------------------------------------------- */
 
 const char *buslink_state_name(const struct buslink *link)
 {
     if (!link) return "none";
     return link->state == BUSLINK_UP ? "connected" : "connecting";
-}
-
-bool buslink_sends(const struct buslink *link)
-{
-    return link->state >= BUSLINK_JOINING;
-}
-
-int buslink_put(struct buslink *link, const char *subject, const char *reply, struct bytes body)
-{
-    size_t payload = buf_len(&link->headers) + body.len;
-    if (!buslink_sends(link)) return DURE_EUNREACHABLE;
-    if (link->headers.failed) return DURE_ETOOBIG;
-    if (link->info.max_payload && payload > link->info.max_payload) return DURE_ETOOBIG;
-    if (payload + LINK_FRAME_HEAD > link->out.max - buf_len(&link->out)) return DURE_EFULL;
-    nats_put_pub(&link->out, bytes_str(subject), bytes_str(reply), buf_bytes(&link->headers), body);
-    if (link->out.failed) link->dropping = true; /* no memory in the middle of a frame */
-    loop_post(&link->host->loop, &link->send);
-    return link->dropping ? DURE_ENOMEM : 0;
-}
-
-int buslink_put_reply(struct buslink *link, const char *subject, struct bytes body)
-{
-    if (buslink_sends(link)) return buslink_put(link, subject, NULL, body);
-    size_t payload = buf_len(&link->headers) + body.len;
-    if (link->headers.failed) return DURE_ETOOBIG;
-    if (payload + LINK_FRAME_HEAD > link->late.max - buf_len(&link->late)) return DURE_EFULL;
-    size_t before = buf_len(&link->late);
-    nats_put_pub(&link->late, bytes_str(subject), BYTES(""), buf_bytes(&link->headers), body);
-    if (!link->late.failed) return 0;
-    link->late.end = link->late.start + before; /* no memory: half a frame must not go out */
-    link->late.failed = false;
-    return DURE_ENOMEM;
-}
-
-int buslink_publish(struct buslink *link, const char *subject, struct bytes body)
-{
-    if (!link) return DURE_EUNREACHABLE;
-    buf_clear(&link->headers);
-    return buslink_put(link, subject, NULL, body);
-}
-
-void buslink_subscribe(struct buslink *link, struct subscription *subscription)
-{
-    if (!link) return;
-    struct subscription **list =
-        realloc(link->subscriptions, (link->subscription_count + 1) * sizeof *list);
-    if (!list) {
-        LOGGER(link->host, subscription->tenant, DURE_ERROR, "subscribe_failed",
-               DURE_S("subject", subscription->subject));
-        return;
-    }
-    link->subscriptions = list;
-    list[link->subscription_count++] = subscription;
-    subscription->sid = link->subscription_count - 1 + BUSLINK_FIRST_SID;
-    if (!buslink_sends(link)) return;
-    put_subscribe(link, subscription);
-    loop_post(&link->host->loop, &link->send);
-}
-
-/* A ping behind what was sent: its pong says that the server has it all. */
-static uint64_t mark(struct buslink *link)
-{
-    nats_put_ping(&link->out);
-    loop_post(&link->host->loop, &link->send);
-    return ++link->pings;
-}
-
-void buslink_drain(struct buslink *link)
-{
-    if (!link) return;
-    link->draining = true;
-    if (!buslink_sends(link)) return;
-    for (size_t i = 0; i < link->subscription_count; i++) {
-        char sid[24];
-        snprintf(sid, sizeof sid, "%llu", (unsigned long long)link->subscriptions[i]->sid);
-        nats_put_unsub(&link->out, bytes_str(sid), 0);
-    }
-    link->drain_mark = mark(link);
-}
-
-bool buslink_drained(const struct buslink *link)
-{
-    return !link || !buslink_sends(link) || link->pongs >= link->drain_mark;
-}
-
-void buslink_flush(struct buslink *link)
-{
-    if (link && buslink_sends(link)) link->flush_mark = mark(link);
-}
-
-bool buslink_flushed(const struct buslink *link)
-{
-    return !link || !buslink_sends(link) || link->pongs >= link->flush_mark;
 }

@@ -1,6 +1,7 @@
 /* Messages that come in: each runs the handler of its subscription. Its reply goes to the subject
  * that the asker waits on; a JetStream push consumer's message is acknowledged or handed back. */
 #include "sdk/src/buslink_parts.h"
+#include "sdk/src/message.h"
 #include "sdk/src/logger.h"
 
 #include "wire/http1_write.h"
@@ -57,12 +58,36 @@ static void answered(struct ctx_caller *caller, const struct reply *reply)
                DURE_S("error", dure_error_name(err)));
 }
 
-/* What a JetStream consumer wants to hear (ADR-15): done, or again. */
+void buslink_term(const struct buslink *link, const char *reason, char ret_word[BUSLINK_TERM])
+{
+    if (buslink_version(link) < 2010004 || !reason || !*reason)
+        snprintf(ret_word, BUSLINK_TERM, "+TERM");
+    else
+        snprintf(ret_word, BUSLINK_TERM, "+TERM %.480s", reason);
+}
+
+/* What a JetStream consumer wants to hear (ADR-15): done, again, or never again. */
+void buslink_settle(struct dure_ctx *ctx, int err, int64_t delay_ms)
+{
+    struct buslink *bus = ctx->tenant->host->bus;
+    char word[BUSLINK_TERM] = "+ACK";
+    if (ctx->verdict == CTX_RETRY_IN) delay_ms = ctx->verdict_delay_ms;
+    if (err && ctx->verdict == CTX_GIVE_UP)
+        buslink_term(bus, ctx->verdict_reason, word);
+    else if (err && delay_ms)
+        snprintf(word, sizeof word, "-NAK {\"delay\":%lld}", (long long)delay_ms * 1000000);
+    else if (err)
+        snprintf(word, sizeof word, "-NAK");
+    buf_clear(&bus->headers);
+    int lost = buslink_put_reply(bus, ctx->delivery->reply, bytes_str(word));
+    if (lost) /* it comes again when its time is over */
+        LOGGER(bus->host, ctx->tenant, DURE_WARN, "ack_lost",
+               DURE_S("error", dure_error_name(lost)));
+}
+
 static void acknowledge(struct dure_ctx *ctx, int err)
 {
-    struct bus_message *message = ctx->finished_argument;
-    buf_clear(&message->bus->headers);
-    buslink_put(message->bus, message->reply_to, NULL, err ? BYTES("-NAK") : BYTES("+ACK"));
+    buslink_settle(ctx, err, 0);
 }
 
 /* Nobody waits, so nobody hears of it but the log. */
@@ -71,15 +96,6 @@ static void dropped(struct dure_ctx *ctx, int err)
     if (err)
         LOGGER(ctx->tenant->host, ctx->tenant, DURE_WARN, "message_failed",
                DURE_S("subject", ctx->subject), DURE_S("error", dure_error_name(err)));
-}
-
-static struct subscription *find(struct buslink *bus, struct bytes sid)
-{
-    uint64_t number;
-    if (bytes_to_u64(sid, UINT32_MAX, &number) != 0) return NULL;
-    if (number < BUSLINK_FIRST_SID || number - BUSLINK_FIRST_SID >= bus->subscription_count)
-        return NULL;
-    return bus->subscriptions[number - BUSLINK_FIRST_SID];
 }
 
 /* Flow control and heartbeats of a push consumer (status 100) are not for the handler. */
@@ -97,34 +113,66 @@ static bool is_control(struct buslink *bus, const struct nats_frame *frame)
     return true;
 }
 
-static int fill(struct dure_ctx *ctx, struct buslink *bus, const struct subscription *subscription,
-                const struct nats_frame *frame)
+/* What a stream says of a message in its reply subject. */
+static int fill_delivery(struct dure_ctx *ctx, const struct nats_frame *frame, const char *reply)
+{
+    struct ack_subject ack;
+    if (!ack_subject_parse(frame->reply, &ack)) return 0;
+    struct dure_message *delivery = arena_alloc(&ctx->arena, sizeof *delivery);
+    if (!delivery) return DURE_ENOMEM;
+    *delivery = (struct dure_message){
+        .subject = ctx->subject,
+        .reply = reply,
+        .body = buf_bytes(&ctx->body).data,
+        .len = buf_len(&ctx->body),
+        .headers = &ctx->headers,
+        .stream = arena_copy(&ctx->arena, ack.stream),
+        .consumer = arena_copy(&ctx->arena, ack.consumer),
+        .sequence = ack.sequence,
+        .consumer_sequence = ack.consumer_sequence,
+        .deliveries = ack.deliveries,
+        .pending = ack.pending,
+        .time_ns = ack.time_ns,
+    };
+    ctx->delivery = delivery;
+    return 0;
+}
+
+int buslink_fill(struct dure_ctx *ctx, const struct nats_frame *frame, const char *pattern,
+                 const char **ret_reply)
 {
     const char *subject = arena_copy(&ctx->arena, frame->subject);
-    struct bus_message *message = arena_alloc(&ctx->arena, sizeof *message);
-    if (!subject || !message) return DURE_ENOMEM;
-    message->bus = bus;
-    message->tenant = ctx->tenant;
-    message->caller.answer = answered;
-    message->reply_to = arena_copy(&ctx->arena, frame->reply);
-    if (bytes_starts(frame->reply, BYTES("$JS.ACK."))) {
-        ctx->finished = acknowledge;
-        ctx->finished_argument = message;
-    } else if (frame->reply.len) {
-        ctx->caller = &message->caller;
-    } else {
-        ctx->finished = dropped;
-    }
-    int err = buslink_copy_headers(frame->headers, &ctx->arena, &ctx->headers);
-    ctx->handler = subscription->handler;
-    tenant_route_message(ctx, subscription, subject);
+    *ret_reply = arena_copy(&ctx->arena, frame->reply);
+    if (!subject || !*ret_reply) return DURE_ENOMEM;
+    int err = headers_copy(frame->headers, &ctx->arena, &ctx->headers);
+    tenant_route_message(ctx, pattern, subject);
     ctx_take_trace(ctx);
-    ctx_set_deadline(ctx, headers_find(&ctx->headers, "Dure-Deadline-Ms"));
     buf_append(&ctx->body, frame->payload);
     char *end = ctx->body.failed ? NULL : buf_reserve(&ctx->body, 1);
     if (!end) return frame->payload.len >= ctx->body.max ? DURE_ETOOBIG : DURE_ENOMEM;
     *end = '\0';
+    if (!err) err = fill_delivery(ctx, frame, *ret_reply);
     return ctx->arena.failed ? DURE_ENOMEM : err;
+}
+
+static int fill(struct dure_ctx *ctx, struct buslink *bus, const struct subscription *subscription,
+                const struct nats_frame *frame)
+{
+    struct bus_message *message = arena_alloc(&ctx->arena, sizeof *message);
+    if (!message) return DURE_ENOMEM;
+    message->bus = bus;
+    message->tenant = ctx->tenant;
+    message->caller.answer = answered;
+    ctx->handler = subscription->handler;
+    int err = buslink_fill(ctx, frame, subscription->subject, &message->reply_to);
+    ctx_set_deadline(ctx, headers_find(&ctx->headers, "Dure-Deadline-Ms"));
+    if (ctx->delivery)
+        ctx->finished = acknowledge;
+    else if (frame->reply.len && message->reply_to)
+        ctx->caller = &message->caller;
+    else
+        ctx->finished = dropped;
+    return err;
 }
 
 /* The handler that is to answer on this subject, if it runs here. */
@@ -139,16 +187,18 @@ static struct dure_ctx *find_asked(struct buslink *bus, struct bytes reply_to)
     return NULL;
 }
 
-void buslink_cancelled(struct buslink *bus, const struct nats_frame *frame)
+void buslink_cancelled(struct bus_route *route, const struct nats_frame *frame)
 {
+    struct buslink *bus = CONTAINER_OF(route, struct buslink, cancels);
     struct dure_ctx *ctx = find_asked(bus, frame->payload);
     if (ctx) ctx_abandon(ctx);
 }
 
-void buslink_deliver(struct buslink *bus, const struct nats_frame *frame)
+void buslink_deliver(struct bus_route *route, const struct nats_frame *frame)
 {
-    struct subscription *subscription = find(bus, frame->sid);
-    if (!subscription || is_control(bus, frame)) return;
+    struct subscription *subscription = CONTAINER_OF(route, struct subscription, route);
+    struct buslink *bus = subscription->tenant->host->bus;
+    if (is_control(bus, frame)) return;
     struct dure_ctx *ctx = ctx_new(subscription->tenant, CTX_MESSAGE, NULL);
     int err = ctx ? fill(ctx, bus, subscription, frame) : DURE_ENOMEM;
     if (!ctx)

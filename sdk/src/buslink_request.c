@@ -7,6 +7,7 @@
  * "No responders" (status 503) shortly after a reconnect means little, because those who answer
  * have to come back too: then the request is tried again after a moment. */
 #include "sdk/src/buslink_parts.h"
+#include "sdk/src/message.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -14,7 +15,6 @@
 enum {
     TELL_AGAIN_MS = 2000, /* doubled each time */
     TELL_AGAIN_MAX_MS = 8000,
-    SETTLE_MS = 2000, /* after a reconnect */
     SETTLE_AGAIN_MS = 50
 };
 
@@ -24,6 +24,7 @@ struct bus_request {
     struct buslink *bus;
     bool tell;
     const char *subject, *id;
+    const char **headers; /* name, value, ..., NULL; or NULL */
     struct bytes body;
     char token[24];
     struct loop_timer again;
@@ -50,6 +51,7 @@ static void put_headers(struct bus_request *request)
     add_header(bus, "traceparent", dure_traceparent(ctx));
     add_header(bus, "tracestate", ctx->trace_state);
     if (!request->tell) add_header(bus, "Dure-Deadline-Ms", remaining);
+    for (const char **h = request->headers; h && h[0]; h += 2) add_header(bus, h[0], h[1]);
     nats_headers_end(&bus->headers);
 }
 
@@ -121,18 +123,6 @@ void buslink_resend(struct buslink *bus)
 
 /* ---- answers ------------------------------------------------------------------------------ */
 
-int buslink_copy_headers(struct bytes block, struct arena *arena, struct dure_headers *headers)
-{
-    struct nats_headers walk;
-    struct bytes name, value;
-    int more = 0, err = 0;
-    if (!block.len) return 0;
-    if (nats_headers_parse(block, &walk) != 0) return DURE_EPROTOCOL;
-    while (!err && (more = nats_headers_next(&walk, &name, &value)) > 0)
-        err = headers_add(headers, arena, name, value);
-    return more < 0 ? DURE_EPROTOCOL : err;
-}
-
 /* The status line's number; 0: none. */
 static int status_of(struct bytes block)
 {
@@ -145,11 +135,8 @@ static int status_of(struct bytes block)
 static void no_responders(struct bus_request *request)
 {
     struct buslink *bus = request->bus;
-    struct loop *loop = &bus->host->loop;
-    bool settling =
-        bus->connects > 1 && loop->now_ns - bus->up_since_ns < SETTLE_MS * UINT64_C(1000000);
-    if (settling)
-        loop_timer_in_ms(loop, &request->again, SETTLE_AGAIN_MS);
+    if (buslink_settling(bus))
+        loop_timer_in_ms(&bus->host->loop, &request->again, SETTLE_AGAIN_MS);
     else
         fail(request, request->tell ? DURE_ENOSTREAM : DURE_ENOBODY);
 }
@@ -175,7 +162,7 @@ static void take_answer(struct bus_request *request, const struct nats_frame *fr
 {
     struct arena *arena = &request->pending.ctx->arena;
     struct dure_headers *headers = arena_alloc(arena, sizeof *headers);
-    int err = headers ? buslink_copy_headers(frame->headers, arena, headers) : DURE_ENOMEM;
+    int err = headers ? headers_copy(frame->headers, arena, headers) : DURE_ENOMEM;
     if (!err && frame->payload.len > request->bus->host->limits.answer) err = DURE_ETOOBIG;
     if (err) {
         fail(request, err);
@@ -189,8 +176,9 @@ static void take_answer(struct bus_request *request, const struct nats_frame *fr
     pending_answer(&request->pending, status >= 200 ? (int)status : 500, headers, frame->payload);
 }
 
-void buslink_answered(struct buslink *bus, const struct nats_frame *frame)
+void buslink_answered(struct bus_route *route, const struct nats_frame *frame)
 {
+    struct buslink *bus = CONTAINER_OF(route, struct buslink, answers);
     struct bytes token = bytes_skip(frame->subject, strlen(bus->inbox));
     struct bus_request *request = map_get(&bus->by_token, token);
     if (!request) return; /* it is over */
@@ -204,8 +192,33 @@ void buslink_answered(struct buslink *bus, const struct nats_frame *frame)
 
 /* ---- starting ----------------------------------------------------------------------------- */
 
-static struct dure_pending *start(struct dure_ctx *ctx, const char *subject, const char *id,
-                                  struct bytes body, int64_t timeout_ms, bool tell)
+static const char **copy_headers(struct arena *arena, const char *const *headers)
+{
+    size_t count = 0;
+    while (headers && headers[count]) count += 2;
+    const char **copy = count ? arena_array(arena, count + 1, sizeof *copy) : NULL;
+    for (size_t i = 0; copy && i < count; i++) copy[i] = arena_copy(arena, bytes_str(headers[i]));
+    return copy;
+}
+
+static int fill(struct bus_request *request, struct dure_ctx *ctx,
+                const struct dure_publication *publication)
+{
+    struct buslink *bus = request->bus;
+    struct arena *arena = &ctx->arena;
+    snprintf(request->token, sizeof request->token, "%llx", (unsigned long long)++bus->next_token);
+    request->subject = arena_copy(arena, bytes_str(publication->subject));
+    request->body = arena_bytes(arena, bytes_make(publication->body, publication->len));
+    request->headers = copy_headers(arena, publication->headers);
+    request->id =
+        publication->id ? arena_copy(arena, bytes_str(publication->id)) : dure_new_id(ctx);
+    if (arena->failed) return DURE_ENOMEM;
+    int err = map_put(&bus->by_token, bytes_str(request->token), request, NULL);
+    return err ? DURE_ENOMEM : 0;
+}
+
+static struct dure_pending *start(struct dure_ctx *ctx, const struct dure_publication *publication,
+                                  int64_t timeout_ms, bool tell)
 {
     struct buslink *bus = ctx->tenant->host->bus;
     struct dure_pending *failed;
@@ -217,13 +230,7 @@ static struct dure_pending *start(struct dure_ctx *ctx, const char *subject, con
     request->tell = tell;
     request->again.fire = send_again;
     list_init(&request->link);
-    snprintf(request->token, sizeof request->token, "%llx", (unsigned long long)++bus->next_token);
-    request->subject = arena_copy(&ctx->arena, bytes_str(subject));
-    request->body = arena_bytes(&ctx->arena, body);
-    request->id = id ? arena_copy(&ctx->arena, bytes_str(id)) : dure_new_id(ctx);
-    int err = ctx->arena.failed ? DURE_ENOMEM : 0;
-    if (!err && map_put(&bus->by_token, bytes_str(request->token), request, NULL) != 0)
-        err = DURE_ENOMEM;
+    int err = fill(request, ctx, publication);
     if (err) {
         pending_fail(&request->pending, err);
         return &request->pending;
@@ -234,14 +241,14 @@ static struct dure_pending *start(struct dure_ctx *ctx, const char *subject, con
     return &request->pending;
 }
 
-struct dure_pending *buslink_ask(struct dure_ctx *ctx, const char *subject, struct bytes body,
+struct dure_pending *buslink_ask(struct dure_ctx *ctx, const struct dure_publication *publication,
                                  int64_t timeout_ms)
 {
-    return start(ctx, subject, NULL, body, timeout_ms, false);
+    return start(ctx, publication, timeout_ms, false);
 }
 
-struct dure_pending *buslink_tell(struct dure_ctx *ctx, const char *subject, const char *id,
-                                  struct bytes body, int64_t timeout_ms)
+struct dure_pending *buslink_tell(struct dure_ctx *ctx, const struct dure_publication *publication,
+                                  int64_t timeout_ms)
 {
-    return start(ctx, subject, id, body, timeout_ms, true);
+    return start(ctx, publication, timeout_ms, true);
 }

@@ -93,6 +93,7 @@ struct dure_ctx *ctx_new(struct tenant *tenant, enum ctx_kind kind, dure_handler
     loop_task_init(&ctx->resume, resume_now);
     ctx->deadline.fire = deadline_passed;
     list_init(&ctx->pendings);
+    list_init(&ctx->resources);
     list_init(&ctx->link);
     list_push(&tenant->runs, &ctx->link);
     tenant->run_count++;
@@ -110,6 +111,11 @@ void ctx_free(struct dure_ctx *ctx)
     loop_task_cancel(&ctx->start);
     loop_task_cancel(&ctx->resume);
     loop_timer_cancel(&host->loop, &ctx->deadline);
+    while (!list_empty(&ctx->resources)) {
+        struct ctx_resource *owned = CONTAINER_OF(ctx->resources.next, struct ctx_resource, link);
+        list_remove(&owned->link);
+        owned->close(owned);
+    }
     pending_release_all(ctx);
     json_release_all(ctx);
     list_remove(&ctx->link);
@@ -119,6 +125,26 @@ void ctx_free(struct dure_ctx *ctx)
     arena_release(&ctx->arena);
     free(ctx);
     host_progress(host);
+}
+
+void ctx_own(struct dure_ctx *ctx, struct ctx_resource *resource,
+             void (*close)(struct ctx_resource *resource))
+{
+    list_init(&resource->link);
+    resource->close = close;
+    list_push(&ctx->resources, &resource->link);
+}
+
+void ctx_disown(struct ctx_resource *resource)
+{
+    list_remove(&resource->link);
+}
+
+int ctx_fail(struct dure_ctx *ctx, int err, int code, const char *reason)
+{
+    ctx->reason = reason ? arena_copy(&ctx->arena, bytes_str(reason)) : NULL;
+    ctx->reason_code = code;
+    return err;
 }
 
 /* What a handler's return value means to the one who waits. */

@@ -48,6 +48,14 @@ struct ctx_caller {
     void (*answer)(struct ctx_caller *caller, const struct reply *reply);
 };
 
+enum ctx_verdict { CTX_RETRY, CTX_RETRY_IN, CTX_GIVE_UP };
+
+/* Something that a ctx has opened: closed at the latest when its handler has returned. */
+struct ctx_resource {
+    struct list link;
+    void (*close)(struct ctx_resource *resource);
+};
+
 struct dure_ctx {
     struct tenant *tenant;
     struct list link; /* in tenant->runs */
@@ -81,7 +89,7 @@ struct dure_ctx {
     uint64_t deadline_ns; /* 0: none */
     struct loop_timer deadline;
     struct loop_task start, resume;
-    struct list pendings;
+    struct list pendings, resources;
     size_t pending_count;
     int depth; /* handlers of this process that wait for this one */
 
@@ -92,6 +100,15 @@ struct dure_ctx {
     const char *span_name, *span_kind;
     uint64_t started_wall_ns, started_ns;
     char trace_text[33], span_text[17], parent_text[TRACE_PARENT_TEXT + 1];
+
+    const char *reason; /* why the last request failed, in the server's words; NULL: unknown */
+    int reason_code;
+
+    /* a stream's message: what it is, and what is to become of it when the handler fails */
+    const struct dure_message *delivery;
+    enum ctx_verdict verdict;
+    int64_t verdict_delay_ms;
+    const char *verdict_reason;
 
     struct json_root *json_roots; /* json.c */
     bool json_failed;
@@ -121,6 +138,14 @@ void ctx_abandon(struct dure_ctx *ctx);
 
 /* Ends every wait of the handler, now and later, with `err`. The first reason stays. */
 void ctx_stop(struct dure_ctx *ctx, int err);
+
+/* `close` will be called once, by ctx_disown()'s caller or at the end of the ctx. */
+void ctx_own(struct dure_ctx *ctx, struct ctx_resource *resource,
+             void (*close)(struct ctx_resource *resource));
+void ctx_disown(struct ctx_resource *resource);
+
+/* Notes why a request failed and returns `err`. The text is copied; NULL: nothing is known. */
+int ctx_fail(struct dure_ctx *ctx, int err, int code, const char *reason);
 
 /* On its fiber: puts it aside until ctx_wake() or ctx_stop(); returns ctx->stop. */
 int ctx_wait(struct dure_ctx *ctx);

@@ -103,6 +103,13 @@ static void drain(struct host *host)
     host_progress(host);
 }
 
+void host_finish(struct host *host)
+{
+    host->state = HOST_LEAVING;
+    loop_timer_in_ms(&host->loop, &host->grace, HOST_EXIT_MS);
+    host_progress(host);
+}
+
 static void leave(struct host *host)
 {
     host->state = HOST_LEAVING;
@@ -152,12 +159,28 @@ void host_progress(struct host *host)
 
 /* ---- signals ------------------------------------------------------------------------------ */
 
+/* The second signal does what it does to any program: its work may not come back. */
+static void interrupt(struct host *host)
+{
+    sigset_t set;
+    int fd = host->signals.fd;
+    loop_unwatch(&host->loop, &host->signals);
+    close(fd);
+    stop_all_handlers(host, DURE_ECLOSED);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static void signal_arrived(struct loop_watch *watch, uint32_t events)
 {
     struct host *host = CONTAINER_OF(watch, struct host, signals);
     struct signalfd_siginfo info;
     if (read(watch->fd, &info, sizeof info) != sizeof info) return;
-    if (host->state == HOST_UP || host->state == HOST_STARTING)
+    if (host->client)
+        interrupt(host);
+    else if (host->state == HOST_UP || host->state == HOST_STARTING)
         drain(host);
     else
         grace_passed(&host->grace); /* asked twice: at once */
@@ -181,7 +204,7 @@ static int watch_signals(struct host *host)
 
 /* ---- life --------------------------------------------------------------------------------- */
 
-int host_init(struct host *host)
+int host_init(struct host *host, const struct bus_settings *settings)
 {
     static char *no_args[] = {NULL};
     *host = (struct host){.args = no_args};
@@ -203,13 +226,14 @@ int host_init(struct host *host)
     host->blocking = blocking_new(host);
     if (!host->spans || !host->blocking) return ERR_NOMEM;
     err = call_pool_new(host, &host->calls);
-    if (!err) err = buslink_new(host, getenv("NATS_URL"), &host->bus);
+    if (!err) err = buslink_new(host, settings, &host->bus);
     return err;
 }
 
 int host_run(struct host *host)
 {
-    LIST_EACH(&host->tenants, struct tenant, link, tenant) tenant_start(tenant);
+    if (!host->client)
+        LIST_EACH(&host->tenants, struct tenant, link, tenant) tenant_start(tenant);
     host_progress(host);
     loop_run(&host->loop);
     return host->exit_code;

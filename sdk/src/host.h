@@ -10,6 +10,7 @@
 #ifndef DURE_SDK_HOST_H
 #define DURE_SDK_HOST_H
 
+#include "sdk/src/bus_address.h"
 #include "sdk/src/fiber.h"
 #include "sdk/src/loop.h"
 
@@ -46,7 +47,9 @@ struct host {
     struct span_batch *spans;
     struct logger *logger;
     const char *instance;
-    char **args; /* of a standalone program, else {NULL} */
+    char **args;    /* of a standalone program, else {NULL} */
+    bool client;    /* dure_run(): a signal ends the waits of its work, nothing else */
+    void *argument; /* of that work */
     /* private: */
     struct loop_watch signals;
     struct loop_timer grace;
@@ -57,11 +60,15 @@ struct host {
     size_t random_left;
 };
 
-/* Reads the limits and makes the loop. 0, or a negative enum err. */
-int host_init(struct host *host);
+/* Reads the limits and makes the loop; `settings`, whose texts must live on, say where the bus is.
+ * 0, or a negative enum err. */
+int host_init(struct host *host, const struct bus_settings *settings);
 
 /* Runs the tenants that were added until they have been stopped. Returns the exit code. */
 int host_run(struct host *host);
+
+/* The one piece of work of a client has returned: flushes, then host_run() returns. */
+void host_finish(struct host *host);
 
 /* Everything must be over (host_run has returned) or never begun. */
 void host_release(struct host *host);

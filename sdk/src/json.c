@@ -1,7 +1,5 @@
 #include "sdk/src/json.h"
 
-#include <jansson.h>
-
 struct dure_json {
     struct dure_ctx *ctx;
     json_t *value;
@@ -13,7 +11,7 @@ struct json_root {
 };
 
 /* Takes over the reference `value`. */
-static struct dure_json *hold(struct dure_ctx *ctx, json_t *value)
+struct dure_json *json_hold(struct dure_ctx *ctx, json_t *value)
 {
     struct json_root *root = value ? arena_alloc(&ctx->arena, sizeof *root) : NULL;
     if (!root) {
@@ -26,11 +24,18 @@ static struct dure_json *hold(struct dure_ctx *ctx, json_t *value)
     return &root->json;
 }
 
+void json_release_to(struct dure_ctx *ctx, struct json_root *roots)
+{
+    const struct dure_json *end = (const struct dure_json *)roots;
+    for (struct dure_json *json = (struct dure_json *)ctx->json_roots; json != end;
+         json = json->next)
+        json_decref(json->value);
+    ctx->json_roots = roots;
+}
+
 void json_release_all(struct dure_ctx *ctx)
 {
-    for (struct dure_json *json = (struct dure_json *)ctx->json_roots; json; json = json->next)
-        json_decref(json->value);
-    ctx->json_roots = NULL;
+    json_release_to(ctx, NULL);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------
@@ -64,7 +69,7 @@ int json_read(struct dure_ctx *ctx, const char *text, size_t len, int invalid,
     json_error_t error;
     json_t *value = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
     if (!value) return json_error_code(&error) == json_error_out_of_memory ? DURE_ENOMEM : invalid;
-    *ret_json = hold(ctx, value);
+    *ret_json = json_hold(ctx, value);
     return *ret_json ? 0 : DURE_ENOMEM;
 }
 
@@ -84,9 +89,14 @@ static const json_t *member(const struct dure_json *json, const char *key)
     return json && key ? json_object_get(json->value, key) : NULL;
 }
 
+json_t *json_borrow(const struct dure_json *json)
+{
+    return json ? json_incref(json->value) : NULL;
+}
+
 static struct dure_json *borrow(const struct dure_json *json, const json_t *value)
 {
-    return value ? hold(json->ctx, json_incref((json_t *)value)) : NULL;
+    return value ? json_hold(json->ctx, json_incref((json_t *)value)) : NULL;
 }
 
 struct dure_json *dure_json_get(const struct dure_json *json, const char *key)
@@ -179,12 +189,12 @@ bool dure_json_get_bool(const struct dure_json *json, const char *key, bool fall
 
 struct dure_json *dure_json_object(struct dure_ctx *ctx)
 {
-    return hold(ctx, json_object());
+    return json_hold(ctx, json_object());
 }
 
 struct dure_json *dure_json_array(struct dure_ctx *ctx)
 {
-    return hold(ctx, json_array());
+    return json_hold(ctx, json_array());
 }
 
 /* Takes over the reference `value`; NULL is a failure that is remembered. */

@@ -97,7 +97,7 @@ struct dure_pending *local_ask(struct dure_ctx *ctx, struct subscription *subscr
     struct dure_ctx *callee = run->callee;
     callee->handler = subscription->handler;
     const char *copy = arena_copy(&callee->arena, bytes_str(subject));
-    tenant_route_message(callee, subscription, copy ? copy : "");
+    tenant_route_message(callee, subscription->subject, copy ? copy : "");
     ctx_start(callee);
     return &run->pending;
 }

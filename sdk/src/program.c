@@ -49,7 +49,9 @@ static bool module_fits(const struct dure_module *module)
 
 static int start_host(struct host *host)
 {
-    int err = host_init(host);
+    struct bus_settings settings;
+    bus_settings_read(&settings);
+    int err = host_init(host, &settings);
     return err ? fail(host, "cannot_start", "host", err_text(err)) : 0;
 }
 

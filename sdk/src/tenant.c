@@ -5,6 +5,7 @@
 #include "sdk/src/logger.h"
 #include "sdk/src/ping.h"
 #include "sdk/src/serve.h"
+#include "sdk/src/worker.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -45,6 +46,7 @@ const char *tenant_env(const struct tenant *tenant, const char *name)
 static void subscription_free(struct subscription *subscription)
 {
     list_remove(&subscription->link);
+    buslink_route_remove(subscription->tenant->host->bus, &subscription->route);
     free(subscription->subject);
     free(subscription->group);
     free(subscription);
@@ -62,6 +64,7 @@ void tenant_free(struct tenant *tenant)
         list_remove(&interval->link);
         free(interval);
     }
+    worker_free_all(tenant);
     router_release(&tenant->router);
     for (char **at = tenant->env; at && *at; at++) free(*at);
     free(tenant->env);
@@ -85,6 +88,7 @@ int tenant_add(struct host *host, const struct dure_module *module, void *object
     list_init(&tenant->link);
     list_init(&tenant->subscriptions);
     list_init(&tenant->intervals);
+    list_init(&tenant->workers);
     list_init(&tenant->runs);
     list_init(&tenant->conns);
     if (!name) name = tenant_env(tenant, "DURE_SERVICE");
@@ -181,11 +185,12 @@ int dure_on_group(struct dure_ctx *ctx, const char *subject, const char *group,
     struct subscription *subscription = calloc(1, sizeof *subscription);
     if (!subscription) return DURE_ENOMEM;
     list_init(&subscription->link);
+    list_init(&subscription->route.link);
     subscription->tenant = tenant;
     subscription->handler = handler;
     subscription->subject = strdup(subject);
     subscription->group = group ? strdup(group) : NULL;
-    subscription->sid = ++host->subscription_count;
+    host->subscription_count++;
     if (!subscription->subject || (group && !subscription->group)) {
         subscription_free(subscription);
         return DURE_ENOMEM;
@@ -209,6 +214,7 @@ static void open_for_all(struct tenant *tenant)
     LIST_EACH(&tenant->subscriptions, struct subscription, link, subscription)
         buslink_subscribe(host->bus, subscription);
     LIST_EACH(&tenant->intervals, struct interval, link, interval) interval_arm(interval);
+    worker_start_all(tenant);
     LOGGER(host, tenant, DURE_INFO, "started", DURE_I("port", tenant->port));
 }
 
@@ -257,6 +263,7 @@ void tenant_start(struct tenant *tenant)
 void tenant_stop(struct tenant *tenant)
 {
     serve_close(tenant);
+    worker_stop_all(tenant);
     LIST_EACH(&tenant->intervals, struct interval, link, interval)
         loop_timer_cancel(&tenant->host->loop, &interval->timer);
     if (tenant->state == TENANT_UP) {
@@ -304,12 +311,11 @@ bool busname_valid(const char *subject, bool wildcards)
     return true;
 }
 
-void tenant_route_message(struct dure_ctx *ctx, const struct subscription *subscription,
-                          const char *subject)
+void tenant_route_message(struct dure_ctx *ctx, const char *pattern, const char *subject)
 {
     static const char *const numbers[ROUTE_PARAMS_MAX] = {
         "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"};
-    struct bytes left = bytes_str(subscription->subject), right = bytes_str(subject);
+    struct bytes left = bytes_str(pattern), right = bytes_str(subject);
     ctx->subject = subject;
     ctx->span_name = subject;
     ctx->span_kind = "server";

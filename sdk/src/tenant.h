@@ -3,18 +3,19 @@
 #ifndef DURE_SDK_TENANT_H
 #define DURE_SDK_TENANT_H
 
+#include "sdk/src/bus_route.h"
 #include "sdk/src/host.h"
 #include "sdk/src/route.h"
 
 struct dure_ctx;
 struct tenant;
 
-/* A subject that a module answers; `sid` is its number on the bus link. */
+/* A subject that a module answers. */
 struct subscription {
     struct list link;
     struct tenant *tenant;
     dure_handler *handler;
-    uint64_t sid;
+    struct bus_route route;
     char *subject, *group; /* group NULL: none */
 };
 
@@ -40,7 +41,7 @@ struct tenant {
     bool env_only; /* identity (PORT, DATABASE_URL ...) is never taken from the process */
     void *user;    /* dure_set_state() */
     struct router router;
-    struct list subscriptions, intervals;
+    struct list subscriptions, intervals, workers;
     struct list runs; /* every ctx of it */
     size_t run_count;
     struct list conns; /* HTTP clients, serve.c */
@@ -67,10 +68,9 @@ void tenant_stop(struct tenant *tenant);
 /* Runs its exit hook; host->exits_left goes down when it has returned. */
 void tenant_leave(struct tenant *tenant);
 
-/* Fills in what a handler may ask about a message: subject, what the wildcards stood for, the span.
- * `subject` lives as long as ctx. */
-void tenant_route_message(struct dure_ctx *ctx, const struct subscription *subscription,
-                          const char *subject);
+/* Fills in what a handler may ask about a message: subject, what the wildcards of `pattern` stood
+ * for, the span. `subject` lives as long as ctx. */
+void tenant_route_message(struct dure_ctx *ctx, const char *pattern, const char *subject);
 
 /* By service name: one that can answer (UP, or STOPPING: what is in flight may still ask), or NULL.
  */

@@ -29,7 +29,6 @@ static struct message *copy(const struct message *message)
     m->reply = place(&at, message->reply);
     m->refs = 1;
     m->copy = NULL;
-    m->stored = message->stored;
     return m;
 }
 

@@ -112,8 +112,6 @@ int consumer_make(struct streams *streams, struct stream *stream, const char *na
                   const struct consumer_config *config, struct consumer **ret_consumer,
                   struct error *error);
 
-bool consumer_in_memory(const struct consumer *consumer);
-
 /* Takes a complete configuration over; `config` belongs to the consumer then. */
 int consumer_take_config(struct consumer *consumer, struct consumer_config *config);
 

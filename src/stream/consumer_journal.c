@@ -287,7 +287,6 @@ static int open_journal(struct consumer *consumer, bool make, struct error *erro
     const struct journal_options options = {
         .dir = consumer->dir,
         .must_exist = !make,
-        .wal = consumer->stream->host->wal,
         .segment_bytes = segment,
         .allocate_bytes = segment / 4,
         .log = consumer->stream->host->log,
@@ -317,7 +316,7 @@ int consumer_write_first(struct consumer *consumer)
 {
     struct consumer_writing *w = &consumer->writing;
     struct error ignored;
-    if (consumer_in_memory(consumer)) return 0;
+    if (consumer->config->mem_storage) return 0;
     int r = open_journal(consumer, true, &ignored);
     if (r < 0) return r;
     consumer_log_clear(&w->log);

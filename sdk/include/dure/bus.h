@@ -46,21 +46,24 @@ struct dure_run_options {
     const char *creds, *nkey;    /* files */
     const char *ca, *cert, *key; /* PEM files */
     bool tls_first;              /* the handshake comes before the server's INFO */
-    bool once;          /* give up when the first connection cannot be made, and when it is lost */
-    int64_t timeout_ms; /* of all of `work`; 0: none */
+    int64_t timeout_ms;          /* of all of `work`; 0: none */
 };
 
 /* Runs `work` and returns what it returned: for programs that are no services. They read straight
  * down and may block between two [waits] functions. SIGINT and SIGTERM make every wait return
  * DURE_ECLOSED; a second one ends the process. dure_argument() is `argument`. Not from inside of a
- * handler, and one at a time. INVALID (urls), NOMEM, and with `once` what dure_connect() says. */
+ * handler, and one at a time. INVALID (urls), NOMEM. */
 DURE_EXPORT int dure_run(const struct dure_run_options *options, dure_handler *work,
                          void *argument);
 DURE_EXPORT void *dure_argument(struct dure_ctx *ctx);
 
+/* [waits] Until `fd` can be read without blocking, or has ended; a file always can. For clients
+ * that read a terminal or a pipe. TIMEOUT; INVALID: not a descriptor, or it is waited for already.
+ */
+DURE_EXPORT int dure_readable(struct dure_ctx *ctx, int fd, int64_t timeout_ms);
+
 /* [waits] Until there is a connection. UNREACHABLE: no server could be reached (each was tried
- * once), DENIED: none takes us, TIMEOUT, UNSUPPORTED: TLS or keys in a program built without them.
- * dure_reason() says which server and why. */
+ * once), DENIED: none takes us, TIMEOUT. dure_reason() says which server and why. */
 DURE_EXPORT int dure_connect(struct dure_ctx *ctx, int64_t timeout_ms);
 
 /* What the connection is like now; texts live as long as ctx. Zeroed when there is none. */
@@ -272,8 +275,11 @@ DURE_EXPORT void dure_reader_close(struct dure_reader *reader);
 struct dure_pull;
 struct dure_pull_options {
     const char *stream, *consumer;
-    size_t ahead; /* messages asked for before they are taken; 0: 1, so that none waits here */
+    size_t
+        ahead; /* messages asked for before they are taken; 0: none, only while one is waited for */
 };
+
+/* [waits] NOTFOUND: no such consumer; INVALID: a push consumer; as dure_api(). */
 DURE_EXPORT int dure_pull_open(struct dure_ctx *ctx, const struct dure_pull_options *options,
                                struct dure_pull **ret_pull);
 

@@ -52,7 +52,7 @@ void nats_server_start(struct nats_server *server)
         if (own())
             execl(own(), "dure", "bus", "--listen", listen, "--data", server->dir, (char *)NULL);
         execl(binary(), "nats-server", "-a", "127.0.0.1", "-p", port, "-js", "-sd", server->dir,
-              (char *)NULL);
+              server->config ? "-c" : (char *)NULL, server->config, (char *)NULL);
         _exit(127);
     }
     int fd = -1;

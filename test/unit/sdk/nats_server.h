@@ -10,7 +10,8 @@
 struct nats_server {
     pid_t pid;
     int port;
-    char dir[64]; /* its store; gone after nats_server_release */
+    char dir[64];       /* its store; gone after nats_server_release */
+    const char *config; /* a file for nats-server; NULL: none */
 };
 
 /* Whether there is one on this machine. */
