@@ -10,6 +10,7 @@
 #include "base/jsonw.h"
 #include "jetstream/jetstream.h"
 #include "stream/api_error.h"
+#include "stream/consumer.h"
 
 #include <jansson.h>
 
@@ -52,6 +53,8 @@ struct api_call {
     struct stream_op op;
     struct stream_get get;
     struct stream *stream;
+    struct consumer_wait wait;
+    struct consumer *consumer;
 
     struct list link;
 };

@@ -18,7 +18,7 @@ static struct usage usage_of(struct streams *streams)
         *(memory ? &usage.memory : &usage.storage) += state.bytes;
         *(memory ? &usage.reserved_memory : &usage.reserved_storage) += reserved;
         usage.streams++;
-        usage.consumers += state.consumers;
+        usage.consumers += consumers_count(stream);
     }
     return usage;
 }

@@ -22,5 +22,20 @@ const struct api_request api_requests[] = {
      api_message_get},
     {"STREAM.MSG.DELETE", 1, 1, API_BODY_OBJECT, true, "stream_msg_delete_response", NULL,
      api_message_delete},
+
+    {"CONSUMER.CREATE", 1, ANY_TOKENS, API_BODY_OBJECT, true, "consumer_create_response", NULL,
+     api_consumer_create},
+    {"CONSUMER.DURABLE.CREATE", 2, 2, API_BODY_OBJECT, true, "consumer_create_response", NULL,
+     api_consumer_create_durable},
+    {"CONSUMER.DELETE", 2, 2, API_BODY_NONE, true, "consumer_delete_response", NULL,
+     api_consumer_delete},
+    {"CONSUMER.PAUSE", 2, 2, API_BODY_MAYBE, true, "consumer_pause_response",
+     ",\"paused\":false,\"pause_until\":\"0001-01-01T00:00:00Z\"", api_consumer_pause},
+    {"CONSUMER.INFO", 2, 2, API_BODY_NONE, false, "consumer_info_response", NULL,
+     api_consumer_info},
+    {"CONSUMER.NAMES", 1, 1, API_BODY_MAYBE, false, "consumer_names_response",
+     PAGE ",\"consumers\":[]", api_consumer_names},
+    {"CONSUMER.LIST", 1, 1, API_BODY_MAYBE, false, "consumer_list_response",
+     PAGE ",\"consumers\":[]", api_consumer_list},
 };
 const size_t api_request_count = sizeof api_requests / sizeof api_requests[0];

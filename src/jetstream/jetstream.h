@@ -3,7 +3,7 @@
  * and tells what happens as advisories (`$JS.EVENT.>`).
  *
  * One for each bus (which is an account). Owned by whoever opened it. Close it before the streams,
- * and before the bus: it closes the consumers that it has opened for clients.
+ * and before the bus.
  *
  * A request is taken from the loop, never inside the publish that brought it. Requests are answered
  * in order where one changes something: it begins when all before it have been answered, and those
@@ -26,14 +26,13 @@ struct jetstream_options {
     struct log *log;       /* may be NULL */
 };
 
-/* `options` may be NULL. The streams must be those of this bus. ERR_NOMEM, and what opening a
- * consumer that is there already can give. */
+/* `options` may be NULL. The streams must be those of this bus. ERR_NOMEM. */
 int jetstream_open(struct io *io, struct bus *bus, struct streams *streams,
                    const struct jetstream_options *options, struct jetstream **ret_jetstream,
                    struct error *error);
 
-/* Takes no more requests, ends those under way, closes its consumers; `done` (may be NULL) runs
- * last. NULL is allowed, and is done at once. */
+/* Takes no more requests, forgets those that wait and ends those under way; `done` (may be NULL)
+ * runs last. NULL is allowed, and is done at once. */
 void jetstream_close(struct jetstream *jetstream, void (*done)(void *context), void *context);
 
 /* Frees memory without I/O, for a simulated host that has crashed. NULL is allowed. */

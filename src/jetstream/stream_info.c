@@ -1,6 +1,7 @@
 #include "jetstream/stream_info.h"
 
 #include "jetstream/api.h"
+#include "stream/consumer.h"
 #include "jetstream/versions.h"
 #include "stream/stream_config.h"
 
@@ -98,7 +99,7 @@ static int put_state(struct stream *stream, const struct stream_info_wants *want
         r = stream_gaps(stream, put_gap, json);
         jsonw_array_end(json);
     }
-    jsonw_u64(json, "consumer_count", state.consumers);
+    jsonw_u64(json, "consumer_count", consumers_count(stream));
     jsonw_object_end(json);
     return r;
 }

@@ -34,7 +34,7 @@ static int check_names(const struct consumer_config *config, struct api_error *r
     for (size_t i = 0; i < config->metadata_count; i++) {
         size += strlen(config->metadata[i].key) + strlen(config->metadata[i].value);
     }
-    return size > METADATA_MAX ? FAIL(API_CONSUMER_METADATA, "128 KiB") : 0;
+    return size > METADATA_MAX ? FAIL(API_CONSUMER_METADATA, "128KB") : 0;
 }
 
 /* ---- how it is delivered ---- */
@@ -65,10 +65,8 @@ static int check_pull(const struct consumer_config *config, const struct stream_
         return FAIL(API_PULL_REQUIRES_ACK, NULL);
     }
     if (config->rate_limit_bps > 0) return FAIL(API_PULL_WITH_RATE_LIMIT, NULL);
-    if (config->max_waiting < 0) return FAIL(API_MAX_WAITING_NEGATIVE, NULL);
     if (config->idle_heartbeat_ns > 0) return FAIL(API_HEARTBEAT_REQUIRES_PUSH, NULL);
     if (config->flow_control) return FAIL(API_FLOW_REQUIRES_PUSH, NULL);
-    if (config->max_batch < 0) return FAIL(API_MAX_BATCH_NEGATIVE, NULL);
     if (config->max_expires_ns != 0 && config->max_expires_ns < millisecond_ns) {
         return FAIL(API_MAX_EXPIRES_TOO_SMALL, NULL);
     }
@@ -118,7 +116,9 @@ static int check_start(const struct consumer_config *config, struct api_error *r
     bool by_time = config->deliver_policy == CONSUMER_DELIVER_BY_START_TIME;
     if (by_seq && config->start_seq == 0) return NOT_SET(name, "start sequence");
     if (by_time && config->start_time_ns == 0) return NOT_SET(name, "start time");
-    if (!by_seq && config->start_seq != 0) return BAD_START(name, "sequence");
+    if (!by_seq && config->start_seq != 0) {
+        return BAD_START(name, by_time ? "start sequence" : "sequence");
+    }
     if (!by_time && config->start_time_ns != 0) return BAD_START(name, "time");
     if (config->deliver_policy == CONSUMER_DELIVER_LAST_PER_SUBJECT && config->filter_count == 0) {
         return NOT_SET(name, "filter subject");
@@ -240,7 +240,7 @@ int consumer_config_may_become(const struct consumer_config *from, const struct 
         {was_push && !is_push, "can not update push consumer to pull based"},
         {from->max_waiting != to->max_waiting, "max waiting can not be updated"},
         {from->durable != to->durable, "durability can not be updated"},
-        {from->mem_storage != to->mem_storage, "storage can not be updated"},
+        {from->mem_storage != to->mem_storage, "storage type can not be updated"},
     };
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
         if (fixed[i].changed) return FAIL(API_CONSUMER_CREATE, "%s", fixed[i].text);

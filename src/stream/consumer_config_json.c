@@ -159,6 +159,13 @@ static int64_t get_int(struct reader *reader, json_t *object, const char *key)
     return value ? (int64_t)json_integer_value(value) : 0;
 }
 
+/* Below 0 is no limit, as when there is none. */
+static int64_t get_limit(struct reader *reader, json_t *object, const char *key)
+{
+    int64_t value = get_int(reader, object, key);
+    return value < 0 ? 0 : value;
+}
+
 static uint64_t get_natural(struct reader *reader, json_t *object, const char *key)
 {
     int64_t value = get_int(reader, object, key);
@@ -182,7 +189,10 @@ static int get_word(struct reader *reader, json_t *object, const char *key,
     for (int i = 0; words[i]; i++) {
         if (strcmp(text, words[i]) == 0) return i;
     }
-    wrong(reader, key);
+    if (reader->result == 0) {
+        reader->result = api_error_fail(reader->refusal, ERR_SYNTAX, API_INVALID_JSON,
+                                        "can not unmarshal \"\\\"%.100s\\\"\"", text);
+    }
     return 0;
 }
 
@@ -294,11 +304,11 @@ static void get_how(struct reader *reader, json_t *object, struct consumer_confi
 {
     ret->rate_limit_bps = get_natural(reader, object, "rate_limit_bps");
     ret->sample_freq = get_text(reader, object, "sample_freq");
-    ret->max_waiting = get_int(reader, object, "max_waiting");
+    ret->max_waiting = get_limit(reader, object, "max_waiting");
     ret->max_ack_pending = get_int(reader, object, "max_ack_pending");
     ret->flow_control = get_bool(reader, object, "flow_control");
     ret->headers_only = get_bool(reader, object, "headers_only");
-    ret->max_batch = get_int(reader, object, "max_batch");
+    ret->max_batch = get_limit(reader, object, "max_batch");
     ret->max_expires_ns = get_int(reader, object, "max_expires");
     ret->max_bytes = get_int(reader, object, "max_bytes");
     ret->deliver_subject = get_text(reader, object, "deliver_subject");

@@ -138,8 +138,6 @@ static void refusals(void **state)
         {"{\"name\":\"c\",\"idle_heartbeat\":1000000000}", 10088},
         {"{\"name\":\"c\",\"flow_control\":true}", 10089},
         {"{\"name\":\"c\",\"rate_limit_bps\":1}", 10086},
-        {"{\"name\":\"c\",\"max_waiting\":-1}", 10087},
-        {"{\"name\":\"c\",\"max_batch\":-1}", 10114},
         {"{\"name\":\"c\",\"max_expires\":1}", 10115},
         {"{\"name\":\"c\",\"max_deliver\":1,\"backoff\":[1,2]}", 10116},
         {"{\"name\":\"c\",\"filter_subject\":\"s.a\",\"filter_subjects\":[\"s.b\"]}", 10136},
