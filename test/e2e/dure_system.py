@@ -31,7 +31,10 @@ def write_service(folder, name, keys="", version="1.0.0"):
     (folder / "service.yaml").write_text(text + keys + "\n")
 
 
-def write_system(folder, services, more=""):
+OWN_BUS = "{listen: 127.0.0.1:4222}"
+
+
+def write_system(folder, services, more="", bus=OWN_BUS):
     """A system named probe; services: {name: keys}; each gets the route /NAME. `more`: keys of dure.yaml."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +42,7 @@ def write_system(folder, services, more=""):
     lines += [f"  - path: {name}" for name in services]
     lines += ["gateway:", "  listen: 127.0.0.1:8080", "  routes:"]
     lines += [f"    - {{path: /{name}, to: {name}, rewrite: /}}" for name in services]
-    lines += ["bus: {listen: 127.0.0.1:4222}", textwrap.dedent(more)]
+    lines += [f"bus: {bus}", textwrap.dedent(more)]
     (folder / "dure.yaml").write_text("\n".join(lines).rstrip() + "\n")
     for name, keys in services.items():
         write_service(folder, name, keys)
@@ -49,8 +52,8 @@ def write_system(folder, services, more=""):
 class Probe(System):
     """A system of probe services that is up, on ports of its own."""
 
-    def __init__(self, folder, services, more=""):
-        super().__init__(write_system(folder, services, more))
+    def __init__(self, folder, services, more="", bus=OWN_BUS):
+        super().__init__(write_system(folder, services, more, bus))
 
     def dure(self, command, *arguments):
         return dure(command, "--dir", str(self.folder), *arguments)
@@ -106,8 +109,8 @@ class Probe(System):
 
 
 @contextlib.contextmanager
-def running(folder, services, more="", up=True):
-    probe = Probe(folder, services, more)
+def running(folder, services, more="", up=True, bus=OWN_BUS):
+    probe = Probe(folder, services, more, bus)
     try:
         if up:
             probe.up()
