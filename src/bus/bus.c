@@ -47,10 +47,10 @@ static void close_run(struct io_task *task)
     if (closed) closed(context);
 }
 
-static bool route_captures(void *context, struct bytes subject)
+static void *route_captures(void *context, struct bytes subject)
 {
     struct bus *bus = context;
-    return bus->capture && bus->capture->captures(bus->capture, subject);
+    return bus->capture ? bus->capture->captures(bus->capture, subject) : NULL;
 }
 
 int bus_new(struct io *io, const struct bus_options *options, struct log *log, struct bus **ret_bus)

@@ -98,16 +98,19 @@ void bus_request_cancel(struct bus_request *request);
 /* The port through which streams get what is published. Embedded in its owner, who fills in the
  * functions. */
 struct bus_capture {
-    /* Whether messages with this literal subject are to be stored. The bus remembers the answer;
-     * when it changes, call bus_capture_changed(). */
-    bool (*captures)(struct bus_capture *capture, struct bytes subject);
+    /* What messages with this literal subject are to be stored in; NULL: nothing. The bus remembers
+     * the answer and hands it to append; when it changes, call bus_capture_changed(). */
+    void *(*captures)(struct bus_capture *capture, struct bytes subject);
 
     /* Runs inside the publish, in the order of publishing; must not publish from inside. Keep the
      * message with message_ref(). When message->reply is not empty, answer there with bus_publish()
-     * when the data is safe (PubAck), in the order of appending. The same message also goes to
-     * subscribers. */
-    void (*append)(struct bus_capture *capture, struct message *message);
+     * when the data is safe (PubAck), in the order of appending. Returns whether the same message
+     * also goes to subscribers now. */
+    bool (*append)(struct bus_capture *capture, void *target, struct message *message);
 };
+
+/* As bus_publish, past the capture: for what is stored already, and is to be seen now. */
+int bus_publish_stored(struct bus *bus, struct message *message);
 
 /* One capture at most; NULL takes it away. */
 void bus_set_capture(struct bus *bus, struct bus_capture *capture);

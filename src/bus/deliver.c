@@ -178,15 +178,16 @@ unsigned deliver(struct bus *bus, struct message *message, struct bytes tail, st
     }
     assert(!bus->delivering);
     bus->delivering = true;
-    for (uint32_t i = 0; i < route->target_count; i++) to_target(&p, &route->targets[i]);
-    for (uint32_t i = 0; i < route->group_count; i++) to_group(&p, &route->groups[i]);
+    bool captured = route->captured && bus->capture && !message->stored, seen = true;
+    if (captured) {
+        seen = bus->capture->append(bus->capture, route->captured, message);
+        bus->metrics.captured++;
+    }
+    for (uint32_t i = 0; seen && i < route->target_count; i++) to_target(&p, &route->targets[i]);
+    for (uint32_t i = 0; seen && i < route->group_count; i++) to_group(&p, &route->groups[i]);
     bus->metrics.messages_out += p.deliveries;
     bus->metrics.bytes_out += p.deliveries * size;
-    if (route->captured && bus->capture) {
-        bus->capture->append(bus->capture, message);
-        bus->metrics.captured++;
-        p.deliveries++;
-    }
+    p.deliveries += captured;
     if (bus->observer && !observed) observe(&p);
     message_unref(p.forms[0].held);
     message_unref(p.forms[1].held);

@@ -107,6 +107,12 @@ int bus_publish(struct bus *bus, struct message *message)
     return (int)deliveries;
 }
 
+int bus_publish_stored(struct bus *bus, struct message *message)
+{
+    message->stored = true;
+    return bus_publish(bus, message);
+}
+
 int bus_subscribe(struct bus *bus, struct bytes pattern, struct bytes queue,
                   bus_message_fn *deliver_fn, void *context, struct bus_subscription **ret)
 {

@@ -29,6 +29,7 @@ static struct message *copy(const struct message *message)
     m->reply = place(&at, message->reply);
     m->refs = 1;
     m->copy = NULL;
+    m->stored = message->stored;
     return m;
 }
 

@@ -19,6 +19,7 @@ struct message {
 
     /* private */
     uint32_t refs;        /* 0: borrowed */
+    bool stored;          /* the capture has it already */
     struct message *copy; /* borrowed: the counted copy that was made of it, counted once for it */
 };
 

@@ -104,8 +104,10 @@ static void fill(struct router *router, struct route *route, struct bytes subjec
     }
     route->hash = hash;
     route->generation = router->generation;
-    route->captured = router->captures && route->valid && subject_is_literal(subject) &&
-                      router->captures(router->captures_context, subject);
+    route->captured = NULL;
+    if (router->captures && route->valid && subject_is_literal(subject)) {
+        route->captured = router->captures(router->captures_context, subject);
+    }
 }
 
 /* Whether it can go anywhere: a subject as it is published, in which "*" and ">" are letters. */

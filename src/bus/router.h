@@ -42,8 +42,8 @@ struct route {
     struct route_target *targets; /* those of no group */
     struct route_group *groups;
     uint32_t target_count, group_count;
-    bool valid;    /* no token of the subject is empty; else it goes nowhere */
-    bool captured; /* the capture wants it */
+    bool valid;     /* no token of the subject is empty; else it goes nowhere */
+    void *captured; /* what the capture stores it in; NULL: it is not wanted */
 
     /* private */
     uint64_t hash, generation;
@@ -54,8 +54,8 @@ struct router {
     struct trie trie;
     uint64_t generation, next_id;
     uint64_t hits, misses;
-    size_t count;                           /* subscriptions */
-    bool (*captures)(void *, struct bytes); /* may be NULL */
+    size_t count;                            /* subscriptions */
+    void *(*captures)(void *, struct bytes); /* may be NULL */
     void *captures_context;
     bool (*admits)(const struct subscription *, struct bytes subject); /* for those `filtered` */
 

@@ -182,7 +182,7 @@ static int begin(struct consumer *consumer, const struct consumer_config *config
     consumer->created_ns = io_wall_ns(consumer->io);
     consumer_choose_start(consumer, &seq, &last_until);
     consumer_state_start(&consumer->state, seq, last_until);
-    if (config->mem_storage) return 0;
+    if (consumer_in_memory(consumer)) return 0;
     r = make_dir(consumer);
     return r == 0 ? consumer_write_first(consumer) : r;
 }
@@ -244,7 +244,7 @@ static void close_task(struct io_task *task)
     void (*closed)(void *) = consumer->closed;
     void *context = consumer->closed_context;
     fail_waits(consumer);
-    if (consumer->destroying && !consumer->config->mem_storage) {
+    if (consumer->destroying && !consumer_in_memory(consumer)) {
         int r = journal_destroy(consumer->io, consumer->dir);
         if (r < 0) {
             LOG(consumer->stream->host->log, LOG_ERROR, "consumer_remove_failed",

@@ -194,4 +194,10 @@ void consumer_letters_free(struct consumer *consumer);
 
 void consumer_local_settled(struct consumer *consumer, uint64_t seq);
 
+/* Whether its state is not written to the disk: so it was asked for, or its stream is not either. */
+static inline bool consumer_in_memory(const struct consumer *consumer)
+{
+    return consumer->config->mem_storage || consumer->stream->in_memory;
+}
+
 #endif

@@ -316,7 +316,7 @@ int consumer_write_first(struct consumer *consumer)
 {
     struct consumer_writing *w = &consumer->writing;
     struct error ignored;
-    if (consumer->config->mem_storage) return 0;
+    if (consumer_in_memory(consumer)) return 0;
     int r = open_journal(consumer, true, &ignored);
     if (r < 0) return r;
     consumer_log_clear(&w->log);

@@ -148,8 +148,9 @@ struct stream_expect {
  * Nats-Expected-Last-Subject-Sequence, Nats-Expected-Last-Msg-Id and Nats-Rollup. done's result: 0;
  * ERR_CONFLICT (an expectation failed), ERR_TOO_BIG, ERR_FULL (limits of the stream, or too much
  * waits for the disk), ERR_INVALID, ERR_NO_SPACE, ERR_IO, ERR_CLOSED; `refusal` has the words. The
- * subject need not be one of the stream's (the caller decides). */
-void stream_publish(struct stream *stream, struct stream_op *op, struct message *message,
+ * subject need not be one of the stream's (the caller decides). Returns whether subscribers may see
+ * the message now: false for one that is delayed. */
+bool stream_publish(struct stream *stream, struct stream_op *op, struct message *message,
                     const struct stream_expect *expect,
                     void (*done)(struct stream_op *op, int result));
 

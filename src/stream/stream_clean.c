@@ -18,52 +18,59 @@ enum {
     RECORD_OVERHEAD = 72, /* bytes that a message costs in the journal besides its own */
 };
 
-static const struct stream_entry *oldest(const struct stream *stream)
+/* The message whose record is the oldest. */
+static bool oldest(struct stream *stream, struct stream_entry *ret_entry)
 {
-    const struct stream_entry *found = NULL;
-    const struct stream_entry *entry = stream_index_first(&stream->index);
-    for (; entry; entry = stream_index_after(&stream->index, entry)) {
-        if (!found || entry->place < found->place) found = entry;
-        if (!entry->moved) break;
+    struct stream_entry entry;
+    uint64_t seq = 0;
+    bool found = false;
+    while (stream_index_from(&stream->index, seq, &entry)) {
+        if (!found || entry.place < ret_entry->place) *ret_entry = entry;
+        found = true;
+        if (entry.seq >= stream->cleaner.moved_end) break;
+        seq = entry.seq + 1;
     }
     return found;
 }
 
 /* The next message, from cleaner.next on, that stands in the oldest segment. */
-static const struct stream_entry *next_to_copy(const struct stream *stream)
+static bool next_to_copy(struct stream *stream, struct stream_entry *ret_entry)
 {
-    uint64_t second = journal_second_segment(stream->journal);
-    const struct stream_entry *entry = stream_index_from(&stream->index, stream->cleaner.next);
-    for (; entry; entry = stream_index_after(&stream->index, entry)) {
-        if (entry->place < second) return entry;
-        if (!entry->moved) break;
+    uint64_t second = journal_second_segment(stream->journal), seq = stream->cleaner.next;
+    while (stream_index_from(&stream->index, seq, ret_entry)) {
+        if (ret_entry->place < second) return true;
+        if (ret_entry->seq >= stream->cleaner.moved_end) break;
+        seq = ret_entry->seq + 1;
     }
-    return NULL;
+    return false;
+}
+
+/* The record as it stands, but for its kind. */
+static int submit_copy(struct stream *stream, const struct stream_get *get)
+{
+    struct stream_record record;
+    int r = stream_record_decode(get->record.payload, &record);
+    if (r < 0) return r;
+    record.kind = STREAM_RECORD_MOVE;
+    record.flags &= (uint8_t)~STREAM_FLAG_RELEASED;
+    r = stream_submit(stream, &record);
+    if (r < 0) return r;
+    stream->cleaner.records++;
+    stream->host->metrics->moved++;
+    return 0;
 }
 
 static void got(struct stream_get *get, int result, const struct stream_message *message)
 {
     struct stream *stream = CONTAINER_OF(get, struct stream, cleaner.get);
     struct stream_cleaner *cleaner = &stream->cleaner;
-    const struct stream_entry *entry = stream_index_find(&stream->index, get->seq);
+    struct stream_entry entry;
+    bool there = stream_index_find(&stream->index, get->seq, &entry);
     cleaner->getting = false;
-    if (result == 0 && entry && entry->place == get->place && !stream->closing) {
-        const struct stream_record record = {
-            .kind = STREAM_RECORD_MOVE,
-            .seq = message->seq,
-            .time_ns = message->time_ns,
-            .origin = entry->place,
-            .subject = message->message.subject,
-            .headers = message->message.headers,
-            .payload = message->message.payload,
-        };
-        result = stream_submit(stream, &record);
-        if (result == 0) {
-            cleaner->records++;
-            stream->host->metrics->moved++;
-        }
+    if (message && there && entry.place == get->place && !stream->closing) {
+        result = submit_copy(stream, get);
     }
-    if (result < 0 && entry) {
+    if (result < 0 && there) {
         cleaner->copying = false; /* begun again when something has been written */
         return;
     }
@@ -76,14 +83,14 @@ static void copy_next(struct io_task *task)
     struct stream *stream = CONTAINER_OF(task, struct stream, cleaner.task);
     struct stream_cleaner *cleaner = &stream->cleaner;
     if (stream->closing || !cleaner->copying) return;
-    const struct stream_entry *entry = next_to_copy(stream);
-    if (!entry) {
+    struct stream_entry entry;
+    if (!next_to_copy(stream, &entry)) {
         cleaner->copying = false;
         stream_clean(stream);
         return;
     }
     cleaner->getting = true;
-    stream_get(stream, &cleaner->get, entry->seq, got);
+    stream_get(stream, &cleaner->get, entry.seq, got);
 }
 
 void stream_cleaner_init(struct stream *stream)
@@ -126,13 +133,14 @@ static void start_trim(struct stream *stream, uint64_t first_keep)
 void stream_clean(struct stream *stream)
 {
     struct stream_cleaner *cleaner = &stream->cleaner;
-    uint64_t second = journal_second_segment(stream->journal);
+    uint64_t second = stream->journal ? journal_second_segment(stream->journal) : 0;
     if (!second || stream->closing || !stream->config) return;
     if (cleaner->copying || cleaner->getting || cleaner->snapshot || cleaner->records) return;
-    const struct stream_entry *entry = stream_index_find(&stream->index, cleaner->blocker);
-    if (!entry || entry->place >= second) entry = oldest(stream);
-    cleaner->blocker = entry ? entry->seq : 0;
-    uint64_t first_keep = entry ? entry->place : stream->applied_place + 1;
+    struct stream_entry entry;
+    bool found = stream_index_find(&stream->index, cleaner->blocker, &entry);
+    if (!found || entry.place >= second) found = oldest(stream, &entry);
+    cleaner->blocker = found ? entry.seq : 0;
+    uint64_t first_keep = found ? entry.place : stream->applied_place + 1;
     if (first_keep >= second) {
         start_trim(stream, first_keep);
         return;

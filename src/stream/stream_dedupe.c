@@ -1,71 +1,214 @@
 #include "stream/stream_dedupe.h"
 
 #include "base/err.h"
+#include "base/le.h"
 
 #include <stdlib.h>
+#include <xxhash.h>
+
+enum { FIRST_ROOM = 256, ID_BYTES = 32, LAST_ID_MAX = 64 << 10 };
 
 void stream_dedupe_init(struct stream_dedupe *dedupe)
 {
-    map_init(&dedupe->ids, STREAM_DEDUPE_MAX + 1);
-    list_init(&dedupe->list);
-}
-
-static void forget(struct stream_dedupe *dedupe, struct stream_id *id)
-{
-    map_remove(&dedupe->ids, id->id);
-    list_remove(&id->link);
-    free(id);
+    *dedupe = (struct stream_dedupe){0};
+    buf_init(&dedupe->last_id, LAST_ID_MAX);
 }
 
 void stream_dedupe_release(struct stream_dedupe *dedupe)
 {
-    LIST_EACH(&dedupe->list, struct stream_id, link, id) forget(dedupe, id);
-    map_release(&dedupe->ids);
+    free(dedupe->ring);
+    free(dedupe->table);
+    buf_release(&dedupe->last_id);
+    stream_dedupe_init(dedupe);
 }
+
+static struct stream_id *at(const struct stream_dedupe *dedupe, uint64_t number)
+{
+    return &dedupe->ring[number & (dedupe->room - 1)];
+}
+
+/* ---- the table: open addressing, linear probing ---- */
+
+static size_t slot_of(const struct stream_dedupe *dedupe, const uint64_t hash[2])
+{
+    size_t mask = dedupe->table_size - 1, slot = hash[0] & mask;
+    for (; dedupe->table[slot]; slot = (slot + 1) & mask) {
+        const struct stream_id *id = &dedupe->ring[dedupe->table[slot] - 1];
+        if (id->hash[0] == hash[0] && id->hash[1] == hash[1]) break;
+    }
+    return slot;
+}
+
+/* Takes a slot out and moves those behind it up, so that no probe ends too early. */
+static void free_slot(struct stream_dedupe *dedupe, size_t slot)
+{
+    size_t mask = dedupe->table_size - 1, hole = slot;
+    for (size_t i = (hole + 1) & mask; dedupe->table[i]; i = (i + 1) & mask) {
+        size_t home = dedupe->ring[dedupe->table[i] - 1].hash[0] & mask;
+        if (((i - home) & mask) < ((i - hole) & mask)) continue;
+        dedupe->table[hole] = dedupe->table[i];
+        hole = i;
+    }
+    dedupe->table[hole] = 0;
+}
+
+static void forget(struct stream_dedupe *dedupe, struct stream_id *id)
+{
+    if (id->seq) free_slot(dedupe, slot_of(dedupe, id->hash));
+    id->seq = 0;
+}
+
+static int grow(struct stream_dedupe *dedupe)
+{
+    size_t room = dedupe->room ? dedupe->room * 2 : FIRST_ROOM;
+    struct stream_id *ring = malloc(room * sizeof *ring);
+    uint32_t *table = calloc(room * 2, sizeof *table);
+    if (!ring || !table) {
+        free(ring);
+        free(table);
+        return ERR_NOMEM;
+    }
+    struct stream_dedupe old = *dedupe;
+    dedupe->ring = ring;
+    dedupe->table = table;
+    dedupe->room = room;
+    dedupe->table_size = room * 2;
+    for (uint64_t number = old.start; number < old.end; number++) {
+        struct stream_id *id = at(dedupe, number);
+        *id = *at(&old, number);
+        if (id->seq) table[slot_of(dedupe, id->hash)] = (uint32_t)(number & (room - 1)) + 1;
+    }
+    free(old.ring);
+    free(old.table);
+    return 0;
+}
+
+static void hash_of(struct bytes id, uint64_t ret_hash[2])
+{
+    XXH128_hash_t hash = XXH3_128bits(id.data, id.len);
+    ret_hash[0] = hash.low64;
+    ret_hash[1] = hash.high64;
+}
+
+/* ---- the window ---- */
 
 void stream_dedupe_expire(struct stream_dedupe *dedupe, uint64_t before_ns)
 {
-    LIST_EACH(&dedupe->list, struct stream_id, link, id) {
-        if (id->time_ns >= before_ns) return;
-        forget(dedupe, id);
+    while (dedupe->start < dedupe->end) {
+        struct stream_id *oldest = at(dedupe, dedupe->start);
+        if (oldest->seq && oldest->time_ns >= before_ns) return;
+        forget(dedupe, oldest);
+        dedupe->start++;
     }
 }
 
-struct stream_id *stream_dedupe_find(const struct stream_dedupe *dedupe, struct bytes id)
+uint64_t stream_dedupe_find(const struct stream_dedupe *dedupe, struct bytes id)
 {
-    return map_get(&dedupe->ids, id);
+    uint64_t hash[2];
+    if (!dedupe->room) return 0;
+    hash_of(id, hash);
+    uint32_t found = dedupe->table[slot_of(dedupe, hash)];
+    return found ? dedupe->ring[found - 1].seq : 0;
+}
+
+static int add(struct stream_dedupe *dedupe, const struct stream_id *id)
+{
+    if (dedupe->end - dedupe->start == dedupe->room) {
+        int r = dedupe->room < STREAM_DEDUPE_MAX ? grow(dedupe) : 0;
+        if (r < 0) return r;
+        if (dedupe->end - dedupe->start == dedupe->room) {
+            forget(dedupe, at(dedupe, dedupe->start++));
+            dedupe->forgotten++;
+        }
+    }
+    size_t slot = slot_of(dedupe, id->hash);
+    if (dedupe->table[slot]) { /* was outside the window, but is still there */
+        forget(dedupe, &dedupe->ring[dedupe->table[slot] - 1]);
+        slot = slot_of(dedupe, id->hash);
+    }
+    *at(dedupe, dedupe->end) = *id;
+    dedupe->table[slot] = (uint32_t)(dedupe->end & (dedupe->room - 1)) + 1;
+    dedupe->end++;
+    return 0;
 }
 
 int stream_dedupe_add(struct stream_dedupe *dedupe, struct bytes id, uint64_t seq, uint64_t time_ns)
 {
-    struct stream_id *known = map_get(&dedupe->ids, id);
-    if (known) {
-        known->seq = seq;
-        known->time_ns = time_ns;
-        list_remove(&known->link);
-        list_push(&dedupe->list, &known->link);
-        return 0;
-    }
-    known = malloc(sizeof *known + id.len);
-    if (!known) return ERR_NOMEM;
-    memcpy(known + 1, id.data, id.len);
-    known->id = bytes_make(known + 1, id.len);
-    known->seq = seq;
-    known->time_ns = time_ns;
-    list_init(&known->link);
-    if (map_put(&dedupe->ids, known->id, known, NULL) < 0) {
-        free(known);
-        return ERR_NOMEM;
-    }
-    list_push(&dedupe->list, &known->link);
-    if (dedupe->ids.count > STREAM_DEDUPE_MAX) {
-        forget(dedupe, CONTAINER_OF(dedupe->list.next, struct stream_id, link));
-    }
-    return 0;
+    struct stream_id noted = {.seq = seq, .time_ns = time_ns};
+    hash_of(id, noted.hash);
+    buf_clear(&dedupe->last_id);
+    buf_append(&dedupe->last_id, id);
+    dedupe->last_id_seq = seq;
+    return add(dedupe, &noted);
 }
 
 void stream_dedupe_remove(struct stream_dedupe *dedupe, struct bytes id, uint64_t seq)
 {
-    struct stream_id *known = map_get(&dedupe->ids, id);
-    if (known && known->seq == seq) forget(dedupe, known);
+    uint64_t hash[2];
+    if (!dedupe->room) return;
+    hash_of(id, hash);
+    uint32_t found = dedupe->table[slot_of(dedupe, hash)];
+    if (found && dedupe->ring[found - 1].seq == seq) forget(dedupe, &dedupe->ring[found - 1]);
+    if (dedupe->last_id_seq == seq) buf_clear(&dedupe->last_id);
+}
+
+/* ---- as bytes: last_id_len:8 last_id count:8 (hash:16 seq:8 time_ns:8)* ---- */
+
+static void put64(struct buf *out, uint64_t value)
+{
+    char bytes[8];
+    le_put64(bytes, value);
+    buf_append(out, bytes_make(bytes, sizeof bytes));
+}
+
+static int get64(struct bytes *rest, uint64_t *ret)
+{
+    if (rest->len < 8) return ERR_CORRUPT;
+    *ret = le_get64(rest->data);
+    *rest = bytes_skip(*rest, 8);
+    return 0;
+}
+
+void stream_dedupe_encode(const struct stream_dedupe *dedupe, uint64_t last_seq, struct buf *out)
+{
+    uint64_t count = 0;
+    struct bytes last_id = buf_bytes(&dedupe->last_id);
+    if (dedupe->last_id_seq > last_seq) last_id = BYTES("");
+    put64(out, last_id.len);
+    buf_append(out, last_id);
+    for (uint64_t number = dedupe->start; number < dedupe->end; number++) {
+        uint64_t seq = at(dedupe, number)->seq;
+        if (seq && seq <= last_seq) count++;
+    }
+    put64(out, count);
+    for (uint64_t number = dedupe->start; number < dedupe->end; number++) {
+        const struct stream_id *id = at(dedupe, number);
+        if (!id->seq || id->seq > last_seq) continue;
+        put64(out, id->hash[0]);
+        put64(out, id->hash[1]);
+        put64(out, id->seq);
+        put64(out, id->time_ns);
+    }
+}
+
+int stream_dedupe_decode(struct stream_dedupe *dedupe, struct bytes *rest)
+{
+    uint64_t len, count;
+    int r = get64(rest, &len);
+    if (r == 0 && len > rest->len) r = ERR_CORRUPT;
+    if (r < 0) return r;
+    buf_append(&dedupe->last_id, bytes_head(*rest, (size_t)len));
+    *rest = bytes_skip(*rest, (size_t)len);
+    r = get64(rest, &count);
+    if (r == 0 && count > rest->len / ID_BYTES) r = ERR_CORRUPT;
+    for (uint64_t i = 0; r == 0 && i < count; i++) {
+        struct stream_id id;
+        r = get64(rest, &id.hash[0]);
+        if (r == 0) r = get64(rest, &id.hash[1]);
+        if (r == 0) r = get64(rest, &id.seq);
+        if (r == 0) r = get64(rest, &id.time_ns);
+        if (r == 0 && id.seq == 0) r = ERR_CORRUPT;
+        if (r == 0) r = add(dedupe, &id);
+    }
+    return r;
 }

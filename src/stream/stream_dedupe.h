@@ -1,22 +1,27 @@
-/* stream_dedupe: the message ids (header Nats-Msg-Id) that a stream has seen within its window.
- * Bounded: when it is full, the oldest id is forgotten. */
-#ifndef DURE_BUS_STREAM_DEDUPE_H
-#define DURE_BUS_STREAM_DEDUPE_H
+/* stream_dedupe: the message ids (header Nats-Msg-Id) that a stream has seen within its window. An
+ * id is known by 128 bits of its hash; 40 bytes and its share of a table for each. A ring, the
+ * oldest first, with a table over it. */
+#ifndef DURE_STREAM_STREAM_DEDUPE_H
+#define DURE_STREAM_STREAM_DEDUPE_H
 
-#include "base/list.h"
-#include "base/map.h"
+#include "base/buf.h"
 
-enum { STREAM_DEDUPE_MAX = 1 << 18 };
-
-struct stream_dedupe {
-    struct map ids;   /* of struct stream_id */
-    struct list list; /* the oldest first */
-};
+enum { STREAM_DEDUPE_MAX = 32 << 20 }; /* ids; beyond, the oldest are forgotten and counted */
 
 struct stream_id {
-    struct bytes id; /* stands behind the struct */
-    uint64_t seq, time_ns;
-    struct list link;
+    uint64_t hash[2];
+    uint64_t seq, time_ns; /* seq 0: forgotten */
+};
+
+struct stream_dedupe {
+    struct stream_id *ring; /* of `room`, a power of two */
+    uint64_t start, end;    /* running numbers; ring[number % room] */
+    size_t room;
+    uint32_t *table;    /* 0: free; else 1 + number % room */
+    size_t table_size;  /* twice the room */
+    uint64_t forgotten; /* for lack of room */
+    struct buf last_id; /* the text of the last id that was given out */
+    uint64_t last_id_seq;
 };
 
 void stream_dedupe_init(struct stream_dedupe *dedupe);
@@ -25,14 +30,21 @@ void stream_dedupe_release(struct stream_dedupe *dedupe);
 /* Forgets what was noted before `before_ns`. */
 void stream_dedupe_expire(struct stream_dedupe *dedupe, uint64_t before_ns);
 
-/* What is known of the id, or NULL. */
-struct stream_id *stream_dedupe_find(const struct stream_dedupe *dedupe, struct bytes id);
+/* The sequence that an id stands for; 0: it is not known. */
+uint64_t stream_dedupe_find(const struct stream_dedupe *dedupe, struct bytes id);
 
-/* Notes an id that is new, or changes what is noted. Without memory it is not noted: ERR_NOMEM. */
+/* Notes an id that is new. Without memory it is not noted: ERR_NOMEM. */
 int stream_dedupe_add(struct stream_dedupe *dedupe, struct bytes id, uint64_t seq,
                       uint64_t time_ns);
 
 /* Forgets the id if it stands for this sequence: its publish has failed. */
 void stream_dedupe_remove(struct stream_dedupe *dedupe, struct bytes id, uint64_t seq);
+
+/* As bytes, for a snapshot: the last id, and all that are known of messages up to last_seq (what
+ * comes behind may yet fail). */
+void stream_dedupe_encode(const struct stream_dedupe *dedupe, uint64_t last_seq, struct buf *out);
+
+/* Into an empty one; takes its part off the front of `rest`. ERR_CORRUPT, ERR_NOMEM. */
+int stream_dedupe_decode(struct stream_dedupe *dedupe, struct bytes *rest);
 
 #endif

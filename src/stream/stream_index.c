@@ -1,223 +1,467 @@
 #include "stream/stream_index.h"
 
-#include "base/err.h"
+#include "stream/stream_block.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
-enum { FIRST_ROOM = 64 };
+enum {
+    FIRST_BLOCKS = 16,
+    SQUEEZE_MIN = 8, /* slots below which a block is left as it is */
+};
 
 void stream_index_init(struct stream_index *index)
 {
     *index = (struct stream_index){0};
-    map_init(&index->subjects, SIZE_MAX);
+    stream_subjects_init(&index->subjects);
+}
+
+static void free_blocks(struct stream_index *index)
+{
+    for (size_t i = index->start; i < index->end; i++) stream_block_free(index->blocks[i]);
+    free(index->blocks);
+    index->blocks = NULL;
+    index->start = index->end = index->room = index->hint = index->memory = 0;
+    index->count = index->bytes = 0;
 }
 
 void stream_index_release(struct stream_index *index)
 {
-    size_t cursor = 0;
-    for (struct stream_subject *s; (s = map_next(&index->subjects, &cursor));) free(s);
-    map_release(&index->subjects);
-    free(index->entries);
-    stream_index_init(index);
+    free_blocks(index);
+    stream_subjects_release(&index->subjects);
 }
 
-/* ---- subjects ---- */
+/* ---- finding ---- */
 
-struct stream_subject *stream_index_subject(const struct stream_index *index, struct bytes name)
+static bool covers(const struct stream_index *index, size_t at, uint64_t seq)
 {
-    return map_get(&index->subjects, name);
+    return index->blocks[at]->last >= seq &&
+           (at == index->start || index->blocks[at - 1]->last < seq);
 }
 
-struct stream_subject *stream_index_claim(struct stream_index *index, struct bytes name)
+/* The first block that ends at or behind `seq`; index->end: none. */
+static size_t block_of(struct stream_index *index, uint64_t seq)
 {
-    struct stream_subject *subject = map_get(&index->subjects, name);
-    if (subject) return subject;
-    subject = calloc(1, sizeof *subject + name.len);
-    if (!subject) return NULL;
-    char *copy = (char *)(subject + 1);
-    memcpy(copy, name.data, name.len);
-    subject->name = bytes_make(copy, name.len);
-    if (map_put(&index->subjects, subject->name, subject, NULL) < 0) {
-        free(subject);
-        return NULL;
+    if (index->hint >= index->start && index->hint < index->end &&
+        covers(index, index->hint, seq)) {
+        return index->hint;
     }
-    return subject;
-}
-
-void stream_index_drop(struct stream_index *index, struct stream_subject *subject)
-{
-    if (subject->count || subject->pending) return;
-    map_remove(&index->subjects, subject->name);
-    free(subject);
-}
-
-/* ---- entries ---- */
-
-/* The place of the first entry, live or hole, with a sequence >= seq. */
-static size_t lower_bound(const struct stream_index *index, uint64_t seq)
-{
     size_t low = index->start, high = index->end;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (index->entries[middle].seq < seq) {
+        if (index->blocks[middle]->last < seq) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
+    if (low < index->end) index->hint = low;
     return low;
 }
 
-static struct stream_entry *live_from(const struct stream_index *index, size_t at)
+static void fill_entry(const struct stream_index *index, const struct stream_block *block,
+                       uint32_t slot, struct stream_entry *ret_entry)
 {
-    while (at < index->end && !index->entries[at].subject) at++;
-    return at < index->end ? &index->entries[at] : NULL;
+    if (!ret_entry) return;
+    const struct stream_slot *s = &block->slots[slot];
+    *ret_entry = (struct stream_entry){
+        .seq = stream_block_seq(block, slot),
+        .time_ns = stream_block_time_us(block, slot) * 1000,
+        .place = stream_block_place(block, slot),
+        .subject = stream_subjects_at(&index->subjects, s->subject),
+        .size = s->size,
+        .marker = s->marker,
+        .ageless = s->ageless,
+    };
 }
 
-struct stream_entry *stream_index_find(const struct stream_index *index, uint64_t seq)
+/* The live slot of a sequence, or NULL. */
+static struct stream_slot *slot_of(struct stream_index *index, uint64_t seq,
+                                   struct stream_block **ret_block)
 {
-    size_t at = lower_bound(index, seq);
-    if (at == index->end || index->entries[at].seq != seq) return NULL;
-    return index->entries[at].subject ? &index->entries[at] : NULL;
+    size_t at = block_of(index, seq);
+    if (at == index->end) return NULL;
+    struct stream_block *block = index->blocks[at];
+    uint32_t slot = stream_block_slot(block, seq);
+    if (slot >= block->count || stream_block_seq(block, slot) != seq) return NULL;
+    *ret_block = block;
+    return block->slots[slot].subject ? &block->slots[slot] : NULL;
 }
 
-struct stream_entry *stream_index_from(const struct stream_index *index, uint64_t seq)
+bool stream_index_find(struct stream_index *index, uint64_t seq, struct stream_entry *ret_entry)
 {
-    return live_from(index, lower_bound(index, seq));
+    struct stream_block *block;
+    const struct stream_slot *slot = slot_of(index, seq, &block);
+    if (slot) fill_entry(index, block, (uint32_t)(slot - block->slots), ret_entry);
+    return slot != NULL;
 }
 
-struct stream_entry *stream_index_first(const struct stream_index *index)
+bool stream_index_from(struct stream_index *index, uint64_t seq, struct stream_entry *ret_entry)
 {
-    return live_from(index, index->start);
-}
-
-struct stream_entry *stream_index_last(const struct stream_index *index)
-{
-    size_t at = index->end;
-    while (at > index->start && !index->entries[at - 1].subject) at--;
-    return at > index->start ? &index->entries[at - 1] : NULL;
-}
-
-struct stream_entry *stream_index_after(const struct stream_index *index,
-                                        const struct stream_entry *entry)
-{
-    return live_from(index, (size_t)(entry - index->entries) + 1);
-}
-
-/* Squeezes out the holes, leaving `slack` free places in front. */
-static int relocate(struct stream_index *index, size_t room, size_t slack)
-{
-    struct stream_entry *entries = malloc(room * sizeof *entries);
-    if (!entries) return ERR_NOMEM;
-    size_t end = slack;
-    for (size_t i = index->start; i < index->end; i++) {
-        if (index->entries[i].subject) entries[end++] = index->entries[i];
+    for (size_t at = block_of(index, seq); at < index->end; at++) {
+        const struct stream_block *block = index->blocks[at];
+        uint32_t slot = stream_block_slot(block, seq);
+        while (slot < block->count && !block->slots[slot].subject) slot++;
+        if (slot == block->count) continue;
+        fill_entry(index, block, slot, ret_entry);
+        return true;
     }
-    free(index->entries);
-    index->entries = entries;
-    index->start = slack;
-    index->end = end;
-    index->room = room;
+    return false;
+}
+
+bool stream_index_first(struct stream_index *index, struct stream_entry *ret_entry)
+{
+    return stream_index_from(index, 0, ret_entry);
+}
+
+bool stream_index_last(struct stream_index *index, struct stream_entry *ret_entry)
+{
+    for (size_t at = index->end; at > index->start; at--) {
+        const struct stream_block *block = index->blocks[at - 1];
+        for (uint32_t slot = block->count; slot > 0; slot--) {
+            if (!block->slots[slot - 1].subject) continue;
+            fill_entry(index, block, slot - 1, ret_entry);
+            return true;
+        }
+    }
+    return false;
+}
+
+uint64_t stream_index_at(const struct stream_index *index, uint64_t time_ns)
+{
+    uint64_t time_us = time_ns / 1000 + (time_ns % 1000 != 0);
+    for (size_t at = index->start; at < index->end; at++) {
+        const struct stream_block *block = index->blocks[at];
+        if (block->max_us < time_us) continue;
+        for (uint32_t slot = 0; slot < block->count; slot++) {
+            if (!block->slots[slot].subject) continue;
+            if (stream_block_time_us(block, slot) >= time_us) return stream_block_seq(block, slot);
+        }
+    }
     return 0;
 }
 
-static int make_room(struct stream_index *index)
+/* ---- a subject's chain ---- */
+
+void stream_walk_begin(struct stream_walk *walk, struct stream_index *index, uint64_t seq)
 {
-    if (index->end < index->room) return 0;
-    size_t room = (size_t)index->count * 2 + FIRST_ROOM;
-    return relocate(index, room, 0);
+    size_t at = block_of(index, seq);
+    *walk = (struct stream_walk){.index = index, .block = at};
+    if (at < index->end) walk->slot = stream_block_slot(index->blocks[at], seq);
 }
 
-/* Opens a gap before a message that comes late in the journal, though early in the order: those are
- * the ones that were copied forward, and they belong near the front. */
-static int insert_gap(struct stream_index *index, uint64_t seq, size_t *ret_at)
+bool stream_walk_next(struct stream_walk *walk, uint64_t *ret_seq, uint32_t *ret_subject)
 {
-    if (index->start == 0) {
-        size_t slack = (size_t)index->count / 2 + FIRST_ROOM;
-        int r = relocate(index, (size_t)index->count * 2 + slack + FIRST_ROOM, slack);
-        if (r < 0) return r;
+    while (walk->block < walk->index->end) {
+        const struct stream_block *block = walk->index->blocks[walk->block];
+        while (walk->slot < block->count) {
+            uint32_t slot = walk->slot++;
+            if (!block->slots[slot].subject) continue;
+            *ret_seq = stream_block_seq(block, slot);
+            *ret_subject = block->slots[slot].subject;
+            return true;
+        }
+        walk->block++;
+        walk->slot = 0;
     }
-    size_t at = lower_bound(index, seq);
-    struct stream_entry *from = index->entries + index->start;
-    memmove(from - 1, from, (at - index->start) * sizeof *from);
-    index->start--;
-    *ret_at = at - 1;
+    return false;
+}
+
+/* A neighbour that is too far away to be noted. */
+static uint64_t search_after(struct stream_index *index, uint64_t seq, uint32_t subject)
+{
+    struct stream_walk walk;
+    uint64_t found;
+    uint32_t number;
+    stream_walk_begin(&walk, index, seq + 1);
+    while (stream_walk_next(&walk, &found, &number)) {
+        if (number == subject) return found;
+    }
     return 0;
 }
 
-/* Ties the entry into its subject's chain, behind the last one that precedes it. */
-static void chain(struct stream_index *index, struct stream_entry *entry)
+static uint64_t search_before(struct stream_index *index, uint64_t seq, uint32_t subject)
 {
-    struct stream_subject *subject = entry->subject;
-    uint64_t prev = subject->last;
-    entry->next = 0;
-    while (prev > entry->seq) {
-        entry->next = prev;
-        prev = stream_index_find(index, prev)->prev;
+    size_t at = block_of(index, seq);
+    uint32_t slot = at < index->end ? stream_block_slot(index->blocks[at], seq) : 0;
+    for (;;) {
+        while (slot > 0) {
+            if (index->blocks[at]->slots[--slot].subject == subject) {
+                return stream_block_seq(index->blocks[at], slot);
+            }
+        }
+        if (at == index->start) return 0;
+        slot = index->blocks[--at]->count;
     }
-    entry->prev = prev;
-    if (prev) {
-        stream_index_find(index, prev)->next = entry->seq;
+}
+
+static uint32_t distance(uint64_t low, uint64_t high)
+{
+    if (!low || !high) return 0;
+    return high - low < UINT32_MAX ? (uint32_t)(high - low) : (uint32_t)STREAM_BLOCK_FAR;
+}
+
+static uint64_t prev_of(struct stream_index *index, uint64_t seq, const struct stream_slot *slot)
+{
+    if (slot->prev == (uint32_t)STREAM_BLOCK_FAR) return search_before(index, seq, slot->subject);
+    return slot->prev ? seq - slot->prev : 0;
+}
+
+static uint64_t next_of(struct stream_index *index, uint64_t seq, const struct stream_slot *slot)
+{
+    if (slot->next == (uint32_t)STREAM_BLOCK_FAR) return search_after(index, seq, slot->subject);
+    return slot->next ? seq + slot->next : 0;
+}
+
+uint64_t stream_index_before(struct stream_index *index, uint64_t seq)
+{
+    struct stream_block *block;
+    const struct stream_slot *slot = slot_of(index, seq, &block);
+    return slot ? prev_of(index, seq, slot) : 0;
+}
+
+/* Ties the last entry of the index into its subject's chain. */
+static void chain(struct stream_index *index, struct stream_subject *subject, uint64_t seq)
+{
+    struct stream_block *block;
+    slot_of(index, seq, &block)->prev = distance(subject->last, seq);
+    if (subject->count == 0) {
+        subject->first = seq;
+        if (!stream_subject_hidden(subject)) index->subjects.held++;
     } else {
-        subject->first = entry->seq;
+        slot_of(index, subject->last, &block)->next = distance(subject->last, seq);
     }
-    if (entry->next) {
-        stream_index_find(index, entry->next)->prev = entry->seq;
-    } else {
-        subject->last = entry->seq;
-    }
+    subject->last = seq;
     subject->count++;
 }
 
-int stream_index_add(struct stream_index *index, struct bytes subject,
-                     const struct stream_entry *entry)
+static void unchain(struct stream_index *index, uint64_t seq, const struct stream_slot *slot)
 {
-    struct stream_subject *owner = stream_index_claim(index, subject);
-    if (!owner) return ERR_NOMEM;
-    size_t at = index->end;
-    int r;
-    if (index->end == index->start || index->entries[index->end - 1].seq < entry->seq) {
-        r = make_room(index);
-        if (r == 0) at = index->end++;
+    struct stream_subject *subject = stream_subjects_at(&index->subjects, slot->subject);
+    uint64_t prev = prev_of(index, seq, slot), next = next_of(index, seq, slot);
+    struct stream_block *block;
+    if (prev) {
+        slot_of(index, prev, &block)->next = distance(prev, next);
     } else {
-        r = insert_gap(index, entry->seq, &at);
+        subject->first = next;
     }
-    if (r < 0) {
-        stream_index_drop(index, owner);
-        return r;
+    if (next) {
+        slot_of(index, next, &block)->prev = distance(prev, next);
+    } else {
+        subject->last = prev;
     }
-    struct stream_entry *added = &index->entries[at];
-    *added = *entry;
-    added->subject = owner;
-    chain(index, added);
-    index->count++;
-    index->bytes += entry->size;
+    if (--subject->count == 0 && !stream_subject_hidden(subject)) index->subjects.held--;
+}
+
+/* ---- the blocks ---- */
+
+static int push_block(struct stream_index *index, struct stream_block *block)
+{
+    if (index->end == index->room && index->start > index->room / 2) {
+        size_t count = index->end - index->start;
+        memmove(index->blocks, index->blocks + index->start, count * sizeof(struct stream_block *));
+        index->start = 0;
+        index->end = count;
+    }
+    if (index->end == index->room) {
+        size_t room = index->room ? index->room * 2 : FIRST_BLOCKS;
+        struct stream_block **blocks = realloc(index->blocks, room * sizeof(struct stream_block *));
+        if (!blocks) return ERR_NOMEM;
+        index->blocks = blocks;
+        index->room = room;
+    }
+    index->blocks[index->end++] = block;
     return 0;
 }
 
-void stream_index_remove(struct stream_index *index, struct stream_entry *entry)
+static int add_block(struct stream_index *index)
 {
-    struct stream_subject *subject = entry->subject;
-    if (entry->prev) {
-        stream_index_find(index, entry->prev)->next = entry->next;
-    } else {
-        subject->first = entry->next;
+    struct stream_block *block = stream_block_new(0);
+    if (!block) return ERR_NOMEM;
+    int r = push_block(index, block);
+    if (r < 0) {
+        stream_block_free(block);
+        return r;
     }
-    if (entry->next) {
-        stream_index_find(index, entry->next)->prev = entry->prev;
-    } else {
-        subject->last = entry->prev;
+    index->memory += stream_block_memory(block);
+    if (index->end - index->start > 1) {
+        struct stream_block **last = &index->blocks[index->end - 2];
+        index->memory -= stream_block_memory(*last);
+        stream_block_trim(last);
+        index->memory += stream_block_memory(*last);
     }
-    subject->count--;
-    index->count--;
-    index->bytes -= entry->size;
-    entry->subject = NULL;
-    stream_index_drop(index, subject);
-    while (index->start < index->end && !index->entries[index->start].subject) index->start++;
+    return 0;
+}
+
+static int append(struct stream_index *index, const struct stream_entry *entry)
+{
+    int r = ERR_FULL;
+    for (int turn = 0; r == ERR_FULL && turn < 2; turn++) {
+        if (turn == 1 || index->end == index->start) {
+            r = add_block(index);
+            if (r < 0) return r;
+        }
+        struct stream_block **last = &index->blocks[index->end - 1];
+        size_t before = stream_block_memory(*last);
+        r = stream_block_append(last, entry);
+        index->memory += stream_block_memory(*last) - before;
+    }
+    return r;
+}
+
+int stream_index_add(struct stream_index *index, const struct stream_entry *entry)
+{
+    assert(index->end == index->start || entry->seq > index->blocks[index->end - 1]->last);
+    int r = append(index, entry);
+    if (r < 0) return r;
+    index->hint = index->end - 1;
+    index->count++;
+    index->bytes += entry->size;
+    chain(index, entry->subject, entry->seq);
+    return 0;
+}
+
+/* Takes blocks[at] out. */
+static void cut_block(struct stream_index *index, size_t at)
+{
+    index->memory -= stream_block_memory(index->blocks[at]);
+    stream_block_free(index->blocks[at]);
+    if (at == index->start) {
+        index->start++;
+    } else {
+        memmove(index->blocks + at, index->blocks + at + 1,
+                (index->end - at - 1) * sizeof(struct stream_block *));
+        index->end--;
+    }
     if (index->start == index->end) index->start = index->end = 0;
-    size_t holes = index->end - index->start - (size_t)index->count;
-    if (holes > index->count && holes > FIRST_ROOM) {
-        /* Without memory the holes just stay. */
-        (void)relocate(index, (size_t)index->count * 2 + FIRST_ROOM, 0);
+}
+
+/* Copies what is live of `from` behind what `to` holds; the chains stay. */
+static int copy_live(const struct stream_index *index, const struct stream_block *from,
+                     struct stream_block **to)
+{
+    int r = 0;
+    for (uint32_t i = 0; r == 0 && i < from->count; i++) {
+        struct stream_entry entry;
+        if (!from->slots[i].subject) continue;
+        fill_entry(index, from, i, &entry);
+        r = stream_block_append(to, &entry);
+        if (r < 0) break;
+        struct stream_slot *copy = &(*to)->slots[(*to)->count - 1];
+        copy->prev = from->slots[i].prev;
+        copy->next = from->slots[i].next;
     }
+    return r;
+}
+
+/* Makes one block without holes of blocks[at] and, if both are small, the one before it. What does
+ * not succeed (no memory, times too far apart) is left as it is. */
+static void squeeze(struct stream_index *index, size_t at)
+{
+    struct stream_block *block = index->blocks[at];
+    struct stream_block *before = at > index->start ? index->blocks[at - 1] : NULL;
+    if (before && before->live + block->live > STREAM_BLOCK_MAX / 2) before = NULL;
+    struct stream_block *made = stream_block_new(block->live + (before ? before->live : 0));
+    if (!made) return;
+    int r = before ? copy_live(index, before, &made) : 0;
+    if (r == 0) r = copy_live(index, block, &made);
+    if (r < 0) {
+        stream_block_free(made);
+        return;
+    }
+    index->memory += stream_block_memory(made) - stream_block_memory(block);
+    stream_block_free(block);
+    index->blocks[at] = made;
+    if (before) cut_block(index, at - 1);
+}
+
+void stream_index_remove(struct stream_index *index, uint64_t seq)
+{
+    struct stream_block *block;
+    struct stream_slot *slot = slot_of(index, seq, &block);
+    assert(slot);
+    struct stream_subject *subject = stream_subjects_at(&index->subjects, slot->subject);
+    unchain(index, seq, slot);
+    index->count--;
+    index->bytes -= slot->size;
+    slot->subject = 0;
+    block->live--;
+    stream_subjects_drop(&index->subjects, subject);
+    size_t at = block_of(index, seq);
+    if (block->live == 0 && at != index->end - 1) {
+        cut_block(index, at);
+    } else if (block->live * 4 <= block->count && block->count > SQUEEZE_MIN &&
+               at != index->end - 1) {
+        squeeze(index, at);
+    }
+}
+
+int stream_index_move(struct stream_index *index, uint64_t seq, uint64_t place)
+{
+    struct stream_block *block;
+    const struct stream_slot *slot = slot_of(index, seq, &block);
+    if (!slot) return 0;
+    size_t before = stream_block_memory(block);
+    int r = stream_block_set_place(block, (uint32_t)(slot - block->slots), place);
+    index->memory += stream_block_memory(block) - before;
+    return r;
+}
+
+/* ---- merging ---- */
+
+static int by_seq(const void *a, const void *b)
+{
+    const struct stream_entry *x = a, *y = b;
+    if (x->seq != y->seq) return x->seq < y->seq ? -1 : 1;
+    return x->place < y->place ? -1 : x->place > y->place;
+}
+
+/* All anew into `into`, which shares the subjects. */
+static int merge_into(struct stream_index *into, struct stream_index *from,
+                      const struct stream_entry *entries, size_t count)
+{
+    size_t i = 0;
+    int r = 0;
+    for (size_t at = from->start; at < from->end; at++) {
+        const struct stream_block *block = from->blocks[at];
+        for (uint32_t slot = 0; r == 0 && slot < block->count; slot++) {
+            struct stream_entry entry;
+            if (!block->slots[slot].subject) continue;
+            fill_entry(from, block, slot, &entry);
+            for (; r == 0 && i < count && entries[i].seq < entry.seq; i++) {
+                r = stream_index_add(into, &entries[i]);
+            }
+            if (r == 0) r = stream_index_add(into, &entry);
+        }
+    }
+    for (; r == 0 && i < count; i++) r = stream_index_add(into, &entries[i]);
+    return r;
+}
+
+/* Of several places of a message the last one counts. */
+static size_t sort_out(struct stream_entry *entries, size_t count)
+{
+    size_t kept = 0;
+    qsort(entries, count, sizeof *entries, by_seq);
+    for (size_t i = 0; i < count; i++) {
+        if (i + 1 < count && entries[i + 1].seq == entries[i].seq) continue;
+        entries[kept++] = entries[i];
+    }
+    return kept;
+}
+
+int stream_index_merge(struct stream_index *index, struct stream_entry *entries, size_t count)
+{
+    if (count == 0) return 0;
+    count = sort_out(entries, count);
+    struct stream_index old = *index;
+    *index = (struct stream_index){.subjects = old.subjects};
+    index->subjects.held = 0;
+    size_t cursor = 0;
+    for (struct stream_subject *s; (s = map_next(&index->subjects.names, &cursor));) {
+        s->first = s->last = s->count = 0;
+    }
+    int r = merge_into(index, &old, entries, count);
+    free_blocks(&old);
+    return r;
 }

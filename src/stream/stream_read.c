@@ -1,45 +1,6 @@
 #include "stream/stream_impl.h"
-#include "bus/subject.h"
 
 enum { EACH_AHEAD = 256 << 10 };
-
-uint64_t stream_last_seq(const struct stream *stream, struct bytes subject)
-{
-    const struct stream_subject *found = stream_index_subject(&stream->index, subject);
-    return found ? found->last : 0;
-}
-
-static bool matches(struct bytes pattern, const struct stream_entry *entry)
-{
-    return pattern.len == 0 || subject_matches(pattern, entry->subject->name);
-}
-
-uint64_t stream_next(const struct stream *stream, uint64_t seq, struct bytes pattern, size_t budget,
-                     uint64_t *ret_resume)
-{
-    *ret_resume = 0;
-    const struct stream_entry *entry = stream_index_from(&stream->index, seq);
-    for (; entry; entry = stream_index_after(&stream->index, entry)) {
-        if (matches(pattern, entry)) return entry->seq;
-        if (budget-- == 0) {
-            *ret_resume = entry->seq;
-            return 0;
-        }
-    }
-    return 0;
-}
-
-uint64_t stream_count(const struct stream *stream, uint64_t seq, struct bytes pattern)
-{
-    uint64_t count = 0;
-    const struct stream_entry *first = stream_index_first(&stream->index);
-    if (pattern.len == 0 && (!first || seq <= first->seq)) return stream->index.count;
-    const struct stream_entry *entry = stream_index_from(&stream->index, seq);
-    for (; entry; entry = stream_index_after(&stream->index, entry)) {
-        if (matches(pattern, entry)) count++;
-    }
-    return count;
-}
 
 /* ---- getting content ---- */
 
@@ -60,15 +21,25 @@ static struct stream_message as_message(const struct stream_record *record)
 {
     return (struct stream_message){
         .seq = record->seq,
-        .time_ns = record->time_ns,
+        .time_ns = record->value,
         .message = message_borrow(record->subject, BYTES(""), record->headers, record->payload),
     };
+}
+
+/* In memory the message may have gone since it was asked for. */
+static int look_up(struct stream_get *get)
+{
+    struct stream_entry entry;
+    if (!stream_index_find(&get->stream->index, get->seq, &entry)) return ERR_NOT_FOUND;
+    get->record = (struct journal_record){entry.place, stream_memory_at(entry.place)};
+    return 0;
 }
 
 void stream_get_tell(struct stream_get *get)
 {
     struct stream_record record = {0};
     int r = get->result;
+    if (r == 0 && get->stream->in_memory) r = look_up(get);
     if (r == 0) r = stream_record_decode(get->record.payload, &record);
     if (r == 0 && record.seq != get->seq) r = ERR_CORRUPT;
     if (r < 0) {
@@ -92,9 +63,10 @@ static void start_read(struct stream_get *get);
 static void read_done(struct journal_read *read, int result)
 {
     struct stream_get *get = CONTAINER_OF(read, struct stream_get, read);
-    const struct stream_entry *entry = stream_index_find(&get->stream->index, get->seq);
+    struct stream_entry entry;
+    bool there = stream_index_find(&get->stream->index, get->seq, &entry);
     get->record = (struct journal_record){0};
-    if (result == ERR_NOT_FOUND && entry && entry->place != get->place) {
+    if (result == ERR_NOT_FOUND && there && entry.place != get->place) {
         start_read(get); /* copied forward in the meantime, and its old segment is gone */
         return;
     }
@@ -105,12 +77,16 @@ static void read_done(struct journal_read *read, int result)
 
 static void start_read(struct stream_get *get)
 {
-    const struct stream_entry *entry = stream_index_find(&get->stream->index, get->seq);
-    if (!entry) {
+    struct stream_entry entry;
+    if (!stream_index_find(&get->stream->index, get->seq, &entry)) {
         finish_later(get, ERR_NOT_FOUND);
         return;
     }
-    get->place = entry->place;
+    get->place = entry.place;
+    if (get->stream->in_memory) {
+        finish_later(get, 0);
+        return;
+    }
     /* Reads go forward: what was read ahead for the get before may hold this one. */
     while (get->record.seq && get->record.seq < get->place) {
         if (!journal_read_next(&get->read, &get->record)) get->record.seq = 0;
@@ -141,14 +117,20 @@ void stream_get(struct stream *stream, struct stream_get *get, uint64_t seq,
 bool stream_get_held(struct stream *stream, struct stream_get *get, uint64_t seq,
                      struct stream_message *ret_message)
 {
-    const struct stream_entry *entry = stream_index_find(&stream->index, seq);
+    struct stream_entry entry;
     struct stream_record record;
-    if (!entry || stream->closing) return false;
-    while (get->record.seq && get->record.seq < entry->place) {
-        if (!journal_read_next(&get->read, &get->record)) get->record.seq = 0;
+    struct bytes held;
+    if (stream->closing || !stream_index_find(&stream->index, seq, &entry)) return false;
+    if (stream->in_memory) {
+        held = stream_memory_at(entry.place);
+    } else {
+        while (get->record.seq && get->record.seq < entry.place) {
+            if (!journal_read_next(&get->read, &get->record)) get->record.seq = 0;
+        }
+        if (get->record.seq != entry.place) return false;
+        held = get->record.payload;
     }
-    if (get->record.seq != entry->place) return false;
-    if (stream_record_decode(get->record.payload, &record) < 0 || record.seq != seq) return false;
+    if (stream_record_decode(held, &record) < 0 || record.seq != seq) return false;
     *ret_message = as_message(&record);
     return true;
 }
@@ -156,11 +138,14 @@ bool stream_get_held(struct stream *stream, struct stream_get *get, uint64_t seq
 static int each_one(struct stream_get *get,
                     int (*each)(void *context, const struct stream_message *message), void *context)
 {
-    while (get->record.seq && get->record.seq < get->place) {
+    bool in_memory = get->stream->in_memory;
+    while (!in_memory && get->record.seq && get->record.seq < get->place) {
         if (!journal_read_next(&get->read, &get->record)) get->record.seq = 0;
     }
     int r = 0;
-    if (get->record.seq != get->place) {
+    if (in_memory) {
+        get->record = (struct journal_record){get->place, stream_memory_at(get->place)};
+    } else if (get->record.seq != get->place) {
         r = journal_read_now(get->stream->journal, &get->read, get->place, get->ahead_bytes);
         if (r == 0 && !journal_read_next(&get->read, &get->record)) r = ERR_CORRUPT;
     }
@@ -181,9 +166,11 @@ int stream_each(struct stream *stream,
     stream_get_init(&get);
     get.stream = stream;
     get.ahead_bytes = EACH_AHEAD;
-    const struct stream_entry *entry = stream_index_first(&stream->index);
-    for (; r == 0 && entry; entry = stream_index_after(&stream->index, entry)) {
-        get.place = entry->place;
+    struct stream_entry entry;
+    uint64_t seq = 0;
+    for (; r == 0 && stream_index_from(&stream->index, seq, &entry); seq = entry.seq + 1) {
+        if (stream_subject_hidden(entry.subject)) continue;
+        get.place = entry.place;
         r = each_one(&get, each, context);
     }
     stream_get_release(&get);

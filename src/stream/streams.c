@@ -1,13 +1,13 @@
 #include "stream/streams.h"
 
-#include "base/jsonw.h"
-#include "bus/bus.h"
+#include "store/wal.h"
 #include "stream/consumer_impl.h"
+#include "stream/streams_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MAX_STREAMS = 1024, MAX_MESSAGES = 16 << 20, SEGMENT_BYTES = 64 << 20 };
+enum { MAX_STREAMS = 65536, SEGMENT_BYTES = 64 << 20 };
 
 const struct metric stream_metric_table[] = {
 #define COUNTER(field, name, help) \
@@ -22,87 +22,6 @@ const struct metric stream_metric_table[] = {
 };
 const size_t stream_metric_count = sizeof stream_metric_table / sizeof stream_metric_table[0];
 
-struct streams {
-    struct io *io;
-    struct bus *bus; /* may be NULL */
-    char dir[STREAM_PATH];
-    struct stream_host host;
-    struct stream_metrics metrics;
-    struct store_metrics store_metrics;
-    struct map streams; /* of struct stream, by name */
-    struct bus_capture capture;
-    struct consumer_port *consumer_port;
-    bool closing;
-    struct io_task close_task;
-    void (*closed)(void *context);
-    void *closed_context;
-};
-
-/* ---- capture ---- */
-
-/* A publish that wants its acknowledgement. */
-struct capture_op {
-    struct stream_op op;
-    struct streams *streams;
-    struct stream *stream;
-    struct message *message;
-};
-
-static void put_ack(struct buf *out, const struct capture_op *capture, int result)
-{
-    struct jsonw json;
-    jsonw_init(&json, out);
-    jsonw_object(&json, NULL);
-    if (result < 0) api_error_encode(&capture->op.refusal, &json);
-    jsonw_cstr(&json, "stream", stream_config(capture->stream)->name);
-    jsonw_u64(&json, "seq", result < 0 ? 0 : capture->op.seq);
-    if (capture->op.duplicate) jsonw_bool(&json, "duplicate", true);
-    jsonw_object_end(&json);
-}
-
-static void captured(struct stream_op *op, int result)
-{
-    struct capture_op *capture = CONTAINER_OF(op, struct capture_op, op);
-    struct buf text;
-    buf_init(&text, 4096);
-    put_ack(&text, capture, result);
-    struct message ack =
-        message_borrow(capture->message->reply, BYTES(""), BYTES(""), buf_bytes(&text));
-    if (!text.failed) (void)bus_publish(capture->streams->bus, &ack);
-    message_done(&ack);
-    buf_release(&text);
-    message_unref(capture->message);
-    free(capture);
-}
-
-static bool captures(struct bus_capture *capture, struct bytes subject)
-{
-    return streams_capturing(CONTAINER_OF(capture, struct streams, capture), subject) != NULL;
-}
-
-/* Without memory for the acknowledgement nothing is stored either: the publisher must not believe
- * that a message is lost which is not. */
-static void capture_append(struct bus_capture *capture, struct message *message)
-{
-    struct streams *streams = CONTAINER_OF(capture, struct streams, capture);
-    struct stream *stream = streams_capturing(streams, message->subject);
-    if (!stream) return;
-    if (message->reply.len == 0) {
-        stream_publish(stream, NULL, message, NULL, NULL);
-        return;
-    }
-    struct capture_op *op = calloc(1, sizeof *op);
-    if (op) op->message = message_ref(message);
-    if (!op || !op->message) {
-        free(op);
-        streams->metrics.refused++;
-        return;
-    }
-    op->streams = streams;
-    op->stream = stream;
-    stream_publish(stream, &op->op, message, NULL, captured);
-}
-
 /* ---- finding ---- */
 
 struct stream *streams_find(struct streams *streams, struct bytes name)
@@ -113,15 +32,6 @@ struct stream *streams_find(struct streams *streams, struct bytes name)
 struct stream *streams_next(struct streams *streams, size_t *cursor)
 {
     return map_next(&streams->streams, cursor);
-}
-
-struct stream *streams_capturing(struct streams *streams, struct bytes subject)
-{
-    size_t cursor = 0;
-    for (struct stream *stream; (stream = map_next(&streams->streams, &cursor));) {
-        if (!stream->closing && stream_config_captures(stream->config, subject)) return stream;
-    }
-    return NULL;
 }
 
 static bool overlaps(void *context, const struct stream_config *config)
@@ -135,10 +45,32 @@ static bool overlaps(void *context, const struct stream_config *config)
     return false;
 }
 
-static void changed(void *context)
+/* A stream that is just being made is no member yet. Without memory it captures what it did before,
+ * until its configuration changes again or it is opened anew. */
+static void changed(void *context, struct stream *stream)
 {
     struct streams *streams = context;
-    if (streams->bus && !streams->closing) bus_capture_changed(streams->bus);
+    if (streams_find(streams, bytes_str(stream->name)) != stream) return;
+    int r = streams_capture_set(streams, stream);
+    if (r == 0) return;
+    LOG(streams->host.log, LOG_ERROR, "stream_not_captured", LOG_S("stream", stream->name),
+        LOG_ERR(r));
+}
+
+static void publish(void *context, struct message *message, bool stored)
+{
+    struct streams *streams = context;
+    if (!streams->bus) return;
+    (void)(stored ? bus_publish_stored(streams->bus, message) : bus_publish(streams->bus, message));
+}
+
+static int enlist(struct streams *streams, struct stream *stream)
+{
+    int r = map_put(&streams->streams, bytes_str(stream->name), stream, NULL);
+    if (r < 0) return r;
+    r = streams_capture_set(streams, stream);
+    if (r < 0) map_remove(&streams->streams, bytes_str(stream->name));
+    return r;
 }
 
 const struct stream_metrics *streams_metrics(const struct streams *streams)
@@ -171,13 +103,12 @@ static int add(struct streams *streams, struct stream_config *config, struct str
     struct error error = {0};
     int r = stream_open(&streams->host, config->name, config, &stream, &error);
     if (r < 0) return api_error_fail(refusal, r, API_STREAM_CREATE, "%s", error.message);
-    r = map_put(&streams->streams, bytes_str(stream->name), stream, NULL);
+    r = enlist(streams, stream);
     if (r < 0) {
         stream_close(stream, NULL, NULL);
         return api_error_of(refusal, r);
     }
     *ret_stream = stream;
-    changed(streams);
     return 0;
 }
 
@@ -205,7 +136,7 @@ static void removed(void *context)
 {
     struct removal *removal = context;
     int r = journal_destroy(removal->streams->io, removal->dir);
-    if (r < 0) {
+    if (r < 0 && r != ERR_NOT_FOUND) { /* a stream in memory has no files */
         LOG(removal->streams->host.log, LOG_ERROR, "stream_remove_failed",
             LOG_S("dir", removal->dir), LOG_ERR(r));
     }
@@ -232,7 +163,7 @@ void streams_remove(struct streams *streams, struct stream *stream, void (*done)
         (struct removal){.streams = streams, .stream = stream, .done = done, .context = context};
     snprintf(removal->dir, sizeof removal->dir, "%s", stream->dir);
     map_remove(&streams->streams, bytes_str(stream->name));
-    changed(streams);
+    streams_capture_drop(streams, stream);
     consumers_close_all(stream, true, remove_stream, removal);
 }
 
@@ -252,26 +183,44 @@ static int open_one(void *context, const char *name)
     int r = stream_open(&streams->host, name, NULL, &stream, opening->error);
     if (r == ERR_NOT_FOUND) return 0; /* was being made, or has been removed */
     if (r < 0) return r;
-    r = map_put(&streams->streams, bytes_str(stream->name), stream, NULL);
+    r = enlist(streams, stream);
     if (r < 0) stream_free(stream);
+    return r;
+}
+
+/* A directory's own name is durable before anything in it is. */
+static int make_dir(struct streams *streams, const char *dir)
+{
+    int r = io_mkdir(streams->io, dir);
+    const char *slash = strrchr(dir, '/');
+    if (r < 0 || !slash) return r;
+    char parent[STREAM_PATH];
+    size_t len = slash == dir ? 1 : (size_t)(slash - dir);
+    snprintf(parent, sizeof parent, "%.*s", (int)len, dir);
+    return io_sync_dir(streams->io, parent);
+}
+
+static int open_wal(struct streams *streams, struct error *error)
+{
+    int r = make_dir(streams, streams->dir);
+    if (r == 0) r = make_dir(streams, streams->members);
+    const struct wal_options options = {
+        .dir = streams->dir,
+        .log = streams->host.log,
+        .metrics = &streams->store_metrics,
+    };
+    if (r == 0) r = wal_open(streams->io, &options, &streams->wal, error);
+    streams->host.wal = streams->wal;
     return r;
 }
 
 static int open_all(struct streams *streams, struct error *error)
 {
     struct opening opening = {streams, error};
-    int r = io_mkdir(streams->io, streams->dir);
-    char *slash = strrchr(streams->dir, '/');
-    if (r == 0 && slash) {
-        char parent[STREAM_PATH];
-        size_t len = slash == streams->dir ? 1 : (size_t)(slash - streams->dir);
-        snprintf(parent, sizeof parent, "%.*s", (int)len, streams->dir);
-        r = io_sync_dir(streams->io, parent);
-    }
-    if (r == 0) r = io_list_dir(streams->io, streams->dir, open_one, &opening);
+    int r = io_list_dir(streams->io, streams->members, open_one, &opening);
     if (r < 0 && error && !error->code) {
         error_set(error, r, "%s", err_text(r));
-        error_at(error, streams->dir, 0, 0);
+        error_at(error, streams->members, 0, 0);
     }
     return r;
 }
@@ -298,24 +247,27 @@ int streams_open(struct io *io, struct bus *bus, const struct streams_options *o
     if (!streams) return error_set(error, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     streams->io = io;
     streams->bus = bus;
-    streams->capture = (struct bus_capture){captures, capture_append};
+    streams_capture_init(streams);
     map_init(&streams->streams, options->max_streams ? options->max_streams : MAX_STREAMS);
     io_task_init(&streams->close_task, close_task);
-    int n = snprintf(streams->dir, sizeof streams->dir, "%s", options->dir);
+    snprintf(streams->dir, sizeof streams->dir, "%s", options->dir);
+    int n =
+        snprintf(streams->members, sizeof streams->members, "%s/" STREAMS_MEMBERS, options->dir);
     streams->host = (struct stream_host){
         .io = io,
         .log = options->log,
         .metrics = &streams->metrics,
         .store_metrics = &streams->store_metrics,
-        .dir = streams->dir,
+        .dir = streams->members,
         .segment_bytes = options->segment_bytes ? options->segment_bytes : SEGMENT_BYTES,
-        .max_messages = options->max_messages ? options->max_messages : MAX_MESSAGES,
         .consumer_port = &streams->consumer_port,
         .context = streams,
         .changed = changed,
+        .publish = publish,
         .overlaps = overlaps,
     };
-    int r = n < (int)sizeof streams->dir ? 0 : error_set(error, ERR_TOO_BIG, "path too long");
+    int r = n < (int)sizeof streams->members ? 0 : error_set(error, ERR_TOO_BIG, "path too long");
+    if (r == 0) r = open_wal(streams, error);
     if (r == 0) r = open_all(streams, error);
     if (r == 0) r = open_consumers(streams, error);
     if (r < 0) {
@@ -329,14 +281,26 @@ int streams_open(struct io *io, struct bus *bus, const struct streams_options *o
 
 /* ---- closing ---- */
 
+static void release(struct streams *streams)
+{
+    streams_capture_release(streams);
+    map_release(&streams->streams);
+    free(streams);
+}
+
+static void wal_gone(void *context)
+{
+    struct streams *streams = context;
+    void (*closed)(void *) = streams->closed;
+    void *closed_context = streams->closed_context;
+    release(streams);
+    if (closed) closed(closed_context);
+}
+
 static void close_task(struct io_task *task)
 {
     struct streams *streams = CONTAINER_OF(task, struct streams, close_task);
-    void (*closed)(void *) = streams->closed;
-    void *context = streams->closed_context;
-    map_release(&streams->streams);
-    free(streams);
-    if (closed) closed(context);
+    wal_close(streams->wal, wal_gone, streams);
 }
 
 static void close_next(void *context)
@@ -393,6 +357,6 @@ void streams_free(struct streams *streams)
     for (struct stream *stream; (stream = map_next(&streams->streams, &cursor));) {
         stream_free(stream);
     }
-    map_release(&streams->streams);
-    free(streams);
+    wal_free(streams->wal);
+    release(streams);
 }

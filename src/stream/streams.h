@@ -2,8 +2,9 @@
  * captured subject is stored, and when the publisher gave a reply subject, it is answered as
  * JetStream does, `{"stream":"S","seq":N}`, when the disk has it.
  *
- * On the disk: DIR/NAME/ is one stream's journal, which holds its configuration too;
- * DIR/NAME/consumers/C/ the state of its durable consumer C. */
+ * On the disk: DIR/streams/NAME/ is one stream's journal, which holds its configuration
+ * too; DIR/streams/NAME/consumers/C/ the state of its durable consumer C; DIR/wal/ the commit log
+ * of all. A stream in memory has no files, and is gone after a restart. */
 #ifndef DURE_BUS_STREAMS_H
 #define DURE_BUS_STREAMS_H
 
@@ -30,9 +31,8 @@ extern const size_t stream_metric_count;
 
 struct streams_options {
     const char *dir;        /* made if missing (its parent must exist) */
-    unsigned max_streams;   /* 0: 1024 */
+    unsigned max_streams;   /* 0: 65536 */
     uint64_t segment_bytes; /* of the journals; 0: 64 MiB */
-    uint64_t max_messages;  /* of one stream, whatever its configuration says (memory); 0: 16 Mi */
     struct log *log;        /* may be NULL */
 };
 

@@ -391,16 +391,19 @@ struct store {
     bool on;
 };
 
-static bool store_captures(struct bus_capture *capture, struct bytes subject)
+static void *store_captures(struct bus_capture *capture, struct bytes subject)
 {
     struct store *store = CONTAINER_OF(capture, struct store, capture);
-    return store->on && bytes_starts(subject, BYTES("order."));
+    return store->on && bytes_starts(subject, BYTES("order.")) ? store : NULL;
 }
 
-static void store_append(struct bus_capture *capture, struct message *message)
+/* Hides what says so in its payload. */
+static bool store_append(struct bus_capture *capture, void *target, struct message *message)
 {
     struct store *store = CONTAINER_OF(capture, struct store, capture);
+    assert_ptr_equal(target, store);
     store->kept[store->count++] = message_ref(message);
+    return !bytes_eq(message->payload, BYTES("later"));
 }
 
 static void test_capture(void **state)
@@ -422,10 +425,17 @@ static void test_capture(void **state)
     assert_int_equal(bus_publish(t.bus, &ack), 1);
     expect_all(&c, "MSG in 1 27\r\n{\"stream\":\"EVENTS\",\"seq\":1}\r\n");
     assert_int_equal(publish(&t, "order.x", ""), 1);
+    /* What is not to be seen yet goes to nobody else; when it is, it is not stored again. */
+    say(&c, "SUB order.y 2\r\nPUB order.y 5\r\nlater\r\n");
+    expect_all(&c, "");
+    assert_int_equal(store.count, 3);
+    struct message later = message_borrow(BYTES("order.y"), BYTES(""), BYTES(""), BYTES("later"));
+    assert_int_equal(bus_publish_stored(t.bus, &later), 1);
+    expect_all(&c, "MSG order.y 2 5\r\nlater\r\n");
     store.on = false;
     bus_capture_changed(t.bus);
     assert_int_equal(publish(&t, "order.x", ""), 0);
-    assert_int_equal(bus_metrics(t.bus)->captured, 2);
+    assert_int_equal(bus_metrics(t.bus)->captured, 3);
     close_client(&c);
     stop(&t);
     for (size_t i = 0; i < store.count; i++) message_unref(store.kept[i]);

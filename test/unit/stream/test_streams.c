@@ -25,7 +25,7 @@ static void hpub(struct client *c, const struct exchange *e)
 }
 
 #define SEQ(n) "{\"stream\":\"S\",\"seq\":" #n "}"
-#define DUPLICATE(n) "{\"stream\":\"S\",\"seq\":" #n ",\"duplicate\":true}"
+#define DUPLICATE(n) "{\"stream\":\"S\",\"seq\":" #n ",\"duplicate\": true}"
 #define REFUSED(code, err, text)                                                         \
     "{\"error\":{\"code\":" #code ",\"err_code\":" #err ",\"description\":\"" text "\"}" \
     ",\"stream\":\"S\",\"seq\":0}"
@@ -119,7 +119,7 @@ static void limits_drop_the_oldest(void **state)
     uint64_t resume;
     assert_int_equal(stream_next(s.stream, 4, BYTES("s.*"), 10, &resume), 4);
     assert_int_equal(stream_next(s.stream, 1, BYTES("s.c"), 10, &resume), 5);
-    assert_int_equal(stream_next(s.stream, 1, BYTES("s.c"), 1, &resume), 0);
+    assert_int_equal(stream_next(s.stream, 1, BYTES("*.c"), 1, &resume), 0);
     assert_int_equal(resume, 4);
     struct waited p = {0};
     stream_purge(s.stream, &p.op, BYTES("s.a"), 0, 1, waited_done);

@@ -1,0 +1,197 @@
+#include "stream/stream_block.h"
+
+#include <stdlib.h>
+
+enum {
+    FIRST_ROOM = 4,
+    HOLES = 4, /* a gap of so many sequences is cheaper filled with holes */
+};
+
+struct stream_block *stream_block_new(uint32_t room)
+{
+    struct stream_block *block = malloc(sizeof *block + room * sizeof block->slots[0]);
+    if (!block) return NULL;
+    *block = (struct stream_block){.room = room};
+    return block;
+}
+
+void stream_block_free(struct stream_block *block)
+{
+    if (!block) return;
+    free(block->seqs);
+    free(block->places);
+    free(block->far);
+    free(block);
+}
+
+size_t stream_block_memory(const struct stream_block *block)
+{
+    size_t each = sizeof block->slots[0];
+    if (block->seqs) each += sizeof block->seqs[0];
+    if (block->places) each += sizeof block->places[0];
+    if (block->far) each += sizeof block->far[0];
+    return sizeof *block + block->room * each;
+}
+
+static int resize_array(void *array, size_t count, size_t size)
+{
+    void **at = array;
+    if (!*at) return 0;
+    void *bigger = realloc(*at, count * size);
+    if (!bigger) return ERR_NOMEM;
+    *at = bigger;
+    return 0;
+}
+
+/* The arrays grow before the slots and shrink after them, so that a failure leaves enough. */
+static int resize(struct stream_block **block, uint32_t room)
+{
+    struct stream_block *b = *block;
+    bool grows = room > b->room;
+    int r = 0;
+    for (int turn = 0; r == 0 && turn < 2; turn++) {
+        if (grows == (turn == 0)) {
+            r = resize_array(&b->seqs, room, sizeof b->seqs[0]);
+            if (r == 0) r = resize_array(&b->places, room, sizeof b->places[0]);
+            if (r == 0) r = resize_array(&b->far, room, sizeof b->far[0]);
+        } else {
+            struct stream_block *moved = realloc(b, sizeof *b + room * sizeof b->slots[0]);
+            if (!moved) return ERR_NOMEM;
+            *block = b = moved;
+            b->room = room;
+        }
+    }
+    return r;
+}
+
+void stream_block_trim(struct stream_block **block)
+{
+    if ((*block)->room > (*block)->count) (void)resize(block, (*block)->count);
+}
+
+static int list_seqs(struct stream_block *block)
+{
+    if (block->seqs) return 0;
+    block->seqs = malloc(block->room * sizeof block->seqs[0]);
+    if (!block->seqs) return ERR_NOMEM;
+    for (uint32_t i = 0; i < block->count; i++) block->seqs[i] = i;
+    return 0;
+}
+
+static int list_far(struct stream_block *block)
+{
+    uint64_t *far = malloc(block->room * sizeof *far);
+    if (!far) return ERR_NOMEM;
+    for (uint32_t i = 0; i < block->count; i++) far[i] = stream_block_place(block, i);
+    free(block->places);
+    block->places = NULL;
+    block->far = far;
+    return 0;
+}
+
+static int list_places(struct stream_block *block)
+{
+    block->places = malloc(block->room * sizeof block->places[0]);
+    if (!block->places) return ERR_NOMEM;
+    for (uint32_t i = 0; i < block->count; i++) block->places[i] = i;
+    return 0;
+}
+
+int stream_block_set_place(struct stream_block *block, uint32_t slot, uint64_t place)
+{
+    if (!block->far && !block->places) {
+        if (place == block->place + slot) return 0;
+        int r = list_places(block);
+        if (r < 0) return r;
+    }
+    bool near = place >= block->place && place - block->place <= UINT32_MAX;
+    if (!block->far && !near) {
+        int r = list_far(block);
+        if (r < 0) return r;
+    }
+    if (block->far) {
+        block->far[slot] = place;
+    } else {
+        block->places[slot] = (uint32_t)(place - block->place);
+    }
+    return 0;
+}
+
+/* Bridges a gap of sequences before an entry: with holes, whose records follow one another like
+ * all others, or by noting sequences from now on. */
+static int bridge_gap(struct stream_block *block, uint64_t seq)
+{
+    uint64_t gap = seq - block->last - 1;
+    if (block->seqs || gap == 0) return 0;
+    if (gap > HOLES || block->count + gap >= block->room) return list_seqs(block);
+    for (; gap > 0; gap--) {
+        if (block->places) block->places[block->count] = 0;
+        if (block->far) block->far[block->count] = 0;
+        block->slots[block->count++] = (struct stream_slot){0};
+        block->last++;
+    }
+    return 0;
+}
+
+static bool fits(const struct stream_block *block, const struct stream_entry *entry)
+{
+    if (block->count >= STREAM_BLOCK_MAX) return false;
+    if (block->count == 0) return true;
+    int64_t time = (int64_t)(entry->time_ns / 1000 - block->base_us);
+    return time >= INT32_MIN && time <= INT32_MAX && entry->seq - block->first <= UINT32_MAX;
+}
+
+int stream_block_append(struct stream_block **ref, const struct stream_entry *entry)
+{
+    struct stream_block *block = *ref;
+    uint64_t time_us = entry->time_ns / 1000;
+    if (!fits(block, entry)) return ERR_FULL;
+    if (block->count == block->room) {
+        uint32_t room = block->room ? block->room * 2 : FIRST_ROOM;
+        int r = resize(ref, room < STREAM_BLOCK_MAX ? room : STREAM_BLOCK_MAX);
+        block = *ref;
+        if (r < 0) return r;
+    }
+    if (block->count == 0) {
+        block->first = block->last = entry->seq;
+        block->base_us = block->max_us = time_us;
+        block->place = entry->place;
+    } else {
+        int r = bridge_gap(block, entry->seq);
+        if (r < 0) return r;
+    }
+    uint32_t slot = block->count;
+    int r = stream_block_set_place(block, slot, entry->place);
+    if (r < 0) return r;
+    if (block->seqs) block->seqs[slot] = (uint32_t)(entry->seq - block->first);
+    block->slots[slot] = (struct stream_slot){
+        .time_us = (int32_t)(int64_t)(time_us - block->base_us),
+        .subject = entry->subject->number,
+        .size = entry->size & 0x3fffffff,
+        .marker = entry->marker,
+        .ageless = entry->ageless,
+    };
+    block->last = entry->seq;
+    if (time_us > block->max_us) block->max_us = time_us;
+    block->count++;
+    block->live++;
+    return 0;
+}
+
+uint32_t stream_block_slot(const struct stream_block *block, uint64_t seq)
+{
+    if (seq <= block->first) return 0;
+    if (seq > block->last) return block->count;
+    if (!block->seqs) return (uint32_t)(seq - block->first);
+    uint64_t wanted = seq - block->first;
+    uint32_t low = 0, high = block->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (block->seqs[middle] < wanted) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}

@@ -1,0 +1,42 @@
+/* What the parts of `streams` share: streams.c (making, finding, closing), streams_capture.c (what
+ * is published to a captured subject). */
+#ifndef DURE_STREAM_STREAMS_IMPL_H
+#define DURE_STREAM_STREAMS_IMPL_H
+
+#include "bus/bus.h"
+#include "bus/trie.h"
+#include "stream/stream_impl.h"
+
+#define STREAMS_MEMBERS "streams" /* folder of the streams, beside that of the commit log */
+
+struct streams {
+    struct io *io;
+    struct bus *bus;                             /* may be NULL */
+    char dir[STREAM_PATH], members[STREAM_PATH]; /* of the store, and of the streams in it */
+    struct stream_host host;
+    struct wal *wal;
+    struct stream_metrics metrics;
+    struct store_metrics store_metrics;
+    struct map streams; /* of struct stream, by name */
+
+    struct consumer_port *consumer_port;
+
+    struct bus_capture capture;
+    struct trie patterns;       /* of struct capture_pattern */
+    struct list ops;            /* of struct capture_op: not in use */
+    size_t op_count, pool_size; /* all of them, and those in `ops` */
+
+    bool closing;
+    struct io_task close_task;
+    void (*closed)(void *context);
+    void *closed_context;
+};
+
+void streams_capture_init(struct streams *streams);
+void streams_capture_release(struct streams *streams);
+
+/* Captures for the stream what its configuration says. ERR_NOMEM: what was captured before is. */
+int streams_capture_set(struct streams *streams, struct stream *stream);
+void streams_capture_drop(struct streams *streams, struct stream *stream);
+
+#endif
