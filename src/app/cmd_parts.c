@@ -1,9 +1,6 @@
-/* The parts of dure that also run alone: bus, gateway, host. */
+/* The parts of dure that also run alone: gateway, host. */
 #include "app/cli.h"
 #include "app/commands.h"
-#include "bus/bus_server.h"
-#include "jetstream/jetstream.h"
-#include "stream/streams.h"
 #include "dure/dure.h"
 #include "gateway/gateway_config.h"
 #include "proxy/proxy.h"
@@ -19,10 +16,6 @@ struct part {
     struct io *io;
     struct log log;
     struct io_signal interrupt, terminate;
-    struct bus *bus;
-    struct bus_server *bus_server;
-    struct streams *streams;
-    struct jetstream *jetstream;
     struct proxy *proxy;
 };
 
@@ -43,32 +36,11 @@ static void closed(void *context)
     io_stop(part->io);
 }
 
-static void server_closed(void *context)
-{
-    struct part *part = context;
-    bus_close(part->bus, closed, part);
-}
-
-static void streams_closed(void *context)
-{
-    struct part *part = context;
-    bus_server_close(part->bus_server, server_closed, part);
-}
-
-static void jetstream_closed(void *context)
-{
-    struct part *part = context;
-    streams_close(part->streams, streams_closed, part);
-}
-
 static void stop(struct part *part)
 {
     io_signal_release(part->io, &part->interrupt);
     io_signal_release(part->io, &part->terminate);
-    if (part->proxy)
-        proxy_close(part->proxy, GRACE_MS, closed, part);
-    else
-        jetstream_close(part->jetstream, jetstream_closed, part);
+    proxy_close(part->proxy, GRACE_MS, closed, part);
 }
 
 static void interrupted(struct io_signal *watch)
@@ -96,42 +68,6 @@ static int part_run(struct part *part, const char *what, const struct io_addr *a
     printf("%s%s\n", what, text);
     fflush(stdout);
     return io_run(part->io) ? EXIT_FAILED : EXIT_OK;
-}
-
-/* ---- bus ---- */
-
-int cmd_bus(int argc, char **argv)
-{
-    static struct part part;
-    const char *listen = "127.0.0.1:4222", *data = NULL, *max_payload = "1MiB";
-    const struct cli_option options[] = {{"listen", 'l', NULL, &listen},
-                                         {"data", 'd', NULL, &data},
-                                         {"max-payload", 0, NULL, &max_payload}};
-    struct io_addr addr;
-    struct error error = {0};
-    uint64_t payload;
-    int left = cli_parse(argc, argv, options, 3);
-    if (left < 0) return EXIT_USAGE;
-    if (left > 0) return cli_usage("bus", "takes no arguments");
-    if (io_addr_parse(bytes_str(listen), &addr) != 0)
-        return cli_usage("bus", "--listen needs an address such as 127.0.0.1:4222");
-    if (yaml_bytes_parse(bytes_str(max_payload), &payload) != 0 || !payload)
-        return cli_usage("bus", "--max-payload needs a size such as 1MiB");
-    struct bus_options bus = {.max_payload = (size_t)payload};
-    struct bus_server_options server = {.max_payload = (size_t)payload,
-                                        .jetstream = data != NULL};
-    int err = part_init(&part);
-    if (!err) err = bus_new(part.io, &bus, &part.log, &part.bus);
-    if (!err) err = bus_server_new(part.io, &server, part.bus, &part.log, &part.bus_server);
-    if (!err) err = bus_server_listen(part.bus_server, &addr, &addr);
-    if (err) error_set(&error, err, "cannot listen on %s: %s", listen, err_text(err));
-    struct streams_options streams = {.dir = data, .log = &part.log};
-    struct jetstream_options jetstream = {.log = &part.log};
-    if (!err && data) err = streams_open(part.io, part.bus, &streams, &part.streams, &error);
-    if (!err && data)
-        err = jetstream_open(part.io, part.bus, part.streams, &jetstream, &part.jetstream, &error);
-    if (err) return cli_fail(EXIT_FAILED, &error);
-    return part_run(&part, "bus nats://", &addr);
 }
 
 /* ---- gateway ---- */

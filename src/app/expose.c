@@ -19,7 +19,7 @@ static void expose_bus(const struct worker *worker, struct buf *out)
 {
     expose(out, bus_metric_table, bus_metric_count, bus_metrics(worker->bus));
     expose(out, bus_server_metric_table, bus_server_metric_count,
-           bus_server_metrics(worker->bus_server));
+           bus_server_metrics(worker->bus_setup.server));
     expose(out, stream_metric_table, stream_metric_count, streams_metrics(worker->streams));
     expose(out, jetstream_metric_table, jetstream_metric_count,
            jetstream_metrics(worker->jetstream));

@@ -60,8 +60,11 @@ const struct command commands[] = {
      cmd_init},
     {"host", "MODULE.so ...", "run C modules in one process",
      "For services written with the SDK (dure.h). They listen on PORT, PORT+1, ...", cmd_host},
-    {"bus", "[--listen ADDR:PORT] [--data DIR] [--max-payload SIZE]", "only the message bus",
-     "A NATS server: default 127.0.0.1:4222. With --data, streams are kept there.", cmd_bus},
+    {"bus", "[--listen ADDR:PORT] [--data DIR] [--config FILE] [--max-payload SIZE]",
+     "only the message bus",
+     "A NATS server: default 127.0.0.1:4222. With --data, streams are kept there. FILE says the "
+     "rest: users, accounts, TLS, limits (doc/bus.md).",
+     cmd_bus},
     {"gateway", "--config FILE", "only the gateway, with upstreams from a file",
      "See doc/manifest.md for the file.", cmd_gateway},
     {"version", "[--json]", "which version this is", "", cmd_version},

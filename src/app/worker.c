@@ -149,13 +149,14 @@ static void applied(void *context, int result, const struct error *error)
                  BYTES(""));
 }
 
-/* A listening address belongs to the parent, and needs a new start. */
+/* A listening address belongs to the parent, and the bus's clients to its configuration: other ones
+ * need a new start. */
 static const char *moved_address(const struct manifest_system *before,
                                  const struct manifest_system *after)
 {
     if (!bytes_eq(before->gateway.listen, after->gateway.listen)) return "gateway.listen";
     if (!bytes_eq(before->bus.listen, after->bus.listen)) return "bus.listen";
-    if (!bytes_eq(before->bus.url, after->bus.url)) return "bus.url";
+    if (!yaml_same(&manifest_bus_schema, &before->bus, &after->bus)) return "bus";
     if (!bytes_eq(before->internal.listen, after->internal.listen)) return "internal.listen";
     return NULL;
 }

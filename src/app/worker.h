@@ -6,7 +6,7 @@
 #include "app/paths.h"
 #include "app/status.h"
 #include "base/log.h"
-#include "bus/bus_server.h"
+#include "app/bus_setup.h"
 #include "jetstream/jetstream.h"
 #include "stream/streams.h"
 #include "http/server.h"
@@ -30,7 +30,7 @@ struct worker {
 
     struct http http;
     struct bus *bus;
-    struct bus_server *bus_server;
+    struct bus_setup bus_setup;
     struct streams *streams;
     struct jetstream *jetstream;
     struct messaging *messaging;

@@ -10,28 +10,42 @@ enum { FILE_MAX_BYTES = 64 * 1024, PATIENCE_MS = 2000, PATIENCE_AGAIN_MS = 10000
 
 /* ---- of this program ------------------------------------------------------------------------- */
 
-static int open_embedded(struct worker *worker, const struct manifest *manifest,
-                         struct error *error)
+static int open_streams(struct worker *worker, struct error *error)
 {
-    size_t max_payload = (size_t)manifest->system->bus.max_payload;
-    char addr_text[IO_ADDR_TEXT];
-    struct io_addr addr;
-    struct bus_options bus = {.max_payload = max_payload};
-    struct bus_server_options server = {
-        .name = manifest->system->name.data, .max_payload = max_payload, .jetstream = true};
     struct streams_options streams = {.dir = worker->paths.store, .log = &worker->log};
     struct jetstream_options jetstream = {.log = &worker->log};
-    int err = bus_new(worker->io, &bus, &worker->log, &worker->bus);
-    if (!err)
-        err = bus_server_new(worker->io, &server, worker->bus, &worker->log, &worker->bus_server);
-    if (!err) err = bus_server_adopt(worker->bus_server, HANDOVER_BUS, &addr);
+    int err = streams_open(worker->io, worker->bus, &streams, &worker->streams, error);
+    if (err) return err;
+    return jetstream_open(worker->io, worker->bus, worker->streams, &jetstream, &worker->jetstream,
+                          error);
+}
+
+static int open_server(struct worker *worker, const struct manifest *manifest, struct error *error)
+{
+    char addr_text[IO_ADDR_TEXT];
+    struct io_addr addr;
+    struct bus_setup_options setup = {.config = &manifest->system->bus,
+                                      .bus = worker->bus,
+                                      .name = manifest->system->name.data,
+                                      .base = worker->paths.dir,
+                                      .data = worker->paths.store};
+    int err = bus_setup_open(&worker->bus_setup, worker->io, &worker->log, &setup, error);
+    if (err) return err;
+    err = bus_server_adopt(worker->bus_setup.server, HANDOVER_BUS, &addr);
     if (err) return error_set(error, err, "cannot open the bus: %s", err_text(err));
     io_addr_format(&addr, addr_text, sizeof addr_text);
     snprintf(worker->bus_url, sizeof worker->bus_url, "nats://%s", addr_text);
-    err = streams_open(worker->io, worker->bus, &streams, &worker->streams, error);
-    if (!err)
-        err = jetstream_open(worker->io, worker->bus, worker->streams, &jetstream,
-                             &worker->jetstream, error);
+    return bus_setup_listen(&worker->bus_setup, &setup, error);
+}
+
+static int open_embedded(struct worker *worker, const struct manifest *manifest,
+                         struct error *error)
+{
+    struct bus_options bus = {.max_payload = (size_t)manifest->system->bus.max_payload};
+    int err = bus_new(worker->io, &bus, &worker->log, &worker->bus);
+    if (err) return error_set(error, err, "cannot open the bus: %s", err_text(err));
+    err = open_streams(worker, error);
+    if (!err) err = open_server(worker, manifest, error);
     if (err) return err;
     err = messaging_embed(worker->io, worker->bus, worker->streams, &worker->messaging);
     return err ? error_set(error, err, "cannot open the bus: %s", err_text(err)) : 0;
@@ -195,7 +209,7 @@ void worker_close_bus(struct worker *worker, int step, void (*next)(void *contex
     case 0: jetstream_close(worker->jetstream, next, worker); break;
     case 1: messaging_close(worker->messaging, next, worker); break;
     case 2: streams_close(worker->streams, next, worker); break;
-    case 3: bus_server_close(worker->bus_server, next, worker); break;
+    case 3: bus_setup_close(&worker->bus_setup, next, worker); break;
     default: bus_close(worker->bus, next, worker); break;
     }
 }

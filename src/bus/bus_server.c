@@ -17,6 +17,7 @@ static void set_defaults(struct bus_server_options *options)
     if (!options->max_subscriptions) options->max_subscriptions = 65536;
     if (!options->ping_interval_ms) options->ping_interval_ms = 120 * 1000;
     if (!options->max_pings) options->max_pings = 2;
+    if (!options->write_deadline_ms) options->write_deadline_ms = 10 * 1000;
 }
 
 static void close_listeners(struct bus_server *server)
@@ -50,6 +51,8 @@ static void finish_closing(struct bus_server *server)
     io_task_cancel(server->io, &server->close_task);
     io_task_cancel(server->io, &server->flush);
     io_timer_cancel(server->io, &server->resume);
+    io_timer_cancel(server->io, &server->write_deadline);
+    io_timer_cancel(server->io, &server->lame_duck_step);
     release(server);
     if (closed) closed(context);
 }
@@ -57,6 +60,8 @@ static void finish_closing(struct bus_server *server)
 /* The last session, or the last password that a thread had to look at, has gone. */
 void bus_server_session_gone(struct bus_server *server)
 {
+    if (server->deserted && !server->closing && list_empty(&server->sessions))
+        io_timer_set(server->io, &server->lame_duck_step, 0);
     if (!server->closing || !list_empty(&server->sessions) || server->passwords.running) return;
     finish_closing(server);
 }
@@ -72,6 +77,54 @@ static void passwords_idle(struct auth_queue *queue)
 {
     bus_server_session_gone(CONTAINER_OF(queue, struct bus_server, passwords));
 }
+
+static void copy_advertised(struct bus_server *server)
+{
+    for (size_t i = 0; i < server->options.advertise_count; i++) {
+        struct bytes url = server->options.advertise[i];
+        if (url.len >= NATS_NAME_MAX || server->advertise_count == NATS_URLS_MAX) continue;
+        memcpy(server->advertise[server->advertise_count++], url.data, url.len);
+    }
+    server->options.advertise = NULL;
+}
+
+/* ---- lame duck ------------------------------------------------------------------------------ */
+
+static void send_one_away(struct io_timer *timer)
+{
+    struct bus_server *server = CONTAINER_OF(timer, struct bus_server, lame_duck_step);
+    if (server->closing) return;
+    if (list_empty(&server->sessions)) {
+        void (*deserted)(void *context) = server->deserted;
+        server->deserted = NULL;
+        if (deserted) deserted(server->deserted_context);
+        return;
+    }
+    LIST_EACH(&server->sessions, struct session, link, session) {
+        if (session->state != SESSION_OPEN) continue;
+        session_end(session, NULL);
+        break;
+    }
+    io_timer_set(server->io, &server->lame_duck_step, server->lame_duck_every_ms);
+}
+
+void bus_server_lame_duck(struct bus_server *server, uint32_t grace_ms, uint32_t duration_ms,
+                          void (*done)(void *context), void *context)
+{
+    if (server->lame_duck || server->closing) return;
+    LOG(server->log, LOG_INFO, "bus_lame_duck", LOG_U("clients", server->session_count));
+    server->lame_duck = true;
+    server->deserted = done;
+    server->deserted_context = context;
+    LIST_EACH(&server->sessions, struct session, link, session)
+        if (session->state == SESSION_OPEN) session_say_info(session);
+    close_listeners(server);
+    server->lame_duck_every_ms = duration_ms / (server->session_count + 1);
+    if (!server->lame_duck_every_ms) server->lame_duck_every_ms = 1;
+    io_timer_set(server->io, &server->lame_duck_step, server->session_count ? grace_ms : 0);
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
 
 int bus_server_new(struct io *io, const struct bus_server_options *options, struct bus *bus,
                    struct log *log, struct bus_server **ret_server)
@@ -95,9 +148,13 @@ int bus_server_new(struct io *io, const struct bus_server_options *options, stru
     list_init(&server->sessions);
     list_init(&server->dirty);
     list_init(&server->stalled);
+    list_init(&server->sending);
     io_task_init(&server->flush, sessions_flush);
     io_task_init(&server->close_task, close_run);
     io_timer_init(&server->resume, sessions_resume);
+    io_timer_init(&server->write_deadline, sessions_write_deadline);
+    io_timer_init(&server->lame_duck_step, send_one_away);
+    copy_advertised(server);
     *ret_server = server;
     return 0;
 }
@@ -179,14 +236,6 @@ int bus_server_adopt(struct bus_server *server, int fd, struct io_addr *ret_addr
     if (!listener) return ERR_NOMEM;
     int r = io_listener_adopt(server->io, &listener->listener, fd, accepted);
     return listener_add(listener, r, ret_addr);
-}
-
-void bus_server_lame_duck(struct bus_server *server)
-{
-    server->lame_duck = true;
-    LIST_EACH(&server->sessions, struct session, link, session)
-        if (session->state == SESSION_OPEN) session_say_info(session);
-    close_listeners(server);
 }
 
 /* ---- metrics -------------------------------------------------------------------------------- */

@@ -16,15 +16,18 @@ struct bus_server;
 #define BUS_NATS_VERSION "2.10.0"
 
 struct bus_server_options {
-    const char *name;           /* INFO.server_name; NULL: the server's id */
-    size_t max_payload;         /* headers and body; 0: 1 MiB */
-    size_t max_pending;         /* bytes that wait for one client before it is cut; 0: 64 MiB */
-    size_t max_control_line;    /* bytes of an operation's arguments; 0: 4096 */
-    unsigned max_connections;   /* 0: 65536 */
-    unsigned max_subscriptions; /* of one connection; 0: 65536 */
-    uint32_t ping_interval_ms;  /* 0: 2 minutes */
-    unsigned max_pings;         /* left without an answer; 0: 2 */
-    bool jetstream;             /* what INFO tells: some account answers the JetStream API */
+    const char *name;              /* INFO.server_name; NULL: the server's id */
+    size_t max_payload;            /* headers and body; 0: 1 MiB */
+    size_t max_pending;            /* bytes that wait for one client before it is cut; 0: 64 MiB */
+    size_t max_control_line;       /* bytes of an operation's arguments; 0: 4096 */
+    unsigned max_connections;      /* 0: 65536 */
+    unsigned max_subscriptions;    /* of one connection; 0: 65536 */
+    uint32_t ping_interval_ms;     /* 0: 2 minutes */
+    unsigned max_pings;            /* left without an answer; 0: 2 */
+    uint32_t write_deadline_ms;    /* for a client to take what is sent to it; 0: 10 s */
+    const struct bytes *advertise; /* "host:port" that clients are told of; at most 16; copied */
+    size_t advertise_count;
+    bool jetstream; /* what INFO tells: some account answers the JetStream API */
 };
 
 /* Serves `bus`, to whom those belong who need not say who they are; it must outlive the server.
@@ -52,9 +55,11 @@ int bus_server_listen(struct bus_server *server, const struct io_addr *addr,
 /* The same with a listening socket that another process made; the server owns it from now on. */
 int bus_server_adopt(struct bus_server *server, int fd, struct io_addr *ret_addr);
 
-/* Lame duck: takes no more connections and tells every client (INFO with ldm) to go elsewhere. The
- * connections stay until they leave or bus_server_close(). */
-void bus_server_lame_duck(struct bus_server *server);
+/* Lame duck: takes no more connections and tells every client (INFO with ldm) to go elsewhere.
+ * After grace_ms those that are still there are disconnected, one by one over duration_ms. When
+ * nobody is left, done(context) (may be NULL) is called, and the server is to be closed. Once. */
+void bus_server_lame_duck(struct bus_server *server, uint32_t grace_ms, uint32_t duration_ms,
+                          void (*done)(void *context), void *context);
 
 /* ---- metrics ------------------------------------------------------------------------------ */
 

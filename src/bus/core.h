@@ -102,7 +102,16 @@ struct bus_server {
     struct io_timer resume;
     struct list finished; /* subscriptions of clients that have had their last message */
     bool congested;       /* what is published now goes to a client that reads too slowly */
+    struct list sending;  /* sessions that have not yet taken what was sent, oldest first */
+    struct io_timer write_deadline;
+    char advertise[NATS_URLS_MAX][NATS_NAME_MAX];
+    unsigned advertise_count;
+
     bool lame_duck;
+    struct io_timer lame_duck_step;
+    uint32_t lame_duck_every_ms; /* one session after the other is sent away */
+    void (*deserted)(void *context);
+    void *deserted_context;
 
     bool closing;
     struct io_task close_task;

@@ -70,6 +70,8 @@ void session_put_info(struct session *session, struct buf *out)
         snprintf(info.remote_account, sizeof info.remote_account, "%s", session->bus->name);
     listener_text(session, &info);
     websocket_urls(server, &info);
+    memcpy(info.connect_urls, server->advertise, sizeof info.connect_urls);
+    info.connect_url_count = server->advertise_count;
     struct buf json;
     buf_init(&json, INFO_MAX);
     nats_info_write(&json, &info);

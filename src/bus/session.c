@@ -65,6 +65,7 @@ void session_free(struct session *session)
     map_release(&session->subscriptions);
     list_remove(&session->dirty);
     list_remove(&session->stalled);
+    list_remove(&session->sending);
     list_remove(&session->link);
     server->session_count--;
     free(session->user);
@@ -143,6 +144,7 @@ static void send_done(struct io_stream *stream, int result)
     struct session *session = session_of(stream);
     struct bus_server *server = session->server;
     outbox_sent(&session->out);
+    list_remove(&session->sending);
     if (session->state == SESSION_CLOSING) return;
     if (result < 0) {
         session_close(session);
@@ -155,15 +157,42 @@ static void send_done(struct io_stream *stream, int result)
     session_send(session);
 }
 
+/* It may take until the write deadline. */
+static void await_sent(struct session *session)
+{
+    struct bus_server *server = session->server;
+    session->sending_since_ms = io_now_ns(server->io) / NS_PER_MS;
+    list_push(&server->sending, &session->sending);
+    if (!server->write_deadline.armed)
+        io_timer_set(server->io, &server->write_deadline, server->options.write_deadline_ms);
+}
+
+void sessions_write_deadline(struct io_timer *timer)
+{
+    struct bus_server *server = CONTAINER_OF(timer, struct bus_server, write_deadline);
+    uint64_t now = io_now_ns(server->io) / NS_PER_MS;
+    LIST_EACH(&server->sending, struct session, sending, session) {
+        uint64_t end = session->sending_since_ms + server->options.write_deadline_ms;
+        if (end > now) {
+            io_timer_set(server->io, timer, end - now);
+            return;
+        }
+        list_remove(&session->sending);
+        if (session->state == SESSION_OPEN) cut_slow(session);
+    }
+}
+
 static void session_send(struct session *session)
 {
     int count;
     if (session->state == SESSION_CLOSING || session->out.in_flight) return;
     const struct iovec *pieces = outbox_begin(&session->out, &count);
-    if (pieces)
+    if (pieces) {
         io_send(&session->stream, pieces, count, send_done);
-    else if (session->state == SESSION_DRAINING)
+        if (!io_send_taken(&session->stream)) await_sent(session);
+    } else if (session->state == SESSION_DRAINING) {
         linger(session);
+    }
 }
 
 void sessions_flush(struct io_task *task)
@@ -498,6 +527,7 @@ static struct session *session_new(struct bus_server *server)
     session->id = ++server->next_client_id;
     list_init(&session->dirty);
     list_init(&session->stalled);
+    list_init(&session->sending);
     list_init(&session->link);
     list_push(&server->sessions, &session->link);
     server->session_count++;

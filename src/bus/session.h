@@ -32,9 +32,11 @@ struct session {
     struct bus_server *server;
     struct bus *bus; /* its account; NULL: it has not yet said who it is */
     struct bus_listener *listener;
-    struct list link;        /* of the server's sessions */
-    struct list dirty;       /* waits for the flush */
-    struct list stalled;     /* waits to be read from again */
+    struct list link;    /* of the server's sessions */
+    struct list dirty;   /* waits for the flush */
+    struct list stalled; /* waits to be read from again */
+    struct list sending; /* has not yet taken what was sent */
+    uint64_t sending_since_ms;
     struct opening *opening; /* NULL: it has begun */
     struct outbox out;
     struct buf partial;       /* the start of an operation that is not yet whole */
@@ -128,6 +130,9 @@ void session_continue(struct session *session);
 /* Tasks of the server: sends what a turn has gathered; reads again from those that were stalled. */
 void sessions_flush(struct io_task *task);
 void sessions_resume(struct io_timer *timer);
+
+/* Cuts those that have not taken what was sent to them for too long. */
+void sessions_write_deadline(struct io_timer *timer);
 
 /* ---- connect.c ---- */
 

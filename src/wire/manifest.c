@@ -242,6 +242,16 @@ static void check_bus(const struct manifest_system *system, struct errors *error
                        "`cert` and `key` belong together", "Give both, or none.", errors);
 }
 
+static void check_bus_data(const struct manifest_system *system, struct errors *errors)
+{
+    if (!system->bus.data.len) return;
+    struct error *error = yaml_error(system->source, &system->bus.data, errors);
+    error_set(error, ERR_INVALID,
+              "`data` is for a bus of its own: the streams of a system are "
+              "kept in its `.dure` folder");
+    error_remedy(error, "Remove it here.");
+}
+
 int manifest_system_parse(struct bytes text, const char *name, struct arena *arena,
                           struct errors *errors, struct manifest_system **ret_system)
 {
@@ -252,6 +262,8 @@ int manifest_system_parse(struct bytes text, const char *name, struct arena *are
     struct manifest_system *system = *ret_system = value;
     if (!system) return first_code(errors, before);
     system->source = source;
+    manifest_bus_check(&system->bus, source, errors);
+    check_bus_data(system, errors);
     check_listeners(system, errors);
     check_bus(system, errors);
     check_routes(system, errors);

@@ -14,7 +14,7 @@
 #ifndef DURE_WIRE_MANIFEST_H
 #define DURE_WIRE_MANIFEST_H
 
-#include "wire/yaml.h"
+#include "wire/manifest_bus.h"
 
 enum {
     MANIFEST_SERVICES_MAX = 256,
@@ -161,14 +161,6 @@ struct manifest_gateway {
     struct bytes listen;
     struct manifest_route *routes;
     size_t route_count;
-};
-
-struct manifest_bus {
-    struct bytes listen;
-    uint64_t max_payload;
-    /* a NATS cluster instead; url empty: none */
-    struct bytes url, user, password, token, creds, ca, cert, key;
-    uint32_t replicas; /* 0: as many as make sense */
 };
 
 /* The road between services: $DURE_HTTP and $http_proxy. */

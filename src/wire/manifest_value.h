@@ -19,6 +19,16 @@ yaml_check manifest_check_bus_url;     /* nats://, tls:// and unix: URLs, divide
 yaml_check manifest_check_subject;     /* a NATS pattern */
 yaml_check manifest_check_environment; /* POSIX, section 8.1; not what dure sets itself */
 
+/* of the bus (manifest_bus_value.c) */
+yaml_check manifest_check_pattern;      /* a pattern of any subject */
+yaml_check manifest_check_subscription; /* the same, or "pattern queue" */
+yaml_check manifest_check_user_key;     /* a public nkey */
+yaml_check manifest_check_operator;     /* a public nkey or a JWT */
+yaml_check manifest_check_jwt;          /* the form only */
+yaml_check manifest_check_account;      /* a name that can be a folder's */
+yaml_check manifest_check_socket;       /* the path of a Unix socket */
+yaml_check manifest_check_endpoint;     /* "host:port" */
+
 /* Whether two valid paths are written for the same folder. */
 bool manifest_same_folder(struct bytes a, struct bytes b);
 

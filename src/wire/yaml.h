@@ -101,6 +101,9 @@ int yaml_bind(const struct yaml_schema *schema, struct bytes text, const char *n
 /* Whether the member was written in the document (not left out, not filled by its default). */
 bool yaml_given(const struct yaml_source *source, const void *member);
 
+/* Whether two values of the schema's struct say the same, key by key, in the same order. */
+bool yaml_same(const struct yaml_schema *schema, const void *a, const void *b);
+
 /* The document's name, as it stands in errors. */
 const char *yaml_source_name(const struct yaml_source *source);
 

@@ -36,7 +36,7 @@ static void on_term(struct io_signal *watch)
 
 static void on_usr1(struct io_signal *watch)
 {
-    bus_server_lame_duck(server.bus_server);
+    bus_server_lame_duck(server.bus_server, 1000, 1000, NULL, NULL);
 }
 
 static int set_option(struct bus_server_options *options, struct bytes text)

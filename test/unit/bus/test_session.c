@@ -328,6 +328,36 @@ static void test_stall(void **state)
     stop(&t);
 }
 
+static void set_true(void *context)
+{
+    *(bool *)context = true;
+}
+
+/* Who takes nothing for too long is cut, however little waits for it. */
+static void test_write_deadline(void **state)
+{
+    struct test_bus t;
+    struct client slow, publisher;
+    start(&t, &(struct bus_server_options){.write_deadline_ms = 50});
+    open_client(&t, &slow, QUIET);
+    open_client(&t, &publisher, QUIET);
+    say(&slow, "SUB a 1\r\n");
+    expect_all(&slow, "");
+    char *body = calloc(1, 1 << 20);
+    for (int i = 0; i < 8; i++) {
+        say(&publisher, "PUB a 1048576\r\n");
+        say_bytes(&publisher, body, 1 << 20);
+        say(&publisher, "\r\n");
+    }
+    for (int i = 0; i < 100 && !bus_server_metrics(t.server)->slow_consumers; i++) io_turn(t.io, 5);
+    assert_int_equal(bus_server_metrics(t.server)->slow_consumers, 1);
+    expect_all(&publisher, "");
+    free(body);
+    close_client(&slow);
+    close_client(&publisher);
+    stop(&t);
+}
+
 static void test_lame_duck(void **state)
 {
     struct test_bus t;
@@ -336,7 +366,8 @@ static void test_lame_duck(void **state)
     open_client(&t, &c, QUIET);
     say(&c, "SUB a 1\r\n");
     expect_all(&c, "");
-    bus_server_lame_duck(t.server);
+    bool deserted = false;
+    bus_server_lame_duck(t.server, 100, 50, set_true, &deserted);
     client_wait(&c, 20);
     assert_non_null(memmem(c.data, c.len, "\"ldm\":true", 10));
     c.len = 0;
@@ -347,6 +378,11 @@ static void test_lame_duck(void **state)
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof addr), -1);
     close(fd);
+    /* Who does not go is sent away; the server says when nobody is left. */
+    assert_false(deserted);
+    expect_end(&c, "");
+    for (int i = 0; i < TURNS_MAX && !deserted; i++) io_turn(t.io, 5);
+    assert_true(deserted);
     close_client(&c);
     stop(&t);
 }
@@ -440,8 +476,9 @@ int main(void)
         cmocka_unit_test(test_queue_groups),    cmocka_unit_test(test_large),
         cmocka_unit_test(test_limits),          cmocka_unit_test(test_stale),
         cmocka_unit_test(test_slow_consumer),   cmocka_unit_test(test_stall),
-        cmocka_unit_test(test_lame_duck),       cmocka_unit_test(test_churn),
-        cmocka_unit_test(test_half_close),      cmocka_unit_test(test_listeners),
+        cmocka_unit_test(test_write_deadline),  cmocka_unit_test(test_lame_duck),
+        cmocka_unit_test(test_churn),           cmocka_unit_test(test_half_close),
+        cmocka_unit_test(test_listeners),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -352,7 +352,7 @@ static void test_server_closes_while_shaking(void **state)
         use_tls(&t, (struct bus_tls_options){.first = (enum bus_tls_first)first});
         secure_open(&t, &c);
         turn(&t, 2);
-        bus_server_lame_duck(t.server);
+        bus_server_lame_duck(t.server, 1000, 1000, NULL, NULL);
         turn(&t, 2);
         io_close(&c.stream, NULL);
         stop(&t);

@@ -324,7 +324,7 @@ static void test_server_closes_while_upgrading(void **state)
         start_websocket(&t, NULL);
         connect_client(&t, &c);
         say_bytes(&c, REQUEST, len);
-        bus_server_lame_duck(t.server);
+        bus_server_lame_duck(t.server, 1000, 1000, NULL, NULL);
         turn(&t, 2);
         stop(&t);
         close_client(&c);
