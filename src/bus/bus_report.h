@@ -1,6 +1,6 @@
 /* bus_report: what a server tells of its connections and subscriptions to people and their tools
- * (src/monitor). Everything is as of now; views are good inside the call only, and nothing may be
- * changed from there. Times are wall clock. */
+ * (src/monitor). Everything is as of now; views are good until something changes, and nothing may
+ * be changed from inside a call. Times are wall clock. */
 #ifndef DURE_BUS_BUS_REPORT_H
 #define DURE_BUS_BUS_REPORT_H
 
@@ -37,7 +37,7 @@ struct bus_connection {
     uint64_t rtt_ns;    /* from our last PING to its PONG; 0: not known yet */
     uint64_t pending_bytes;
     struct bus_traffic traffic;
-    size_t subscriptions;
+    uint64_t subscriptions;
     const char *name, *lang, *version;    /* what CONNECT said; "": nothing */
     const char *account, *user;           /* "": none */
     const char *tls_version, *tls_cipher; /* "": in clear text */

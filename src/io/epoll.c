@@ -158,6 +158,7 @@ static const struct io_ops ops = {
     .free = release,
     .turn = turn,
     .random = take_random,
+    .usage = epoll_usage,
     .connect = epoll_connect,
     .stream_adopt = epoll_stream_adopt,
     .recv = epoll_recv,

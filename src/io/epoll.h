@@ -77,6 +77,10 @@ int epoll_add(struct epoll *epoll, int fd, uint32_t events, void *owner, enum ep
  * for as long as any process, such as a child between fork and exec, holds it. */
 void epoll_close(struct epoll *epoll, int fd);
 
+/* ---- fd.c -------------------------------------------------------------------------------- */
+
+void epoll_usage(struct io_usage *ret_usage);
+
 /* ---- stream.c ---------------------------------------------------------------------------- */
 
 void epoll_connect(struct io_stream *stream, const struct io_addr *addr);

@@ -118,6 +118,12 @@ uint64_t io_random_u64(struct io *io)
     return value;
 }
 
+void io_usage(struct io *io, struct io_usage *ret_usage)
+{
+    *ret_usage = (struct io_usage){.cores = 1};
+    if (io->ops->usage) io->ops->usage(ret_usage);
+}
+
 /* ---- timers and tasks -------------------------------------------------------------------- */
 
 void io_timer_init(struct io_timer *timer, void (*done)(struct io_timer *timer))

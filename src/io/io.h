@@ -68,6 +68,17 @@ uint64_t io_wall_ns(const struct io *io);
 void io_random(struct io *io, void *ret_bytes, size_t len);
 uint64_t io_random_u64(struct io *io);
 
+/* ---- this process ------------------------------------------------------------------------ */
+
+struct io_usage {
+    uint64_t cpu_ns; /* user and system time, all threads, since it began */
+    uint64_t resident_bytes;
+    unsigned cores; /* of the machine */
+};
+
+/* Simulated: nothing is used. */
+void io_usage(struct io *io, struct io_usage *ret_usage);
+
 /* ---- timers and tasks -------------------------------------------------------------------- */
 
 /* One shot. A timing wheel: setting and cancelling cost the same for one as for a million. */

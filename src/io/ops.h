@@ -40,6 +40,8 @@ struct io_ops {
     int (*turn)(struct io *io, int max_wait_ms);
     void (*random)(struct io *io, void *ret_bytes, size_t len);
 
+    void (*usage)(struct io_usage *ret_usage); /* NULL: nothing is used */
+
     void (*connect)(struct io_stream *stream, const struct io_addr *addr);
     int (*stream_adopt)(struct io_stream *stream, int fd);
     void (*recv)(struct io_stream *stream);

@@ -491,7 +491,7 @@ int io_tls_info(const struct io_stream *stream, struct io_tls_info *ret_info)
     SSL_get0_alpn_selected(tls->ssl, &alpn, &alpn_len);
     *ret_info = (struct io_tls_info){
         .version = SSL_get_version(tls->ssl),
-        .cipher = SSL_get_cipher_name(tls->ssl),
+        .cipher = SSL_CIPHER_standard_name(SSL_get_current_cipher(tls->ssl)),
         .server_name = SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name),
         .alpn = bytes_make(alpn, alpn_len),
         .resumed = SSL_session_reused(tls->ssl),

@@ -103,7 +103,7 @@ const char *io_tls_problem(const struct io_stream *stream);
 
 struct io_tls_info {
     const char *version;     /* "TLSv1.3" */
-    const char *cipher;      /* "TLS_AES_256_GCM_SHA384" */
+    const char *cipher;      /* as standards name it: "TLS_AES_256_GCM_SHA384" */
     const char *server_name; /* SNI that the client sent; NULL: none */
     struct bytes alpn;       /* empty: none */
     bool resumed;            /* by a session ticket */

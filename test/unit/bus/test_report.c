@@ -6,11 +6,11 @@
 
 static void list_connection(void *context, const struct bus_connection *c)
 {
-    buf_append_format(context, "%u %s/%s/%s %s '%s' in %u/%u out %u/%u subs %zu %s; ",
+    buf_append_format(context, "%u %s/%s/%s %s '%s' in %u/%u out %u/%u subs %u %s; ",
                       (unsigned)c->id, c->name, c->lang, c->version, c->account, c->user,
                       (unsigned)c->traffic.in_messages, (unsigned)c->traffic.in_bytes,
                       (unsigned)c->traffic.out_messages, (unsigned)c->traffic.out_bytes,
-                      c->subscriptions, c->reason ? c->reason : "open");
+                      (unsigned)c->subscriptions, c->reason ? c->reason : "open");
     assert_true(c->began_ns && c->active_ns >= c->began_ns);
     assert_int_equal(c->ended_ns != 0, c->reason != NULL);
     assert_int_equal(c->peer.ip[0], 127);
