@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 enum {
+    REST_MS = 1000,
     FRAME_KEPT = 128 << 10, /* a buffer that is larger is not kept */
     ROOM_OF_END = WAL_BLOCK,
     /* Kept for a frame without batches: when there is no other file, it is what gives one free. */
@@ -265,6 +266,8 @@ static void finish(struct wal *wal, struct wal_commit *commit)
         histogram_add(&wal->metrics->commit_duration,
                       (io_now_ns(wal->io) - commit->started_ns) / 1000);
         wal->acked = commit->head.number + 1;
+        wal->vouched = commit->head.acked;
+        if (!list_empty(&commit->batches)) wal->last_filled = commit->head.number;
         if (commit->head.replay_from > wal->durable_replay_from) {
             wal->durable_replay_from = commit->head.replay_from;
         }
@@ -281,18 +284,36 @@ static void finish(struct wal *wal, struct wal_commit *commit)
     wal->commit_count--;
 }
 
+/* Nothing has been committed for a while. Without this frame, damage to the last ones could pass
+ * for a torn write. */
+static void rest_done(struct io_timer *timer)
+{
+    struct wal *wal = CONTAINER_OF(timer, struct wal, rest_timer);
+    if (wal->status < 0 || wal->commit_count > 0) return;
+    wal->mark = true;
+    io_defer(wal->io, &wal->commit_task);
+}
+
 static void commit_done(struct io_job *job)
 {
     struct wal_commit *done = CONTAINER_OF(job, struct wal_commit, job);
     struct wal *wal = done->wal;
     done->done = true;
     while (wal->commit_count > 0 && commit_at(wal, 0)->done) finish(wal, commit_at(wal, 0));
+    /* A frame without records needs nobody to vouch for it. */
+    bool rests = wal->commit_count == 0 && list_empty(&wal->wanting) && wal->status == 0;
+    if (rests && wal->vouched <= wal->last_filled) {
+        io_timer_set(wal->io, &wal->rest_timer, REST_MS);
+    } else {
+        io_timer_cancel(wal->io, &wal->rest_timer);
+    }
     wal_tick(wal);
 }
 
 void wal_commit_init(struct wal *wal)
 {
     io_task_init(&wal->commit_task, commit_task);
+    io_timer_init(&wal->rest_timer, rest_done);
     for (int i = 0; i < WAL_COMMITS; i++) {
         struct wal_commit *commit = &wal->commits[i];
         commit->job = (struct io_job){.run = commit_run, .done = commit_done};
@@ -305,5 +326,6 @@ void wal_commit_init(struct wal *wal)
 void wal_commit_release(struct wal *wal)
 {
     io_task_cancel(wal->io, &wal->commit_task);
+    io_timer_cancel(wal->io, &wal->rest_timer);
     for (int i = 0; i < WAL_COMMITS; i++) free(wal->commits[i].frame);
 }

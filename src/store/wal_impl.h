@@ -105,7 +105,10 @@ struct wal {
     struct io_task commit_task;
     struct wal_commit commits[WAL_COMMITS]; /* a ring */
     int commit_first, commit_count;
-    bool mark; /* a frame is wanted even when no journal has anything */
+    bool mark;                  /* a frame is wanted even when no journal has anything */
+    uint64_t vouched;           /* frames before it are vouched for by one that is durable */
+    uint64_t last_filled;       /* number of the last frame with records */
+    struct io_timer rest_timer; /* the log rests: a frame is to vouch for the last ones */
 
     struct wal_checkpoint checkpoint;
     struct wal_prepare prepare;
