@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
-"""The same random JetStream script to the bus and to nats-server; says where they answer differently.
+"""The same random JetStream script to the bus and to nats-servers; says where it answers as none of them does.
 
-    test/conformance/js_differential.py [--scripts 100] [--seed 1] [--bus PROGRAM] [--nats PROGRAM] [--verbose]
+    test/conformance/js_differential.py [--scripts 100] [--seed 1] [--bus PROGRAM] [--nats PROGRAM,PROGRAM] [--verbose]
+
+With several nats-servers (an old and a new one: between 2.9 and 2.15 checks were added, codes and texts changed)
+each answer must be that of one of them.
 
 What may differ, and why:
   - times, the cluster's name of the server, and sizes in bytes of what is stored (not compared);
   - a 503 where nats-server 2.9 says nothing (a consumer that is not there, direct get not allowed);
+  - what a server adds to a stream's metadata (_nats.level, _dure.fsync); null for an empty list; how it goes on
+    behind "invalid JSON";
   - members that the other server's version does not know (EXTRA).
 Everything else must be the same: codes, texts, sequences, counts, order. A difference names its script's seed:
 --seed N --scripts 1 --verbose shows every step of it."""
@@ -33,7 +38,7 @@ ASK_S = 3
 IGNORED = {"ts", "created", "first_ts", "last_ts", "last_active", "time", "cluster", "bytes"}
 
 # Members that nats-server 2.9 does not know.
-EXTRA = {"metadata", "compression", "consumer_limits", "allow_msg_ttl", "subject_delete_marker_ttl", "first_seq",
+EXTRA = {"metadata", "name", "compression", "consumer_limits", "allow_msg_ttl", "subject_delete_marker_ttl", "first_seq",
          "subject_transform", "subject_transforms", "filter_subjects", "pause_until", "paused", "pause_remaining",
          "priority_groups", "priority_policy", "priority_timeout", "num_deleted_ranges", "allow_msg_counter",
          "allow_atomic", "allow_msg_schedules", "persist_mode", "mirror_direct", "discard_new_per_subject",
@@ -44,6 +49,8 @@ def different(ours, theirs, path=""):
     """The first place where two answers differ, or None."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for key in sorted(set(ours) | set(theirs)):
+            if key[:1] == "_" or (ours.get(key) in ([], None) and theirs.get(key) in ([], None)):
+                continue
             if key in IGNORED or (key in EXTRA and (key not in theirs or key not in ours)):
                 continue
             if key not in ours or key not in theirs:
@@ -52,6 +59,8 @@ def different(ours, theirs, path=""):
             found = different(ours[key], theirs[key], f"{path}.{key}")
             if found:
                 return found
+        return None
+    if isinstance(ours, str) and isinstance(theirs, str) and ours.startswith("invalid JSON") and theirs.startswith("invalid JSON"):
         return None
     if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
         for i, pair in enumerate(zip(ours, theirs)):
@@ -174,6 +183,16 @@ def nats_argv(program, port, folder):
     return [program, "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", f"{folder}/js"]
 
 
+def start_sides(bus, nats, folder):
+    """The bus first, then each nats-server."""
+    sides = []
+    for i, program in enumerate([bus, *nats]):
+        port, own = free_port(), f"{folder}/{i}"
+        os.mkdir(own)
+        sides.append(Side(program, (nats_argv if i else bus_argv)(program, port, own), port))
+    return sides
+
+
 def run_script(seed, sides, verbose=False):
     """Runs one script; returns None, or (step, where they differ, both answers)."""
     found = try_script(seed, sides, SILENCE_S, verbose)
@@ -188,12 +207,24 @@ def try_script(seed, sides, silence_s, verbose):
         for side in sides:
             side.start(step)
         answers = [side.finish(step) for side in sides]
-        found = None if told_apart(*answers) else different(*answers)
+        found = from_all(answers)
         if verbose:
-            print(f"{step}\n    ours   {json.dumps(answers[0])}" + (f"\n    theirs {json.dumps(answers[1])}" if found else ""))
+            print(f"{step}\n    ours   {json.dumps(answers[0])}")
+            for answer in answers[1:] if found else []:
+                print(f"    theirs {json.dumps(answer)}")
         if found:
             return step, found, answers
     return what_was_pushed(sides)
+
+
+def from_all(answers):
+    """Where the first answer differs from the last one; None when it is the same as any of the others."""
+    found = None
+    for theirs in answers[1:]:
+        found = None if told_apart(answers[0], theirs) else different(answers[0], theirs)
+        if not found:
+            return None
+    return found
 
 
 def what_was_pushed(sides):
@@ -202,7 +233,7 @@ def what_was_pushed(sides):
         if side.pushes:
             side.collect(b"", 1, 5 * side.silence_s)
     answers = [sorted(side.pushed, key=lambda one: one.get("delivery", [""])[1:2]) for side in sides]
-    found = different(*answers)
+    found = from_all(answers)
     return (js_script.Step("pushed", "push"), found, answers) if found else None
 
 
@@ -232,10 +263,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="dure-differential-") as folder:
         sides = []
         try:
-            for name, argv in (("bus", bus_argv), ("nats", nats_argv)):
-                port = free_port()
-                program = arguments.bus if name == "bus" else arguments.nats
-                sides.append(Side(name, argv(program, port, folder), port))
+            sides = start_sides(arguments.bus, arguments.nats.split(","), folder)
             for seed in range(arguments.seed, arguments.seed + arguments.scripts):
                 try:
                     bad = run_script(seed, sides, arguments.verbose)
@@ -252,8 +280,8 @@ def main():
     for kind, cases in sorted(kinds.items(), key=lambda item: -len(item[1])):
         seed, step, found, answers = cases[0]
         print(f"{len(cases):5} x {kind}\n        seed {seed}: {step}\n        {found}")
-        if answers:
-            print(f"        ours   {json.dumps(answers[0])[:600]}\n        theirs {json.dumps(answers[1])[:600]}")
+        for name, answer in zip(["ours  ", "theirs", "theirs"], answers or []):
+            print(f"        {name} {json.dumps(answer)[:600]}")
     print(f"{arguments.scripts} scripts, {failed} with a difference")
     return 1 if failed else 0
 
