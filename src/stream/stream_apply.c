@@ -175,16 +175,15 @@ static int apply_message(struct stream *stream, const struct stream_record *reco
     if (record->seq <= stream->last_seq) return ERR_CORRUPT;
     stream->last_seq = record->seq;
     stream->last_time_ns = record->value;
-    int r = stream_add_entry(stream, record, place, subject);
+    int r = subject ? 0 : claim(stream, record, &subject);
+    if (r == 0) r = stream_add_entry(stream, record, place, subject);
     if (r < 0) return r;
-    struct stream_entry entry;
-    stream_index_find(&stream->index, record->seq, &entry);
     if (record->flags & STREAM_FLAG_RELEASED) remove_seq(stream, record->origin);
     if (record->flags & (STREAM_FLAG_ROLLUP_SUB | STREAM_FLAG_ROLLUP_ALL)) {
-        roll_up(stream, record, entry.subject);
+        roll_up(stream, record, subject);
     }
     if (config && config->max_msgs_per_subject > 0) {
-        enforce_subject(stream, entry.subject, (uint64_t)config->max_msgs_per_subject);
+        enforce_subject(stream, subject, (uint64_t)config->max_msgs_per_subject);
     }
     enforce_totals(stream);
     if (stream->recovery.running) {

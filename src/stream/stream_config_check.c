@@ -125,11 +125,13 @@ static int check_republish(const struct stream_config *config, struct api_error 
     if (!subject_is_pattern(src) || dest.len == 0) {
         return INVALID("stream configuration for republish with invalid source or destination");
     }
+    if (!subject_is_pattern(dest)) return 0; /* its functions are checked when it is made */
+    bool cycle = config->subject_count == 0 && !config->source_count && !config->mirror &&
+                 subject_overlaps(dest, bytes_str(config->name));
     for (size_t i = 0; i < config->subject_count; i++) {
-        if (!subject_is_pattern(dest)) continue; /* its functions are checked when it is made */
-        if (!subject_overlaps(dest, bytes_str(config->subjects[i]))) continue;
-        return INVALID("stream configuration for republish destination forms a cycle");
+        cycle = cycle || subject_overlaps(dest, bytes_str(config->subjects[i]));
     }
+    if (cycle) return INVALID("stream configuration for republish destination forms a cycle");
     return 0;
 }
 

@@ -223,11 +223,14 @@ uint64_t stream_index_before(struct stream_index *index, uint64_t seq)
 /* Ties the last entry of the index into its subject's chain. */
 static void chain(struct stream_index *index, struct stream_subject *subject, uint64_t seq)
 {
-    struct stream_block *block;
-    slot_of(index, seq, &block)->prev = distance(subject->last, seq);
+    struct stream_block *block = index->blocks[index->end - 1];
+    block->slots[block->count - 1].prev = distance(subject->last, seq);
     if (subject->count == 0) {
         subject->first = seq;
         if (!stream_subject_hidden(subject)) index->subjects.held++;
+    } else if (subject->last >= block->first) {
+        uint32_t slot = stream_block_slot(block, subject->last);
+        block->slots[slot].next = distance(subject->last, seq);
     } else {
         slot_of(index, subject->last, &block)->next = distance(subject->last, seq);
     }

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+enum { CLEAN_EVERY = 64 /* records */ };
+
 /* ---- operations ---- */
 
 void stream_post_ready(struct stream *stream)
@@ -212,5 +214,5 @@ void stream_appended(void *context, const struct journal_record *record, int res
     settle(stream, &decoded, &pending, r);
     if (stream->told == stream->submitted) stream->submitted_seq = stream->last_seq;
     tell_waiting(stream, r);
-    stream_clean(stream);
+    if (stream->told % CLEAN_EVERY == 0 || stream->told == stream->submitted) stream_clean(stream);
 }
