@@ -1,6 +1,7 @@
 #include "app/bus_setup.h"
 
 #include "bus/bus_tls.h"
+#include "bus/bus_websocket.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -169,9 +170,14 @@ int bus_setup_open(struct bus_setup *setup, struct io *io, struct log *log,
     return r;
 }
 
-int bus_setup_listen(struct bus_setup *setup, const struct bus_setup_options *options,
-                     struct error *error)
+/* ---- listening ------------------------------------------------------------------------------ */
+
+static int listen_unix(struct bus_setup *setup, const struct bus_setup_options *options,
+                       struct error *error)
 {
+    static const unsigned modes[] = {[MANIFEST_BUS_UNIX_OWNER] = 0600,
+                                     [MANIFEST_BUS_UNIX_GROUP] = 0660,
+                                     [MANIFEST_BUS_UNIX_EVERYBODY] = 0666};
     struct io_addr addr = {.family = IO_UNIX};
     char buffer[PATH_MAX];
     const char *path = bus_setup_path(options->base, options->config->unix_socket, buffer);
@@ -179,8 +185,58 @@ int bus_setup_listen(struct bus_setup *setup, const struct bus_setup_options *op
     if (strlen(path) >= sizeof addr.path)
         return error_set(error, ERR_TOO_BIG, "the socket's path %s is too long", path);
     memcpy(addr.path, path, strlen(path) + 1);
-    int r = bus_server_listen(setup->server, &addr, NULL);
+    int r = bus_server_listen_unix(setup->server, &addr, modes[options->config->unix_for]);
     return r ? error_set(error, r, "cannot listen on %s: %s", addr.path, err_text(r)) : 0;
+}
+
+static int listen_websocket(struct bus_setup *setup, const struct manifest_bus_websocket *config,
+                            struct error *error)
+{
+    const char *origins[64 + 1] = {0};
+    struct io_addr addr;
+    if (!config->given) return 0;
+    for (size_t i = 0; i < config->origin_count && i < 64; i++)
+        origins[i] = config->origins[i].data;
+    struct bus_websocket_options websocket = {.clear_text = config->clear_text,
+                                              .same_origin = config->same_origin,
+                                              .origins = config->origin_count ? origins : NULL};
+    int r = io_addr_parse(config->listen, &addr);
+    if (!r)
+        r = bus_server_listen_websocket(setup->server, &addr, &websocket, &setup->websocket_addr);
+    if (!r) return 0;
+    return error_set(error, r, "cannot listen on %s: %s", config->listen.data, err_text(r));
+}
+
+int bus_setup_listen(struct bus_setup *setup, const struct bus_setup_options *options,
+                     struct error *error)
+{
+    int r = listen_unix(setup, options, error);
+    return r ? r : listen_websocket(setup, &options->config->websocket, error);
+}
+
+/* ---- monitoring ----------------------------------------------------------------------------- */
+
+int bus_setup_monitor(struct bus_setup *setup, const struct bus_setup_options *options,
+                      struct http *http, const struct monitor_account *own,
+                      struct monitor **ret_monitor, struct error *error)
+{
+    struct bytes listen = options->config->http;
+    struct io_addr addr;
+    if (!listen.len) return 0;
+    struct monitor_account *accounts = calloc(setup->account_count + 1, sizeof *accounts);
+    if (!accounts) return error_set(error, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+    accounts[0] = *own;
+    for (size_t i = 0; i < setup->account_count; i++)
+        accounts[1 + i] = (struct monitor_account){
+            setup->accounts[i].bus, setup->accounts[i].streams, setup->accounts[i].jetstream};
+    struct monitor_options monitor = {.server = setup->server,
+                                      .accounts = accounts,
+                                      .account_count = setup->account_count + 1,
+                                      .store_dir = options->data};
+    int r = io_addr_parse(listen, &addr);
+    if (!r) r = monitor_open(http, &addr, &monitor, ret_monitor);
+    free(accounts);
+    return r ? error_set(error, r, "cannot listen on %s: %s", listen.data, err_text(r)) : 0;
 }
 
 /* ---- the end -------------------------------------------------------------------------------- */

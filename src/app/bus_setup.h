@@ -5,6 +5,7 @@
 
 #include "bus/bus_server.h"
 #include "jetstream/jetstream.h"
+#include "monitor/monitor.h"
 #include "stream/streams.h"
 #include "wire/manifest_bus.h"
 
@@ -21,6 +22,7 @@ struct bus_setup {
     struct bus_setup_account *accounts; /* as many as the configuration has, in its order */
     size_t account_count;
     struct bus_server *server;
+    struct io_addr websocket_addr; /* port 0: there is none */
 
     /* private: what is left to be closed */
     size_t closing;
@@ -45,9 +47,15 @@ int bus_setup_open(struct bus_setup *setup, struct io *io, struct log *log,
  * `path`, which holds PATH_MAX bytes. NULL for an empty name. */
 const char *bus_setup_path(const char *base, struct bytes name, char *path);
 
-/* Listens on the Unix socket that the configuration names, if any. */
+/* Listens on the Unix socket and for WebSocket where the configuration says so. */
 int bus_setup_listen(struct bus_setup *setup, const struct bus_setup_options *options,
                      struct error *error);
+
+/* Answers operators where the configuration says so; else *ret_monitor is left alone. `own`: the
+ * default account. To be closed before any account's JetStream. */
+int bus_setup_monitor(struct bus_setup *setup, const struct bus_setup_options *options,
+                      struct http *http, const struct monitor_account *own,
+                      struct monitor **ret_monitor, struct error *error);
 
 /* Closes the accounts' streams, the server, the accounts; then calls done(context). The streams of
  * the default account must be closed before, its bus after. */

@@ -21,6 +21,8 @@ struct bus_part {
     struct streams *streams;
     struct jetstream *jetstream;
     struct bus_setup setup;
+    struct http http;
+    struct monitor *monitor;
     bool stopping;
 };
 
@@ -45,6 +47,7 @@ static void closed(void *context)
 
 static void setup_closed(void *context)
 {
+    http_release(&part.http);
     bus_close(part.bus, closed, NULL);
 }
 
@@ -58,6 +61,11 @@ static void jetstream_closed(void *context)
     streams_close(part.streams, streams_closed, NULL);
 }
 
+static void monitor_closed(void *context)
+{
+    jetstream_close(part.jetstream, jetstream_closed, NULL);
+}
+
 static void stop(void *context)
 {
     if (part.stopping) return;
@@ -65,7 +73,7 @@ static void stop(void *context)
     io_signal_release(part.io, &part.interrupt);
     io_signal_release(part.io, &part.terminate);
     io_signal_release(part.io, &part.lame_duck);
-    jetstream_close(part.jetstream, jetstream_closed, NULL);
+    monitor_close(part.monitor, monitor_closed, NULL);
 }
 
 static void end_signal(struct io_signal *watch)
@@ -83,7 +91,7 @@ static void lame_duck_signal(struct io_signal *watch)
 /* ---- the beginning -------------------------------------------------------------------------- */
 
 struct bus_arguments {
-    const char *listen, *data, *max_payload, *config;
+    const char *listen, *data, *max_payload, *config, *http, *websocket;
 };
 
 /* The configuration of a file, or the one that says nothing. */
@@ -118,6 +126,13 @@ static const char *apply_arguments(const struct bus_arguments *arguments)
         return "--max-payload needs a size such as 1MiB";
     if (io_addr_parse(config->listen, &addr))
         return "--listen needs an address such as 127.0.0.1:4222";
+    if (arguments->http) config->http = bytes_str(arguments->http);
+    if (config->http.len && io_addr_parse(config->http, &addr))
+        return "--http needs an address such as 127.0.0.1:8222";
+    if (arguments->websocket) config->websocket.given = true;
+    if (arguments->websocket) config->websocket.listen = bytes_str(arguments->websocket);
+    if (config->websocket.given && io_addr_parse(config->websocket.listen, &addr))
+        return "--websocket needs an address such as 127.0.0.1:9222";
     return NULL;
 }
 
@@ -146,7 +161,9 @@ static int listen_on(const struct bus_setup_options *setup, struct io_addr *addr
     if (r)
         return error_set(error, r, "cannot listen on %s: %s", part.config->listen.data,
                          err_text(r));
-    return bus_setup_listen(&part.setup, setup, error);
+    r = bus_setup_listen(&part.setup, setup, error);
+    struct monitor_account own = {part.bus, part.streams, part.jetstream};
+    return r ? r : bus_setup_monitor(&part.setup, setup, &part.http, &own, &part.monitor, error);
 }
 
 static int open_all(const struct bus_arguments *arguments, struct io_addr *ret_addr,
@@ -174,21 +191,30 @@ static int open_all(const struct bus_arguments *arguments, struct io_addr *ret_a
     return r ? r : listen_on(&setup, ret_addr, error);
 }
 
+static void say_where(const char *what, const struct io_addr *addr)
+{
+    char text[IO_ADDR_TEXT];
+    io_addr_format(addr, text, sizeof text);
+    printf("%s%s\n", what, text);
+}
+
 int cmd_bus(int argc, char **argv)
 {
     struct bus_arguments arguments = {0};
     const struct cli_option options[] = {{"listen", 'l', NULL, &arguments.listen},
                                          {"data", 'd', NULL, &arguments.data},
                                          {"config", 'c', NULL, &arguments.config},
+                                         {"http", 0, NULL, &arguments.http},
+                                         {"websocket", 0, NULL, &arguments.websocket},
                                          {"max-payload", 0, NULL, &arguments.max_payload}};
     struct errors errors;
     struct error error = {0};
     struct io_addr addr;
-    char text[IO_ADDR_TEXT];
     int left = cli_parse(argc, argv, options, sizeof options / sizeof *options);
     if (left < 0) return EXIT_USAGE;
     if (left > 0) return cli_usage("bus", "takes no arguments");
     part.io = cli_io();
+    http_init(&part.http, part.io, &part.log);
     part.log = (struct log){LOG_INFO, log_line, log_time, NULL, 0};
     arena_init(&part.arena, ARENA_MAX);
     errors_init(&errors, &part.arena);
@@ -196,8 +222,9 @@ int cmd_bus(int argc, char **argv)
     const char *wrong = apply_arguments(&arguments);
     if (wrong) return cli_usage("bus", wrong);
     if (open_all(&arguments, &addr, &error)) return cli_fail(EXIT_FAILED, &error);
-    io_addr_format(&addr, text, sizeof text);
-    printf("bus nats://%s\n", text);
+    say_where("bus nats://", &addr);
+    if (part.setup.websocket_addr.port) say_where("websocket ws://", &part.setup.websocket_addr);
+    if (part.monitor) say_where("monitoring http://", monitor_addr(part.monitor));
     fflush(stdout);
     return io_run(part.io) ? EXIT_FAILED : EXIT_OK;
 }

@@ -60,7 +60,9 @@ const struct command commands[] = {
      cmd_init},
     {"host", "MODULE.so ...", "run C modules in one process",
      "For services written with the SDK (dure.h). They listen on PORT, PORT+1, ...", cmd_host},
-    {"bus", "[--listen ADDR:PORT] [--data DIR] [--config FILE] [--max-payload SIZE]",
+    {"bus",
+     "[--listen ADDR:PORT] [--data DIR] [--config FILE] [--max-payload SIZE]\n"
+     "         [--http ADDR:PORT] [--websocket ADDR:PORT]",
      "only the message bus",
      "A NATS server: default 127.0.0.1:4222. With --data, streams are kept there. FILE says the "
      "rest: users, accounts, TLS, limits (doc/bus.md).",

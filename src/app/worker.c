@@ -247,7 +247,8 @@ static void next_step(void *context)
     case 5:
     case 6:
     case 7:
-    case 8: worker_close_bus(worker, worker->steps - 5, next_step); break;
+    case 8:
+    case 9: worker_close_bus(worker, worker->steps - 5, next_step); break;
     default: close_control(worker);
     }
 }

@@ -33,6 +33,7 @@ struct worker {
     struct bus_setup bus_setup;
     struct streams *streams;
     struct jetstream *jetstream;
+    struct monitor *monitor;
     struct messaging *messaging;
     char bus_url[2048]; /* as services are told */
     char bus_creds[PATH_MAX], bus_ca[PATH_MAX];
@@ -68,7 +69,7 @@ void worker_give_up(struct worker *worker, const struct error *error);
 int worker_open_bus(struct worker *worker, const struct manifest *manifest, struct error *error);
 void worker_bus_is_open(struct worker *worker);
 
-/* Closes it in steps 0 to 4, each of which goes on with next(worker). */
+/* Closes it in steps 0 to 5, each of which goes on with next(worker). */
 void worker_close_bus(struct worker *worker, int step, void (*next)(void *context));
 
 /* Asks the parent to end the system. */

@@ -35,7 +35,11 @@ static int open_server(struct worker *worker, const struct manifest *manifest, s
     if (err) return error_set(error, err, "cannot open the bus: %s", err_text(err));
     io_addr_format(&addr, addr_text, sizeof addr_text);
     snprintf(worker->bus_url, sizeof worker->bus_url, "nats://%s", addr_text);
-    return bus_setup_listen(&worker->bus_setup, &setup, error);
+    err = bus_setup_listen(&worker->bus_setup, &setup, error);
+    struct monitor_account own = {worker->bus, worker->streams, worker->jetstream};
+    return err ? err
+               : bus_setup_monitor(&worker->bus_setup, &setup, &worker->http, &own,
+                                   &worker->monitor, error);
 }
 
 static int open_embedded(struct worker *worker, const struct manifest *manifest,
@@ -206,10 +210,11 @@ int worker_open_bus(struct worker *worker, const struct manifest *manifest, stru
 void worker_close_bus(struct worker *worker, int step, void (*next)(void *context))
 {
     switch (step) {
-    case 0: jetstream_close(worker->jetstream, next, worker); break;
-    case 1: messaging_close(worker->messaging, next, worker); break;
-    case 2: streams_close(worker->streams, next, worker); break;
-    case 3: bus_setup_close(&worker->bus_setup, next, worker); break;
+    case 0: monitor_close(worker->monitor, next, worker); break;
+    case 1: jetstream_close(worker->jetstream, next, worker); break;
+    case 2: messaging_close(worker->messaging, next, worker); break;
+    case 3: streams_close(worker->streams, next, worker); break;
+    case 4: bus_setup_close(&worker->bus_setup, next, worker); break;
     default: bus_close(worker->bus, next, worker); break;
     }
 }

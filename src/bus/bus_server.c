@@ -215,19 +215,26 @@ static int listener_add(struct bus_listener *listener, int result, struct io_add
 }
 
 int bus_server_listen_for(struct bus_server *server, const struct io_addr *addr,
-                          struct bus_websocket *websocket, struct io_addr *ret_addr)
+                          const struct io_listen_options *options, struct bus_websocket *websocket,
+                          struct io_addr *ret_addr)
 {
     struct bus_listener *listener = listener_new(server);
     if (!listener) return ERR_NOMEM;
     listener->websocket = websocket;
-    int r = io_listen(server->io, &listener->listener, addr, NULL, accepted);
+    int r = io_listen(server->io, &listener->listener, addr, options, accepted);
     return listener_add(listener, r, ret_addr);
 }
 
 int bus_server_listen(struct bus_server *server, const struct io_addr *addr,
                       struct io_addr *ret_addr)
 {
-    return bus_server_listen_for(server, addr, NULL, ret_addr);
+    return bus_server_listen_for(server, addr, NULL, NULL, ret_addr);
+}
+
+int bus_server_listen_unix(struct bus_server *server, const struct io_addr *addr, unsigned mode)
+{
+    struct io_listen_options options = {.unix_mode = mode};
+    return bus_server_listen_for(server, addr, &options, NULL, NULL);
 }
 
 int bus_server_adopt(struct bus_server *server, int fd, struct io_addr *ret_addr)

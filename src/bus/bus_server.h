@@ -52,6 +52,10 @@ void bus_server_free(struct bus_server *server);
 int bus_server_listen(struct bus_server *server, const struct io_addr *addr,
                       struct io_addr *ret_addr);
 
+/* The same on a Unix socket, whose file gets these permissions (0600, 0660 ...). A file that is
+ * left from a process that died is replaced; see io_listen. */
+int bus_server_listen_unix(struct bus_server *server, const struct io_addr *addr, unsigned mode);
+
 /* The same with a listening socket that another process made; the server owns it from now on. */
 int bus_server_adopt(struct bus_server *server, int fd, struct io_addr *ret_addr);
 

@@ -31,7 +31,7 @@ int bus_server_listen_websocket(struct bus_server *server, const struct io_addr 
     struct bus_websocket *websocket;
     int r = make(options, &websocket);
     if (r) return r;
-    r = bus_server_listen_for(server, addr, websocket, ret_addr);
+    r = bus_server_listen_for(server, addr, NULL, websocket, ret_addr);
     if (r) free(websocket);
     return r;
 }

@@ -205,7 +205,8 @@ void bus_tls_free(struct bus_tls *tls);
 /* bus_server_listen, for clients that come as `websocket` says (NULL: speak at once). Takes it over
  * when that succeeds. */
 int bus_server_listen_for(struct bus_server *server, const struct io_addr *addr,
-                          struct bus_websocket *websocket, struct io_addr *ret_addr);
+                          const struct io_listen_options *options, struct bus_websocket *websocket,
+                          struct io_addr *ret_addr);
 
 /* A session has gone; when it was the last one of a closing server, the server goes too. */
 void bus_server_session_gone(struct bus_server *server);

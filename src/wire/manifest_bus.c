@@ -180,6 +180,42 @@ static const struct yaml_field tls_fields[] = {
 static const struct yaml_schema tls_schema = {"TLS of the bus", sizeof(struct manifest_bus_tls),
                                               tls_fields};
 
+/* ---- WebSocket ---- */
+
+static const char *const unix_for[] = {"owner", "group", "everybody", NULL};
+
+static const struct yaml_field websocket_fields[] = {
+    {.key = "listen",
+     .type = YAML_STRING,
+     AT(manifest_bus_websocket, listen),
+     .required = true,
+     .check = manifest_check_listen,
+     .example = "listen: 127.0.0.1:9222",
+     .doc = "Where they connect. With `tls` they come over TLS."},
+    {.key = "clear_text",
+     .type = YAML_BOOL,
+     AT(manifest_bus_websocket, clear_text),
+     .fallback = "false",
+     .example = "clear_text: true",
+     .doc = "Not over TLS in spite of `tls`: somebody in front of the bus decrypts."},
+    {.key = "same_origin",
+     .type = YAML_BOOL,
+     AT(manifest_bus_websocket, same_origin),
+     .fallback = "false",
+     .example = "same_origin: true",
+     .doc = "Only pages of the host and port that the browser connects to."},
+    {.key = "origins",
+     .type = YAML_STRINGS,
+     LIST_AT(manifest_bus_websocket, origins, origin_count),
+     .max = 64,
+     .check = manifest_check_origin,
+     .example = "origins: [https://shop.example]",
+     .doc = "Only pages of these. Left out: of all. Clients that are no browsers may always come."},
+    {0}};
+
+static const struct yaml_schema websocket_schema = {
+    "WebSocket of the bus", sizeof(struct manifest_bus_websocket), websocket_fields};
+
 /* ---- permissions ---- */
 
 static const struct yaml_field publish_fields[] = {
@@ -452,6 +488,27 @@ static const struct yaml_field bus_fields[] = {
      .check = manifest_check_socket,
      .example = "unix: /run/shop/bus.sock",
      .doc = "A Unix socket to listen on as well; it is never encrypted."},
+    {.key = "unix_for",
+     .type = YAML_ENUM,
+     AT(manifest_bus, unix_for),
+     .names = unix_for,
+     .fallback = "owner",
+     .example = "unix_for: group",
+     .doc = "Whose processes may connect there: those of the user that the bus runs as, of its "
+            "group, or of everybody on this machine."},
+    {.key = "websocket",
+     .type = YAML_STRUCT,
+     AT(manifest_bus, websocket),
+     .schema = &websocket_schema,
+     .example = "websocket: {listen: 127.0.0.1:9222}",
+     .doc = "Clients in browsers, over WebSocket."},
+    {.key = "http",
+     .type = YAML_STRING,
+     AT(manifest_bus, http),
+     .check = manifest_check_listen,
+     .example = "http: 127.0.0.1:8222",
+     .doc = "Where operators and their tools ask over HTTP how the bus is (`/varz`, `/connz`, "
+            "`/jsz` ...). Whoever gets there may read all of it."},
     {.key = "name",
      .type = YAML_STRING,
      AT(manifest_bus, name),

@@ -47,6 +47,21 @@ enum manifest_bus_tls_first {
     MANIFEST_BUS_TLS_EITHER
 };
 
+/* As bus_websocket_options says. */
+struct manifest_bus_websocket {
+    bool given;
+    struct bytes listen;
+    bool clear_text, same_origin;
+    struct bytes *origins;
+    size_t origin_count;
+};
+
+enum manifest_bus_unix_for {
+    MANIFEST_BUS_UNIX_OWNER,
+    MANIFEST_BUS_UNIX_GROUP,
+    MANIFEST_BUS_UNIX_EVERYBODY
+};
+
 struct manifest_bus_responses {
     bool given;
     uint32_t max;    /* answers to one request; 0: any number */
@@ -93,6 +108,9 @@ struct manifest_bus {
     const struct yaml_source *source; /* of a file of its own; else of dure.yaml */
     struct bytes listen;
     struct bytes unix_socket;
+    int unix_for; /* enum manifest_bus_unix_for */
+    struct manifest_bus_websocket websocket;
+    struct bytes http; /* monitoring; len 0: none */
     struct bytes name;
     struct bytes data; /* a file of its own only: where streams are kept; len 0: nowhere */
     uint64_t max_payload;

@@ -168,6 +168,7 @@ void manifest_bus_check(struct manifest_bus *bus, const struct yaml_source *sour
 {
     struct check check = {source, errors, errors_total(errors) == 0};
     bus->source = source;
+    bus->websocket.given = yaml_given(source, &bus->websocket);
     check_tls(&check, &bus->tls);
     check_auth(&check, bus);
     check_accounts(&check, bus);

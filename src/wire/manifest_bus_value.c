@@ -1,4 +1,5 @@
 /* What a single value of the bus's configuration must look like. */
+#include "wire/http1.h"
 #include "wire/manifest_value.h"
 #include "wire/nkey.h"
 
@@ -116,6 +117,17 @@ bool manifest_check_socket(struct bytes value, struct error *error)
     if (value.len > 0 && value.len <= SOCKET_MAX) return true;
     error_set(error, ERR_INVALID, "a socket's path has 1 to 107 bytes, this one %zu", value.len);
     return refuse(error, "Use a shorter path.");
+}
+
+/* scheme://host[:port], as browsers write it. */
+bool manifest_check_origin(struct bytes value, struct error *error)
+{
+    size_t scheme = bytes_starts(value, BYTES("https://")) ? 8 : 7;
+    struct bytes host = bytes_skip(value, scheme);
+    bool good = scheme == 8 || bytes_starts(value, BYTES("http://"));
+    if (good && host.len && http1_host_valid(host)) return true;
+    error_set(error, ERR_INVALID, "`%.*s` is no origin of a page", SHOWN(value));
+    return refuse(error, "Write it as https://host or https://host:port, with nothing behind.");
 }
 
 bool manifest_check_endpoint(struct bytes value, struct error *error)

@@ -28,6 +28,7 @@ yaml_check manifest_check_jwt;          /* the form only */
 yaml_check manifest_check_account;      /* a name that can be a folder's */
 yaml_check manifest_check_socket;       /* the path of a Unix socket */
 yaml_check manifest_check_endpoint;     /* "host:port" */
+yaml_check manifest_check_origin;       /* "https://host[:port]" */
 
 /* Whether two valid paths are written for the same folder. */
 bool manifest_same_folder(struct bytes a, struct bytes b);

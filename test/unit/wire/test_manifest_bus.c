@@ -51,6 +51,39 @@ static void test_defaults(void **state)
     assert_false(bus->tls.given || bus->auth.given);
 }
 
+static void test_listeners(void **state)
+{
+    const struct manifest_bus *bus =
+        good("unix: /run/bus.sock\nunix_for: group\nhttp: 127.0.0.1:8222\n"
+             "websocket: {listen: '127.0.0.1:9222', same_origin: true,\n"
+             "  origins: [https://shop.example, 'http://[::1]:3000']}\n");
+    assert_int_equal(bus->unix_for, MANIFEST_BUS_UNIX_GROUP);
+    assert_true(bytes_eq(bus->http, BYTES("127.0.0.1:8222")));
+    assert_true(bus->websocket.given && bus->websocket.same_origin && !bus->websocket.clear_text);
+    assert_true(bytes_eq(bus->websocket.listen, BYTES("127.0.0.1:9222")));
+    assert_int_equal(bus->websocket.origin_count, 2);
+    bus = good("{}");
+    assert_int_equal(bus->unix_for, MANIFEST_BUS_UNIX_OWNER);
+    assert_false(bus->websocket.given || bus->http.len);
+}
+
+static void test_mistaken_listeners(void **state)
+{
+    static const char *const wrong[] = {
+        "websocket: {}\n",
+        "websocket: {listen: nowhere}\n",
+        "websocket: {listen: '127.0.0.1:1', origins: [shop.example]}\n",
+        "websocket: {listen: '127.0.0.1:1', origins: ['https://shop.example/path']}\n",
+        "http: nowhere\n",
+        "unix_for: nobody\n",
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        size_t before = errors_total(&errors);
+        parse(wrong[i]);
+        assert_int_equal(errors_total(&errors), before + 1);
+    }
+}
+
 static void test_users(void **state)
 {
     const struct manifest_bus *bus =
@@ -132,6 +165,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_defaults, setup, teardown),
         cmocka_unit_test_setup_teardown(test_users, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_listeners, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_mistaken_listeners, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tls, setup, teardown),
         cmocka_unit_test_setup_teardown(test_same, setup, teardown),
     };
