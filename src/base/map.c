@@ -3,6 +3,7 @@
 #include "base/err.h"
 
 #include <stdlib.h>
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 enum { MAP_FIRST_SIZE = 16 };

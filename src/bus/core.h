@@ -173,6 +173,10 @@ bool session_put(struct session *session, const struct route_target *target,
 bool session_put_run(struct session *session, struct bytes prefix, const struct run *run);
 bool session_put_block(struct session *session, struct message *block, const struct run *run);
 
+/* The same with the tails where they are, one behind the other in `tails`. */
+bool session_put_tails(struct session *session, struct bytes prefix, struct message *tails,
+                       const struct run *run);
+
 uint64_t session_id(const struct session *session);
 
 /* The client's subscription has had its last message. */

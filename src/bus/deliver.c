@@ -169,7 +169,8 @@ unsigned deliver(struct bus *bus, struct message *message, struct bytes tail, st
     begin(&p, bus, message, tail, from);
     bus->metrics.messages_in++;
     bus->metrics.bytes_in += size;
-    if (bytes_starts(message->subject, BYTES("$")) && to_service(&p)) return p.deliveries;
+    if (message->subject.len && *message->subject.data == '$' && to_service(&p))
+        return p.deliveries;
     bool observed = p.deliveries > 0;
     struct route *route = router_find(&bus->router, message->subject);
     if (!route) {

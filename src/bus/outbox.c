@@ -1,5 +1,7 @@
 #include "bus/outbox.h"
 
+#include "io/io.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -8,7 +10,7 @@
 enum {
     SMALL = 1024,
     LARGE = 16384,
-    PIECES = 32,
+    PIECES = IO_SEND_IOV,
     SMALL_KEEP = 1024,
     LARGE_KEEP = 256,
     BATCH_KEEP = 1024

@@ -1,7 +1,8 @@
 /* Messages in a row under one subject, as a busy publisher sends them. Their route is looked up
  * once, and what a client gets of them is written in one piece: the work for each message is a copy
  * of some bytes. Clients that get the very same bytes (their sids are the same, as those of many
- * equal programs are) share one block, which is sent from where it is. */
+ * equal programs are) share one block, which is sent from where it is; long messages are in one
+ * block for all, without the prefixes. */
 #include "bus/session.h"
 
 #include <assert.h>
@@ -12,7 +13,7 @@ void run_write(char *out, struct bytes prefix, const struct run *run, const char
                size_t count)
 {
     for (; count > 0; count--, tail += run->stride) {
-        memcpy(out, prefix.data, prefix.len);
+        if (prefix.len) memcpy(out, prefix.data, prefix.len);
         out += prefix.len;
         memcpy(out, tail, run->tail_len);
         out += run->tail_len;
@@ -40,6 +41,7 @@ struct running {
     struct session *from;
     struct bytes prefix;   /* of the block */
     struct message *block; /* NULL: none is made */
+    struct message *tails; /* the messages without a prefix; NULL: not made */
     uint64_t deliveries;
 };
 
@@ -54,8 +56,11 @@ static bool put(struct running *r, struct session *session, struct bytes prefix,
 {
     if (r->block && bytes_eq(prefix, r->prefix))
         return session_put_block(session, r->block, r->run);
-    if (!shared && r->run->payload_len < BY_REFERENCE) {
+    if (!shared && r->run->payload_len < BY_REFERENCE)
         return session_put_run(session, prefix, r->run);
+    if (!shared) {
+        if (!r->tails) r->tails = make_block((struct bytes){0}, r->run);
+        return r->tails && session_put_tails(session, prefix, r->tails, r->run);
     }
     message_unref(r->block);
     r->block = make_block(prefix, r->run);
@@ -112,6 +117,7 @@ void deliver_run(struct bus *bus, const struct run *run, struct session *from)
     for (uint32_t i = 0; i < route->target_count; i++) to_client(&r, route, i);
     bus->delivering = false;
     message_unref(r.block);
+    message_unref(r.tails);
     bus->metrics.messages_in += run->count;
     bus->metrics.bytes_in += run->count * run->payload_len;
     bus->metrics.messages_out += r.deliveries;

@@ -14,6 +14,7 @@ enum {
     FRAME_OVERHEAD = 64,        /* verb, blanks and line ends around the arguments and a payload */
     BEHIND_CONNECT = 256 << 10, /* bytes that came with a CONNECT whose password is looked at */
     NS_PER_MS = 1000000,
+    LONELY = 8, /* messages until a run is looked for again where there was none */
 };
 
 static void session_send(struct session *session);
@@ -283,6 +284,21 @@ bool session_put_run(struct session *session, struct bytes prefix, const struct 
     return true;
 }
 
+bool session_put_tails(struct session *session, struct bytes prefix, struct message *tails,
+                       const struct run *run)
+{
+    struct bytes rest = tails->payload;
+    for (; rest.len; rest = bytes_skip(rest, run->tail_len)) {
+        char *room = outbox_reserve(&session->out, prefix.len);
+        if (!room) return false;
+        memcpy(room, prefix.data, prefix.len);
+        outbox_commit(&session->out, prefix.len);
+        outbox_put_body(&session->out, tails, bytes_head(rest, run->tail_len));
+    }
+    have_put(session, run->count, run->count * run->payload_len);
+    return true;
+}
+
 bool session_put_block(struct session *session, struct message *block, const struct run *run)
 {
     if (!outbox_put_block(&session->out, block)) return false;
@@ -336,19 +352,33 @@ static bool is_ready(const struct session *session)
     return session->state == SESSION_OPEN && !session->connecting;
 }
 
+/* How many like this one stand behind it. Where there were none it is not tried with every message:
+ * `lonely` counts those that it is left alone for. */
+static size_t find_run(const struct session *session, const struct nats_frame *frame,
+                       struct bytes in, size_t size, unsigned *lonely)
+{
+    if (*lonely) {
+        --*lonely;
+        return 0;
+    }
+    if (!session_takes_runs(session, frame)) return 0;
+    size_t more = nats_repeats(in, frame, size);
+    if (!more) *lonely = LONELY;
+    return more;
+}
+
 /* Decodes what is there. Returns how many bytes were taken; `need` is set when more is wanted. */
 static size_t decode(struct session *session, struct nats_decoder *decoder, struct bytes in)
 {
     struct nats_frame frame;
     size_t taken = 0;
+    unsigned lonely = 0;
     while (taken < in.len && is_ready(session) && may_say(session, in.data[taken])) {
         decoder->max_payload = session->max_payload;
         int64_t n = nats_decode(decoder, bytes_skip(in, taken), &frame);
         if (n < 0) bad_bytes(session, decoder->fault);
         if (n <= 0) break;
-        size_t more = session_takes_runs(session, &frame)
-                          ? nats_repeats(bytes_skip(in, taken), &frame, (size_t)n)
-                          : 0;
+        size_t more = find_run(session, &frame, bytes_skip(in, taken), (size_t)n, &lonely);
         if (more)
             session_publish_run(session, &frame, (size_t)n, more + 1);
         else

@@ -3,6 +3,10 @@
  * except for the CRLF behind it. */
 #include "wire/nats.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 enum { ARGUMENTS_MAX = 5, DIGITS_MAX = 9 };
 
 struct verb {
@@ -53,6 +57,16 @@ static bool is_blank(char c)
  * ones, by the borrow, which does not matter to the first). */
 static const char *token_end(const char *p, const char *end)
 {
+#ifdef __SSE2__
+    /* Sixteen at a time: the lesser of each byte and a blank is the byte itself. */
+    const __m128i blank = _mm_set1_epi8(' ');
+    while (end - p >= 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+        int found = _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(bytes, blank), bytes));
+        if (found) return p + __builtin_ctz((unsigned)found);
+        p += 16;
+    }
+#endif
     const uint64_t low = 0x2121212121212121u, high = 0x8080808080808080u;
     while (end - p >= 8) {
         uint64_t word;
@@ -167,6 +181,29 @@ static int64_t message_parse(struct nats_decoder *decoder, struct bytes in, size
     return r;
 }
 
+/* What nearly every message is: "PUB subject size", written canonically and whole. 0: something
+ * else or not, to be looked at with care. */
+static int64_t plain_pub_parse(const struct nats_decoder *decoder, struct bytes in,
+                               struct nats_frame *ret_frame)
+{
+    const char *subject = in.data + 4, *end = in.data + in.len;
+    const char *tail = token_end(subject, end), *p = tail + 1;
+    size_t size = 0;
+    if (tail == subject || end - tail < 5 || *tail != ' ' || (*p == '0' && p[1] != '\r')) return 0;
+    const char *digits = p;
+    for (; p < end && (unsigned)(*p - '0') <= 9 && p - digits < DIGITS_MAX; p++)
+        size = size * 10 + (unsigned)(*p - '0');
+    if (p == digits || end - p < 2 || p[0] != '\r' || p[1] != '\n') return 0;
+    p += 2;
+    if (size > decoder->max_payload || (size_t)(p - subject) > decoder->max_line ||
+        (size_t)(end - p) < size + 2 || p[size] != '\r' || p[size + 1] != '\n')
+        return 0;
+    ret_frame->subject = bytes_make(subject, (size_t)(tail - subject));
+    ret_frame->payload = bytes_make(p, size);
+    ret_frame->tail = bytes_make(tail, (size_t)(p + size + 2 - tail));
+    return p + size + 2 - in.data;
+}
+
 static int64_t subscription_parse(struct nats_decoder *decoder, struct bytes in, size_t verb_len,
                                   struct nats_frame *ret_frame)
 {
@@ -255,8 +292,10 @@ int64_t nats_decode(struct nats_decoder *decoder, struct bytes in, struct nats_f
     clear(ret_frame);
     decoder->need = in.len + 1;
     if (!in.len) return 0;
-    if (decoder->side == NATS_SERVER && in.len > 4 && memcmp(in.data, "PUB ", 4) == 0)
-        return message_parse(decoder, in, 3, ret_frame);
+    if (decoder->side == NATS_SERVER && in.len > 4 && memcmp(in.data, "PUB ", 4) == 0) {
+        int64_t n = plain_pub_parse(decoder, in, ret_frame);
+        return n ? n : message_parse(decoder, in, 3, ret_frame);
+    }
 
     bool partial;
     const struct verb *verb = find_verb(decoder->side, in, &partial);
