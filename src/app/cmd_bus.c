@@ -200,6 +200,7 @@ static void say_where(const char *what, const struct io_addr *addr)
 
 int cmd_bus(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "move") == 0) return cmd_bus_move(argc - 1, argv + 1);
     struct bus_arguments arguments = {0};
     const struct cli_option options[] = {{"listen", 'l', NULL, &arguments.listen},
                                          {"data", 'd', NULL, &arguments.data},

@@ -6,6 +6,7 @@ int cmd_apply(int argc, char **argv);
 int cmd_ask(int argc, char **argv);
 int cmd_build(int argc, char **argv);
 int cmd_bus(int argc, char **argv);
+int cmd_bus_move(int argc, char **argv);
 int cmd_call(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_down(int argc, char **argv);

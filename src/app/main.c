@@ -63,10 +63,14 @@ const struct command commands[] = {
      "For services written with the SDK (dure.h). They listen on PORT, PORT+1, ...", cmd_host},
     {"bus",
      "[--listen ADDR:PORT] [--data DIR] [--config FILE] [--max-payload SIZE]\n"
-     "         [--http ADDR:PORT] [--websocket ADDR:PORT]",
+     "         [--http ADDR:PORT] [--websocket ADDR:PORT]\n"
+     "  bus move --from DIR|URL --to nats://... [--once] [--quiet 2s] [--replicas N]\n"
+     "         [--creds FILE] [--ca FILE] [--cert FILE --key FILE] [--json]",
      "only the message bus",
      "A NATS server: default 127.0.0.1:4222. With --data, streams are kept there. FILE says the "
-     "rest: users, accounts, TLS, limits (doc/bus.md).",
+     "rest: users, accounts, TLS, limits (doc/bus.md).\n"
+     "`bus move` copies everything to a NATS cluster while publishers run, and compares; run\n"
+     "again, it goes on where it was.",
      cmd_bus},
     {"gateway", "--config FILE", "only the gateway, with upstreams from a file",
      "See doc/manifest.md for the file.", cmd_gateway},

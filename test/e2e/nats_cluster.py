@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import time
 import urllib.request
@@ -134,3 +135,43 @@ class Cluster:
     def stop(self):
         for server in self.servers:
             server.stop()
+
+
+class Client:
+    """One connection to a server, for requests one after the other."""
+
+    def __init__(self, port, host="127.0.0.1"):
+        self.socket = socket.create_connection((host, port), timeout=20)
+        self.file = self.socket.makefile("rb")
+        self.file.readline()
+        self.count = 0
+        self.socket.sendall(b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\nSUB _R.* 1\r\n')
+
+    def request(self, subject, body=b"", headers=b""):
+        """The body of the reply; of a reply without one its headers."""
+        self.count += 1
+        reply = f"_R.{self.count}"
+        head = f"{len(headers)} {len(headers) + len(body)}" if headers else f"{len(body)}"
+        verb = "HPUB" if headers else "PUB"
+        self.socket.sendall(f"{verb} {subject} {reply} {head}\r\n".encode() + headers + body + b"\r\n")
+        while True:
+            words = self.file.readline().split()
+            assert words, "the server has closed the connection"
+            if words[0] == b"PING":
+                self.socket.sendall(b"PONG\r\n")
+            elif words[0] in (b"MSG", b"HMSG"):
+                data = self.file.read(int(words[-1]) + 2)[:-2]
+                if words[1].decode() == reply:
+                    return data[int(words[-2]):] or data if words[0] == b"HMSG" else data
+
+    def publish(self, subject, body=b"", headers=b""):
+        ack = json.loads(self.request(subject, body, headers))
+        assert "error" not in ack, ack
+        return ack["seq"]
+
+    def api(self, what, **body):
+        return json.loads(self.request(f"$JS.API.{what}", json.dumps(body).encode() if body else b""))
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
