@@ -40,17 +40,19 @@ static int get_text(const json_t *object, const char *key, bool whole, char *ret
     return 0;
 }
 
-/* A token has only letters that JSON leaves as they are, so it is found again in the text itself.
- */
+/* A token has only letters that JSON leaves as they are, so it is found again in the text itself;
+ * clients that read it from a file hand on the line's end behind it. What has other letters is no
+ * token: as if there were none. */
 static int get_jwt(const json_t *object, struct bytes text, struct bytes *ret)
 {
     const json_t *value = json_object_get(object, "jwt");
     if (!value || json_is_null(value)) return 0;
     if (!json_is_string(value)) return ERR_SYNTAX;
-    size_t len = json_string_length(value);
-    const char *at = memmem(text.data, text.len, json_string_value(value), len);
-    if (!at) return ERR_SYNTAX;
-    *ret = bytes_make(at, len);
+    struct bytes token =
+        bytes_trim(bytes_make(json_string_value(value), json_string_length(value)));
+    while (bytes_ends(token, BYTES("\n")) || bytes_ends(token, BYTES("\r"))) token.len--;
+    const char *at = memmem(text.data, text.len, token.data, token.len);
+    *ret = at ? bytes_make(at, token.len) : (struct bytes){0};
     return 0;
 }
 
