@@ -191,11 +191,12 @@ static int open_all(const struct bus_arguments *arguments, struct io_addr *ret_a
     return r ? r : listen_on(&setup, ret_addr, error);
 }
 
-static void say_where(const char *what, const struct io_addr *addr)
+/* As a URL that clients take. */
+static void say_where(const char *what, const char *scheme, const struct io_addr *addr)
 {
     char text[IO_ADDR_TEXT];
     io_addr_format(addr, text, sizeof text);
-    printf("%s%s\n", what, text);
+    printf("%s %s%s\n", what, addr->family == IO_UNIX ? "" : scheme, text);
 }
 
 int cmd_bus(int argc, char **argv)
@@ -223,9 +224,9 @@ int cmd_bus(int argc, char **argv)
     const char *wrong = apply_arguments(&arguments);
     if (wrong) return cli_usage("bus", wrong);
     if (open_all(&arguments, &addr, &error)) return cli_fail(EXIT_FAILED, &error);
-    say_where("bus nats://", &addr);
-    if (part.setup.websocket_addr.port) say_where("websocket ws://", &part.setup.websocket_addr);
-    if (part.monitor) say_where("monitoring http://", monitor_addr(part.monitor));
+    say_where("bus", "nats://", &addr);
+    if (part.setup.websocket_addr.port) say_where("websocket", "ws://", &part.setup.websocket_addr);
+    if (part.monitor) say_where("monitoring", "http://", monitor_addr(part.monitor));
     fflush(stdout);
     return io_run(part.io) ? EXIT_FAILED : EXIT_OK;
 }

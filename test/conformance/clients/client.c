@@ -115,10 +115,25 @@ static void limits(natsConnection *nc)
     natsSubscription_Destroy(sub);
 }
 
-int main(int argc, char **argv)
+/* client URL [CA-FILE [CERTIFICATE-FILE KEY-FILE]]: with a CA over TLS. */
+static natsConnection *open_connection(int argc, char **argv)
 {
     natsConnection *nc = NULL;
-    check(natsConnection_ConnectTo(&nc, argv[argc - 1]), "connect");
+    natsOptions *options;
+    check(natsOptions_Create(&options), "options");
+    check(natsOptions_SetURL(options, argv[1]), "URL");
+    if (argc > 2) check(natsOptions_SetSecure(options, true), "TLS");
+    if (argc > 2) check(natsOptions_LoadCATrustedCertificates(options, argv[2]), "CA");
+    if (argc > 4)
+        check(natsOptions_LoadCertificatesChain(options, argv[3], argv[4]), "certificate");
+    check(natsConnection_Connect(&nc, options), "connect");
+    natsOptions_Destroy(options);
+    return nc;
+}
+
+int main(int argc, char **argv)
+{
+    natsConnection *nc = open_connection(argc, argv);
     expect(natsConnection_HasHeaderSupport(nc) == NATS_OK &&
                natsConnection_GetMaxPayload(nc) == 1048576,
            "connect");

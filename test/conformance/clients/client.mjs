@@ -6,7 +6,15 @@ function expect(right, what) {
   console.log(what);
 }
 
-const nc = await connect({ servers: process.argv[2] });
+// client.mjs URL [CA-FILE]: with a CA over TLS; a ws:// or wss:// URL over WebSocket.
+async function open(url, ca) {
+  if (!url.startsWith("ws")) return connect({ servers: url, ...(ca ? { tls: { caFile: ca } } : {}) });
+  const { wsconnect } = await import("@nats-io/nats-core");
+  globalThis.WebSocket ??= (await import("ws")).default;
+  return wsconnect({ servers: url }); // its CA comes in NODE_EXTRA_CA_CERTS
+}
+
+const nc = await open(process.argv[2], process.argv[3]);
 expect(nc.info.headers && nc.info.max_payload === 1048576, "connect");
 
 const star = nc.subscribe("c.*.x", { max: 1 });

@@ -1,6 +1,7 @@
 """What a program does with nats-py. Prints one line for each thing that is right."""
 
 import asyncio
+import ssl
 import sys
 
 import nats
@@ -14,7 +15,13 @@ def expect(right, what):
 
 
 async def main():
-    nc = await nats.connect(sys.argv[1])
+    # client.py URL [CA-FILE [first]]: with a CA over TLS, `first` before INFO.
+    options = {}
+    if len(sys.argv) > 2:
+        options["tls"] = ssl.create_default_context(cafile=sys.argv[2])
+    if sys.argv[3:] == ["first"]:
+        options["tls_handshake_first"] = True
+    nc = await nats.connect(sys.argv[1], **options)
     expect(nc.max_payload == 1048576, "connect")
 
     star, rest, none = [await nc.subscribe(s) for s in ("c.*.x", "c.>", "c.*")]
