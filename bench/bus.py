@@ -44,8 +44,11 @@ class Kind:
 
 
 def dure(run, name="dure", sync="each"):
-    return Kind(name, lambda folder, port: [run.dure, "bus", "--listen", f"127.0.0.1:{port}", "--listen",
-                                            f"unix:{folder}/bus.sock", "--data", str(folder / "data")], sync=sync)
+    def make(folder, port):
+        config = folder / "bus.yaml"
+        config.write_text(f"listen: 127.0.0.1:{port}\nunix: {folder}/bus.sock\ndata: {folder}/data\n")
+        return [run.dure, "bus", "--config", str(config)]
+    return Kind(name, make, sync=sync)
 
 
 def nats(program, name, sync_always=False):
