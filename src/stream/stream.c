@@ -202,6 +202,7 @@ void stream_free(struct stream *stream)
     stream_recovery_release(stream);
     streams_capture_free(stream->capture);
     free(stream->consumers.at);
+    stream_mappers_release(&stream->mappers);
     free(stream->ring.slots);
     free(stream->config);
     free(stream);

@@ -176,6 +176,7 @@ static int apply_message(struct stream *stream, const struct stream_record *reco
     stream->last_seq = record->seq;
     stream->last_time_ns = record->value;
     int r = subject ? 0 : claim(stream, record, &subject);
+    uint64_t before = r == 0 ? subject->last : 0;
     if (r == 0) r = stream_add_entry(stream, record, place, subject);
     if (r < 0) return r;
     if (record->flags & STREAM_FLAG_RELEASED) remove_seq(stream, record->origin);
@@ -192,7 +193,9 @@ static int apply_message(struct stream *stream, const struct stream_record *reco
     }
     bool timed = record->flags & (STREAM_FLAG_TTL | STREAM_FLAG_DELAYED);
     if (timed || (config->max_age_ns > 0 && !stream->timer.armed)) stream_tick_soon(stream);
-    if (!(record->flags & STREAM_FLAG_DELAYED)) tell_stored(stream, record);
+    if (record->flags & STREAM_FLAG_DELAYED) return 0;
+    tell_stored(stream, record);
+    stream_republish(stream, record, before);
     bool released = record->flags & STREAM_FLAG_RELEASED;
     if (released) publish_released(stream, record);
     if (released && config->retention == STREAM_RETENTION_INTEREST) {
@@ -260,6 +263,14 @@ static int apply_config(struct stream *stream, const struct stream_record *recor
     struct stream_config *config;
     int r = stream_config_decode(record->payload, &config, NULL);
     if (r < 0) return r == ERR_NOMEM ? r : ERR_CORRUPT;
+    struct stream_mappers mappers;
+    r = stream_mappers_make(config, &mappers);
+    if (r < 0) {
+        free(config);
+        return r == ERR_NOMEM ? r : ERR_CORRUPT;
+    }
+    stream_mappers_release(&stream->mappers);
+    stream->mappers = mappers;
     free(stream->config);
     stream->config = config;
     stream->created_ns = record->value;

@@ -2,6 +2,7 @@
 #include "stream/stream_config.h"
 
 #include "bus/subject.h"
+#include "stream/stream_mapper.h"
 
 enum { DESCRIPTION_MAX = 4096, METADATA_MAX = 128 << 10, REPLICAS_MAX = 5 };
 
@@ -205,6 +206,45 @@ static int check_sources(const struct stream_config *config, struct api_error *r
     return 0;
 }
 
+/* ---- mappings of subjects ---- */
+
+static int check_mapping(const struct stream_transform *transform, enum api_error_kind kind,
+                         struct api_error *refusal)
+{
+    struct stream_mapper *mapper;
+    const char *why = err_text(ERR_NOMEM);
+    int r = stream_mapper_new(bytes_str(transform->src), bytes_str(transform->dest), &mapper, &why);
+    if (r < 0) return api_error_fail(refusal, r, kind, "%s", why);
+    stream_mapper_free(mapper);
+    return 0;
+}
+
+static int check_source_mappings(const struct stream_source *source, enum api_error_kind kind,
+                                 struct api_error *refusal)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < source->transform_count; i++) {
+        r = check_mapping(&source->transforms[i], kind, refusal);
+    }
+    return r;
+}
+
+static int check_mappings(const struct stream_config *config, struct api_error *refusal)
+{
+    int r = 0;
+    if (config->transform) r = check_mapping(config->transform, API_TRANSFORM_DESTINATION, refusal);
+    if (r == 0 && config->republish) {
+        r = check_mapping(config->republish, API_STREAM_INVALID_CONFIG, refusal);
+    }
+    if (r == 0 && config->mirror) {
+        r = check_source_mappings(config->mirror, API_MIRROR_TRANSFORM, refusal);
+    }
+    for (size_t i = 0; r == 0 && i < config->source_count; i++) {
+        r = check_source_mappings(&config->sources[i], API_SOURCE_TRANSFORM, refusal);
+    }
+    return r;
+}
+
 int stream_config_check(const struct stream_config *config, struct api_error *refusal)
 {
     if (bytes_str(config->name).len > STREAM_NAME_MAX) {
@@ -218,6 +258,7 @@ int stream_config_check(const struct stream_config *config, struct api_error *re
     if (r == 0) r = check_sources(config, refusal);
     if (r == 0) r = check_subjects(config, refusal);
     if (r == 0) r = check_republish(config, refusal);
+    if (r == 0) r = check_mappings(config, refusal);
     return r;
 }
 

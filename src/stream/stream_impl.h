@@ -8,6 +8,7 @@
  *   stream_retain.c   what goes because of time or because nobody needs it
  *   stream_delay.c    messages that are not to be seen yet
  *   stream_memory.c   records of a stream that has no files
+ *   stream_republish.c  mapped subjects
  *   stream_read.c, stream_filter.c, stream_clean.c */
 #ifndef DURE_STREAM_STREAM_IMPL_H
 #define DURE_STREAM_STREAM_IMPL_H
@@ -18,6 +19,7 @@
 #include "stream/stream_dedupe.h"
 #include "stream/stream_headers.h"
 #include "stream/stream_index.h"
+#include "stream/stream_mapper.h"
 #include "stream/stream_record.h"
 #include "stream/streams.h"
 
@@ -84,6 +86,11 @@ struct stream_memory {
     struct io_task task;
 };
 
+/* Those that the configuration asks for; NULL: none. */
+struct stream_mappers {
+    struct stream_mapper *transform, *republish;
+};
+
 /* Sequences that are to be removed by a record of their own. */
 struct stream_removal {
     uint64_t *seqs;
@@ -109,6 +116,7 @@ struct stream_recovery {
 struct stream {
     const struct stream_host *host;
     struct stream_config *config; /* replaced as a whole by an update */
+    struct stream_mappers mappers;
     char name[STREAM_NAME_MAX + 1];
     char dir[STREAM_PATH];
     bool in_memory;          /* no files */
@@ -232,6 +240,18 @@ int stream_entry_of(struct stream *stream, const struct stream_record *record, u
 
 /* Removes a message at once and tells observers. */
 void stream_remove(struct stream *stream, const struct stream_entry *entry);
+
+/* ---- stream_republish.c ---- */
+
+/* ERR_INVALID, ERR_NOMEM: nothing is made. */
+int stream_mappers_make(const struct stream_config *config, struct stream_mappers *ret_mappers);
+void stream_mappers_release(struct stream_mappers *mappers);
+
+/* The subject under which a message is stored; `room` holds STREAM_SUBJECT_MAX. */
+struct bytes stream_map_subject(const struct stream *stream, struct bytes subject, char *room);
+
+/* Publishes once more what has just been stored; `before`: the one of its subject before it. */
+void stream_republish(struct stream *stream, const struct stream_record *record, uint64_t before);
 
 /* ---- stream_recover.c ---- */
 

@@ -285,6 +285,13 @@ bool stream_publish(struct stream *stream, struct stream_op *op, struct message 
     struct stream_op nobody;
     struct stream_op *target = op ? op : &nobody;
     struct publish p;
+    char room[STREAM_SUBJECT_MAX];
+    struct message mapped;
+    if (stream->mappers.transform) {
+        mapped = message_borrow(stream_map_subject(stream, message->subject, room), BYTES(""),
+                                message->headers, message->payload);
+        message = &mapped;
+    }
     p.stream = stream;
     p.op = target;
     p.message = message;

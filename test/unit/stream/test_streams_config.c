@@ -110,6 +110,8 @@ static void mistakes_are_told(void **state)
         {"{\"name\":\"S\",\"sources\":[{\"name\":\"a b\"}]}", 10141, NULL},
         {"{\"name\":\"S\",\"metadata\":{\"_dure.fsync\":\"often\"}}", 10025, NULL},
         {"{\"name\":\"S\",\"allow_atomic\":true}", 10052, NULL},
+        {"{\"name\":\"S\",\"subject_transform\":{\"src\":\"a.*\",\"dest\":\"b.$2\"}}", 10156,
+         "wildcard index out of range"},
         {"{\"name\":\"S\",\"republish\":{\"src\":\">\",\"dest\":\"S\"}}", 10052,
          "stream configuration for republish destination forms a cycle"},
     };

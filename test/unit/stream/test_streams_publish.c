@@ -4,6 +4,11 @@
 #define HEAD "NATS/1.0\r\n"
 #define END "\r\n\r\n"
 
+static void keep_message(void *context, struct message *message)
+{
+    *(struct message **)context = message_ref(message);
+}
+
 /* 0: stored; else the number of the refusal. */
 static int publish_as(struct test_streams *s, const char *subject, const char *header,
                       const char *payload)
@@ -218,6 +223,34 @@ static void memory_is_a_stream_without_files(void **state)
     stop_streams(&s);
 }
 
+static void subjects_are_mapped_and_published_again(void **state)
+{
+    static const struct stream_transform transform = {"s.in.*", "s.{{partition(1)}}.$1"};
+    static const struct stream_transform republish = {"s.>", "again.>"};
+    struct test_streams s;
+    struct waited w;
+    struct bus_subscription *subscription;
+    struct message *again = NULL;
+    start_streams(&s);
+    add_stream(&s, (struct stream_config){.transform = &transform, .republish = &republish});
+    assert_int_equal(
+        bus_subscribe(s.t.bus, BYTES("again.>"), BYTES(""), keep_message, &again, &subscription),
+        0);
+    assert_int_equal(publish_to(&s, "s.in.x", HEAD "A: b" END, "1", &w), 0);
+    for (int i = 0; i < TURNS_MAX && !again; i++) io_turn(s.t.io, 1);
+    assert_non_null(again);
+    assert_true(bytes_eq(again->subject, BYTES("again.0.x")));
+    assert_true(bytes_eq(again->payload, BYTES("1")));
+    assert_true(
+        bytes_starts(again->headers, BYTES(HEAD "A: b\r\nNats-Stream: S\r\nNats-Subject: s.0.x\r\n"
+                                                "Nats-Sequence: 1\r\nNats-Time-Stamp: 2")));
+    assert_true(bytes_ends(again->headers, BYTES("Nats-Last-Sequence: 0\r\n\r\n")));
+    assert_int_equal(stream_last_seq(s.stream, BYTES("s.0.x")), 1);
+    message_unref(again);
+    bus_unsubscribe(subscription);
+    stop_streams(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +263,7 @@ int main(void)
         cmocka_unit_test(nothing_enters_a_sealed_stream),
         cmocka_unit_test(sequences_begin_where_asked),
         cmocka_unit_test(memory_is_a_stream_without_files),
+        cmocka_unit_test(subjects_are_mapped_and_published_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
