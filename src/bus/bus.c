@@ -32,6 +32,7 @@ static void release(struct bus *bus)
     buf_release(&bus->tails[0]);
     buf_release(&bus->tails[1]);
     buf_release(&bus->prefix);
+    interest_release(bus);
     free(bus);
 }
 
@@ -77,6 +78,7 @@ int bus_new(struct io *io, const struct bus_options *options, struct log *log, s
     }
     bus->router.captures = route_captures;
     bus->router.captures_context = bus;
+    interest_init(bus);
     bus->router.admits = session_admits;
     r = local_init(bus);
     if (r) {

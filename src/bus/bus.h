@@ -157,6 +157,25 @@ bool bus_inbox_find(struct bus *bus, struct bytes subject, struct bus_inbox *ret
  * queue group. Returns how many have taken it; 0: they have gone meanwhile. */
 unsigned bus_inbox_put(struct bus_inbox *inbox, struct message *message);
 
+/* Tells when somebody has subscribed who would get messages with a subject. Embedded in its owner,
+ * zeroed before its first use. */
+struct bus_watch {
+    /* Runs inside the subscribing; must not publish, subscribe or unsubscribe from inside. */
+    void (*came)(struct bus_watch *watch);
+
+    /* private */
+    struct bus *bus;
+    struct bus_watched *watched;
+    struct list link;
+};
+
+/* The subject (literal) is copied. ERR_NOMEM: nobody is told. */
+int bus_watch_interest(struct bus *bus, struct bus_watch *watch, struct bytes subject,
+                       void (*came)(struct bus_watch *watch));
+
+/* Harmless when it is not watched. */
+void bus_unwatch_interest(struct bus_watch *watch);
+
 /* ---- telemetry ---------------------------------------------------------------------------- */
 
 enum bus_event_kind { BUS_EVENT_PUBLISH, BUS_EVENT_REQUEST, BUS_EVENT_REPLY };

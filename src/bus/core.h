@@ -29,6 +29,7 @@ struct bus {
     struct bus_capture *capture;
     struct list services; /* of struct bus_service; longer prefixes first */
     struct bus_observer *observer;
+    struct map watched; /* of struct bus_watched; see interest.c */
     struct bus_metrics metrics;
     bool delivering;        /* a route is being walked: no subscription may go */
     unsigned session_count; /* clients of this account */
@@ -181,6 +182,11 @@ uint64_t session_id(const struct session *session);
 
 /* The client's subscription has had its last message. */
 void session_finish_subscription(struct subscription *subscription);
+
+/* ---- interest.c ---- */
+
+void interest_init(struct bus *bus);
+void interest_release(struct bus *bus);
 
 /* ---- local.c ---- */
 

@@ -193,6 +193,7 @@ int router_add(struct router *router, struct subscription *subscription, struct 
     subscription->id = router->next_id++;
     router->count++;
     router->generation++;
+    if (router->added) router->added(router->added_context, pattern);
     return 0;
 }
 

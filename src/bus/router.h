@@ -57,6 +57,8 @@ struct router {
     size_t count;                            /* subscriptions */
     void *(*captures)(void *, struct bytes); /* may be NULL */
     void *captures_context;
+    void (*added)(void *, struct bytes pattern); /* somebody has subscribed; may be NULL */
+    void *added_context;
     bool (*admits)(const struct subscription *, struct bytes subject); /* for those `filtered` */
 
     /* private */
