@@ -144,7 +144,7 @@ void consumer_event(struct consumer *consumer, const struct consumer_event *even
 
 static void close_task(struct io_task *task);
 
-static struct consumer *allocate(struct streams *streams, struct stream *stream, const char *name)
+static struct consumer *allocate(struct streams *streams, struct stream *stream, struct bytes name)
 {
     struct consumer *consumer = calloc(1, sizeof *consumer);
     if (!consumer) return NULL;
@@ -155,11 +155,12 @@ static struct consumer *allocate(struct streams *streams, struct stream *stream,
     consumer_state_init(&consumer->state, true);
     consumer_expiry_init(&consumer->expiry);
     list_init(&consumer->letters);
+    list_init(&consumer->going);
     consumer_writing_init(consumer);
     consumer_pump_init(consumer);
     io_task_init(&consumer->bury, consumer_bury);
     io_task_init(&consumer->close_task, close_task);
-    snprintf(consumer->name, sizeof consumer->name, "%s", name);
+    snprintf(consumer->name, sizeof consumer->name, "%.*s", BYTES_ARG(name));
     return consumer;
 }
 
@@ -199,21 +200,21 @@ static int revive(struct consumer *consumer)
     return r;
 }
 
-int consumer_make(struct streams *streams, struct stream *stream, const char *name,
-                  const struct consumer_config *config, struct consumer **ret_consumer,
-                  struct error *error)
+int consumer_make(struct streams *streams, struct stream *stream, struct bytes name,
+                  const char *dir, const struct consumer_config *config,
+                  struct consumer **ret_consumer, struct error *error)
 {
     struct consumer *consumer = allocate(streams, stream, name);
     if (!consumer) return error_set(error, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     int n = snprintf(consumer->dir, sizeof consumer->dir, "%s/" STREAM_CONSUMERS "/%s", stream->dir,
-                     name);
+                     dir);
     int r = n < (int)sizeof consumer->dir ? 0 : ERR_TOO_BIG;
     if (r == 0) r = config ? begin(consumer, config) : consumer_load(consumer, error);
     if (r == 0) r = revive(consumer);
     if (r == 0) r = consumer_recount(consumer);
     if (r < 0) {
         consumer_free(consumer);
-        if (error && !error->code) error_set(error, r, "consumer %s: %s", name, err_text(r));
+        if (error && !error->code) error_set(error, r, "consumer %s: %s", dir, err_text(r));
         return r;
     }
     consumer->replaying = consumer->config->replay_policy == CONSUMER_REPLAY_ORIGINAL;
@@ -253,8 +254,10 @@ static void close_task(struct io_task *task)
     }
     consumer->metrics->consumers--;
     consumer->metrics->ack_pending -= consumer->state.pending.count;
+    struct stream *stream = consumer->stream;
     consumer_free(consumer);
     if (closed) closed(context);
+    consumers_gone(stream);
 }
 
 static void journal_gone(void *context)
@@ -281,6 +284,7 @@ void consumer_shut(struct consumer *consumer, void (*done)(void *context), void 
 {
     struct consumer_outlet *outlet = consumer->outlet;
     consumers_forget(consumer);
+    list_push(&consumer->stream->consumers.going, &consumer->going);
     consumer->closed = done;
     consumer->closed_context = context;
     consumer->outlet = NULL;
@@ -309,6 +313,7 @@ void consumer_destroy(struct consumer *consumer, void (*done)(void *context), vo
 void consumer_free(struct consumer *consumer)
 {
     if (!consumer) return;
+    list_remove(&consumer->going);
     io_timer_cancel(consumer->io, &consumer->timer);
     io_task_cancel(consumer->io, &consumer->pump);
     io_task_cancel(consumer->io, &consumer->bury);

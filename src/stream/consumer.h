@@ -111,6 +111,12 @@ struct consumer_wait {
 void consumer_when_durable(struct consumer *consumer, struct consumer_wait *wait,
                            void (*done)(struct consumer_wait *wait, int result));
 
+/* After this `done` will not run. */
+static inline void consumer_wait_cancel(struct consumer_wait *wait)
+{
+    list_remove(&wait->link);
+}
+
 /* ---- delivering --------------------------------------------------------------------------- */
 
 struct delivery {

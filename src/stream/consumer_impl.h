@@ -85,6 +85,7 @@ struct consumer {
     struct io_task bury;
 
     bool closing, destroying, released;
+    struct list going; /* of the stream's set */
     void (*closed)(void *context);
     void *closed_context;
     struct io_task close_task;
@@ -95,9 +96,16 @@ struct consumer {
 /* Opens those that the disk has. BLOCKS. */
 int consumers_open_all(struct streams *streams, struct stream *stream, struct error *error);
 
-/* Closes all of a stream, or destroys them; `done` runs last, perhaps at once. */
+/* Closes all of a stream, or destroys them; `done` runs when they, and those that were closing, are
+ * gone, perhaps at once. */
 void consumers_close_all(struct stream *stream, bool destroy, void (*done)(void *context),
                          void *context);
+
+/* Whether there are any, those that are closing too. */
+bool consumers_are_there(const struct stream *stream);
+
+/* One that was closing has gone. */
+void consumers_gone(struct stream *stream);
 
 /* Frees memory without I/O. */
 void consumers_free_all(struct stream *stream);
@@ -107,10 +115,11 @@ void consumers_forget(struct consumer *consumer);
 
 /* ---- consumer.c ---- */
 
-/* From the disk (config NULL) or made. ERR_NOT_FOUND: the directory holds none. BLOCKS. */
-int consumer_make(struct streams *streams, struct stream *stream, const char *name,
-                  const struct consumer_config *config, struct consumer **ret_consumer,
-                  struct error *error);
+/* From the disk (config NULL) or made, in the folder `dir`. ERR_NOT_FOUND: the folder holds none.
+ * BLOCKS. */
+int consumer_make(struct streams *streams, struct stream *stream, struct bytes name,
+                  const char *dir, const struct consumer_config *config,
+                  struct consumer **ret_consumer, struct error *error);
 
 /* Takes a complete configuration over; `config` belongs to the consumer then. */
 int consumer_take_config(struct consumer *consumer, struct consumer_config *config);
@@ -194,7 +203,8 @@ void consumer_letters_free(struct consumer *consumer);
 
 void consumer_local_settled(struct consumer *consumer, uint64_t seq);
 
-/* Whether its state is not written to the disk: so it was asked for, or its stream is not either. */
+/* Whether its state is not written to the disk: so it was asked for, or its stream is not either.
+ */
 static inline bool consumer_in_memory(const struct consumer *consumer)
 {
     return consumer->config->mem_storage || consumer->stream->in_memory;

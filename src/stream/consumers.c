@@ -64,7 +64,6 @@ static void insert(struct consumer_set *set, struct consumer *consumer)
     memmove(set->at + at + 1, set->at + at, (set->count - at) * sizeof(struct consumer *));
     set->at[at] = consumer;
     set->count++;
-    set->generation++;
 }
 
 void consumers_forget(struct consumer *consumer)
@@ -74,7 +73,6 @@ void consumers_forget(struct consumer *consumer)
     size_t at = place_of(set, bytes_str(consumer->name), &there);
     if (!there || set->at[at] != consumer) return;
     set->count--;
-    set->generation++;
     memmove(set->at + at, set->at + at + 1, (set->count - at) * sizeof(struct consumer *));
 }
 
@@ -126,11 +124,30 @@ static int update(struct consumer *consumer, struct consumer_config *config,
     return 0;
 }
 
+/* A consumer's folder bears its name; that of one which is made while another of its name is still
+ * going has a number behind it: "NAME.1". */
+static void choose_dir(const struct stream *stream, const char *name, char *dir, size_t size)
+{
+    unsigned number = 0;
+    snprintf(dir, size, "%s", name);
+    LIST_EACH(&stream->consumers.going, struct consumer, going, consumer) {
+        const char *last = strrchr(consumer->dir, '/') + 1;
+        if (strcmp(last, dir) == 0) snprintf(dir, size, "%s.%u", name, ++number);
+    }
+}
+
+static struct bytes name_of_dir(const char *dir)
+{
+    struct bytes rest = bytes_str(dir);
+    return bytes_cut(&rest, '.');
+}
+
 /* Owns `config` (complete). */
 static int make(struct streams *streams, struct stream *stream, struct consumer_config *config,
                 struct consumer **ret_consumer, struct api_error *refusal)
 {
     struct error error = {0};
+    char dir[STREAM_NAME_MAX + 16];
     int64_t most = stream->config->max_consumers;
     int r = check_others(stream, config, refusal);
     if (r == 0 && most > 0 && stream->consumers.count >= (uint64_t)most) {
@@ -138,7 +155,9 @@ static int make(struct streams *streams, struct stream *stream, struct consumer_
     }
     if (r == 0 && reserve(&stream->consumers) < 0) r = api_error_of(refusal, ERR_NOMEM);
     if (r == 0) {
-        r = consumer_make(streams, stream, config->name, config, ret_consumer, &error);
+        choose_dir(stream, config->name, dir, sizeof dir);
+        r = consumer_make(streams, stream, bytes_str(config->name), dir, config, ret_consumer,
+                          &error);
         if (r < 0) api_error_fail(refusal, r, API_CONSUMER_STORE, "%s", error.message);
     }
     free(config);
@@ -195,23 +214,50 @@ struct opening {
     struct error *error;
 };
 
-static int open_one(void *context, const char *name)
+static int remove_dir(const struct stream *stream, const char *name)
+{
+    char dir[CONSUMER_PATH];
+    int n = snprintf(dir, sizeof dir, "%s/" STREAM_CONSUMERS "/%s", stream->dir, name);
+    return n < (int)sizeof dir ? journal_destroy(stream->host->io, dir) : ERR_TOO_BIG;
+}
+
+/* Of two with one name the older was on its way out. */
+static int keep_newer(struct stream *stream, struct consumer *old, struct consumer *new)
+{
+    char dir[CONSUMER_PATH];
+    struct consumer *drop = old->created_ns < new->created_ns ? old : new;
+    snprintf(dir, sizeof dir, "%s", strrchr(drop->dir, '/') + 1);
+    if (drop == old) {
+        consumers_forget(old);
+        insert(&stream->consumers, new);
+    }
+    stream_unobserve(&drop->observer);
+    stream_detach(&drop->interest, false);
+    drop->metrics->consumers--;
+    drop->metrics->ack_pending -= drop->state.pending.count;
+    consumer_free(drop);
+    return remove_dir(stream, dir);
+}
+
+static int open_one(void *context, const char *dir)
 {
     struct opening *opening = context;
     struct stream *stream = opening->stream;
     struct consumer *consumer;
-    char dir[CONSUMER_PATH];
-    if (!stream_name_valid(name)) return 0;
+    struct bytes name = name_of_dir(dir);
     int r = reserve(&stream->consumers);
     if (r == 0) {
-        r = consumer_make(opening->streams, stream, name, NULL, &consumer, opening->error);
+        r = consumer_make(opening->streams, stream, name, dir, NULL, &consumer, opening->error);
     }
-    if (r == 0) insert(&stream->consumers, consumer);
-    if (r != ERR_NOT_FOUND) return r;
-    /* Was being made: nobody was told of it. */
-    snprintf(dir, sizeof dir, "%s/" STREAM_CONSUMERS "/%s", stream->dir, name);
-    if (opening->error) *opening->error = (struct error){0};
-    return journal_destroy(stream->host->io, dir);
+    if (r == ERR_NOT_FOUND) { /* was being made: nobody was told of it */
+        if (opening->error) *opening->error = (struct error){0};
+        return remove_dir(stream, dir);
+    }
+    if (r < 0) return r;
+    struct consumer *other = consumers_find(stream, name);
+    if (other) return keep_newer(stream, other, consumer);
+    insert(&stream->consumers, consumer);
+    return 0;
 }
 
 int consumers_open_all(struct streams *streams, struct stream *stream, struct error *error)
@@ -224,41 +270,42 @@ int consumers_open_all(struct streams *streams, struct stream *stream, struct er
     return r == ERR_NOT_FOUND ? 0 : r;
 }
 
-struct closing {
-    size_t left;
-    void (*done)(void *context);
-    void *context;
-};
-
-static void closed_one(void *context)
+void consumers_gone(struct stream *stream)
 {
-    struct closing *closing = context;
-    if (--closing->left > 0) return;
-    if (closing->done) closing->done(closing->context);
-    free(closing);
+    struct consumer_set *set = &stream->consumers;
+    void (*gone)(void *) = set->gone;
+    if (!gone || set->count || !list_empty(&set->going)) return;
+    set->gone = NULL;
+    gone(set->gone_context);
+}
+
+bool consumers_are_there(const struct stream *stream)
+{
+    return stream->consumers.count || !list_empty(&stream->consumers.going);
 }
 
 void consumers_close_all(struct stream *stream, bool destroy, void (*done)(void *context),
                          void *context)
 {
     struct consumer_set *set = &stream->consumers;
-    struct closing *closing = set->count ? calloc(1, sizeof *closing) : NULL;
-    if (!closing) {
-        if (done) done(context);
-        return;
-    }
-    *closing = (struct closing){.left = set->count, .done = done, .context = context};
     while (set->count) {
         struct consumer *consumer = set->at[set->count - 1];
         consumer->destroying = destroy;
-        consumer_shut(consumer, closed_one, closing);
+        consumer_shut(consumer, NULL, NULL);
     }
+    set->gone = done;
+    set->gone_context = context;
+    consumers_gone(stream);
 }
 
 void consumers_free_all(struct stream *stream)
 {
     struct consumer_set *set = &stream->consumers;
     while (set->count) consumer_free(set->at[--set->count]);
+    for (struct list *link; (link = list_pop(&set->going));) {
+        consumer_free(CONTAINER_OF(link, struct consumer, going));
+    }
     free(set->at);
-    *set = (struct consumer_set){0};
+    set->at = NULL;
+    set->room = 0;
 }

@@ -99,6 +99,7 @@ static void init(struct stream *stream, const struct stream_host *host)
     list_init(&stream->ready);
     list_init(&stream->gets);
     list_init(&stream->observers);
+    list_init(&stream->consumers.going);
     io_task_init(&stream->ready_task, stream_ready_run);
     stream_get_init(&stream->release_get);
     stream_cleaner_init(stream);

@@ -34,7 +34,9 @@ struct consumer_port;
 struct consumer_set {
     struct consumer **at;
     size_t count, room;
-    uint64_t generation; /* changes with every one that comes or goes */
+    struct list going;           /* those that are closing, and in `at` no more */
+    void (*gone)(void *context); /* waits for the last of them */
+    void *gone_context;
 };
 
 /* What every stream of a bus gets from their owner. */

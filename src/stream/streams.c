@@ -321,7 +321,7 @@ static void close_consumers(void *context)
     struct streams *streams = context;
     size_t cursor = 0;
     for (struct stream *stream; (stream = map_next(&streams->streams, &cursor));) {
-        if (consumers_count(stream) == 0) continue;
+        if (!consumers_are_there(stream)) continue;
         consumers_close_all(stream, false, close_consumers, streams);
         return;
     }
