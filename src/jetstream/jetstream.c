@@ -151,6 +151,7 @@ int jetstream_open(struct io *io, struct bus *bus, struct streams *streams,
     js->direct = (struct bus_service){.prefix = "$JS.API.DIRECT.GET.", .take = direct_take};
     bus_add_service(bus, &js->api);
     bus_add_service(bus, &js->direct);
+    deliveries_open(&js->deliveries, io, bus, streams, &js->advisories);
     *ret_jetstream = js;
     return 0;
 }
@@ -166,6 +167,7 @@ void jetstream_close(struct jetstream *js, void (*done)(void *context), void *co
     js->closed_context = context;
     bus_remove_service(&js->api);
     bus_remove_service(&js->direct);
+    deliveries_close(&js->deliveries);
     drop(&js->waiting);
     js->metrics.waiting = 0;
     if (idle(js)) io_post(js->io, &js->close_task);
@@ -177,6 +179,7 @@ void jetstream_free(struct jetstream *js)
     drop(&js->waiting);
     drop(&js->running);
     direct_free(js);
+    deliveries_free(&js->deliveries);
     advisories_release(&js->advisories);
     free(js);
 }

@@ -4,6 +4,7 @@
 
 #include "jetstream/advisory.h"
 #include "jetstream/api.h"
+#include "jetstream/delivery.h"
 
 struct jetstream {
     struct io *io;
@@ -13,7 +14,7 @@ struct jetstream {
     unsigned max_requests;
     struct jetstream_metrics metrics;
     struct advisories advisories;
-    struct consumer_port consumers;
+    struct deliveries deliveries;
 
     struct bus_service api, direct; /* "$JS.API." and, below it, "DIRECT.GET." */
     struct list waiting;            /* of struct api_call: their turn has not come */
