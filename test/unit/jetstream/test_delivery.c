@@ -376,7 +376,7 @@ static void unused_ones_go(void **state)
     make_stream(&t);
     expect_part(answer_to(&t, "$JS.API.CONSUMER.CREATE.S.c",
                           "{\"stream_name\":\"S\",\"config\":{\"name\":\"c\",\"inactive_"
-                          "threshold\":50000000}}"),
+                          "threshold\":400000000}}"),
                 "\"name\":\"c\"");
     struct stream *stream = streams_find(t.streams, BYTES("S"));
     assert_non_null(consumers_find(stream, BYTES("c")));
@@ -393,7 +393,7 @@ static void one_client_is_pinned(void **state)
     make_stream(&t);
     for (int i = 0; i < 4; i++) put(&t, "s.a", "x");
     make_consumer(&t, ",\"priority_groups\":[\"A\"],\"priority_policy\":\"pinned_client\","
-                      "\"priority_timeout\":100000000");
+                      "\"priority_timeout\":800000000");
     ask(&t, NEXT, "{\"group\":\"A\"}");
     await(&t, 1);
     struct bytes headers = t.answers[0]->headers;
@@ -436,7 +436,7 @@ static void survives_a_restart(void **state)
     api_start(&t);
     make_stream(&t);
     for (int i = 0; i < 3; i++) put(&t, "s.a", "x");
-    make_consumer(&t, ",\"ack_wait\":400000000");
+    make_consumer(&t, ",\"ack_wait\":1500000000");
     ask(&t, NEXT, "3");
     await(&t, 3);
     say_of(&t, 1, "", "answer");
@@ -451,7 +451,7 @@ static void survives_a_restart(void **state)
     turns(&t, 10);
     assert_int_equal(t.count, 0); /* not before its time */
     await(&t, 2);
-    assert_true(io_wall_ns(t.io) - began > 200000000);
+    assert_true(io_wall_ns(t.io) - began > 700000000);
     expect_reply(&t, 0, "$JS.ACK.S.c.2.1.4.", ".0");
     expect_reply(&t, 1, "$JS.ACK.S.c.2.3.5.", ".0");
     api_stop(&t);
