@@ -56,8 +56,17 @@ void session_connect_cancel(struct session *session)
 
 /* ---- accepting ------------------------------------------------------------------------------ */
 
+/* As the reference server does, only who may come in is told what else is wrong. */
 static void set_options(struct session *session, const struct nats_connect *connect)
 {
+    if (connect->protocol < 0 || connect->protocol > 1) {
+        session_end(session, "invalid client protocol");
+        return;
+    }
+    if (connect->no_responders && !connect->headers) {
+        session_end(session, "no responders requires headers support");
+        return;
+    }
     session->verbose = connect->verbose;
     session->pedantic = connect->pedantic;
     session->echo = connect->echo;
@@ -215,6 +224,14 @@ static void judge(struct session *session, const struct nats_connect *connect)
     auth_identity_release(&identity);
 }
 
+/* Whether it says nothing of who it is: of a session that has said it already, it changes options.
+ */
+static bool is_anonymous(const struct nats_connect *connect)
+{
+    return !*connect->user && !*connect->pass && !*connect->token && !*connect->nkey &&
+           !connect->jwt.len;
+}
+
 void session_connect(struct session *session, struct bytes json)
 {
     struct nats_connect connect;
@@ -228,11 +245,7 @@ void session_connect(struct session *session, struct bytes json)
     if (nats_connect_parse(json, &connect)) {
         session->server->metrics.protocol_errors++;
         session_end(session, NULL);
-    } else if (connect.protocol < 0 || connect.protocol > 1) {
-        session_end(session, "invalid client protocol");
-    } else if (connect.no_responders && !connect.headers) {
-        session_end(session, "no responders requires headers support");
-    } else if (session->server->auth) {
+    } else if (session->server->auth && !(session->connected && is_anonymous(&connect))) {
         judge(session, &connect);
     } else {
         set_options(session, &connect);

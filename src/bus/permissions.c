@@ -85,8 +85,17 @@ static bool matches_one(const struct bytes *patterns, size_t count, struct bytes
     return false;
 }
 
+/* No rule matches such a subject; it goes nowhere, too. */
+static bool has_empty_token(struct bytes subject)
+{
+    bool empty = false;
+    for (struct bytes rest = subject; rest.data;) empty = !bytes_cut(&rest, '.').len || empty;
+    return empty;
+}
+
 static bool judge(const struct nats_subjects *rules, struct bytes subject)
 {
+    if (has_empty_token(subject)) return !rules->allow_given;
     if (rules->allow_given && !matches_one(rules->allow, rules->allow_count, subject)) return false;
     return !matches_one(rules->deny, rules->deny_count, subject);
 }
@@ -154,6 +163,7 @@ bool permissions_may_subscribe(const struct permissions *permissions, struct byt
                                struct bytes queue)
 {
     const struct nats_subjects *rules = &permissions->rules.subscribe;
+    if (has_empty_token(pattern)) return !rules->allow_given;
     if (rules->allow_given && !allows(rules, pattern, queue)) return false;
     return !denies(rules, pattern, queue);
 }

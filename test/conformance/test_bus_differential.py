@@ -1,7 +1,8 @@
 """The same random bytes to Debian's nats-server and to the bus, over several connections at once: what
-comes back must be the same, apart from INFO, from which member of a queue group got a message, from
-the order of one message's copies, and from the header that newer servers add to a 503."""
+comes back must be the same, apart from what README.md lists. First with nobody asked who they are,
+then with users, permissions and two accounts."""
 
+import json
 import os
 import random
 import shutil
@@ -14,6 +15,8 @@ import conftest
 SCRIPTS = int(os.environ.get("DURE_SCRIPTS", "300"))
 SEED = int(os.environ.get("DURE_SEED", "1"))
 CONNECTIONS = 3
+DENIED_503 = [b"503 to a.b", b"503 to a.a", b"503 to b"]
+INFO_KEYS = ["proto", "headers", "max_payload", "host", "client_ip", "auth_required", "tls_required"]
 
 
 class Gone(Exception):
@@ -27,7 +30,10 @@ class Connection:
         self.socket.settimeout(5)
         self.pending = b""
         self.alive = True
-        assert self.line().startswith(b"INFO ")
+        line = self.line()
+        assert line.startswith(b"INFO ")
+        info = json.loads(line[5:])
+        self.info = {key: info.get(key) for key in INFO_KEYS} | {"nonce": "nonce" in info}
 
     def fill(self):
         data = self.socket.recv(65536)
@@ -67,6 +73,7 @@ class Connection:
                 words = line.split()
                 body = b""
                 if words[0] in (b"MSG", b"HMSG"):
+                    words[-1] = b"%d" % int(words[-1])  # the reference repeats "00"
                     body = self.take(int(words[-1]) + 2)
                 found.append((words, body))
         except (Gone, ConnectionError):
@@ -78,8 +85,9 @@ class Connection:
 class Script:
     """Random operations, and what must be known of them to compare the answers."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, users=None):
         self.random = random.Random(seed)
+        self.users = users
         self.queues = [{} for _ in range(CONNECTIONS)]  # sid -> queue
         self.payloads = 0
 
@@ -125,6 +133,12 @@ class Script:
             if r.random() < 0.9
         }
         text = ",".join(f'"{k}":{str(v).lower()}' for k, v in flags.items())
+        if r.random() < 0.1:
+            text += ("," if text else "") + '"protocol":1'
+        if self.users and r.random() < 0.98:
+            user = r.choice(self.users)
+            secret = "pw" if r.random() < 0.97 else "wrong"
+            text += ("," if text else "") + f'"user":"{user}","pass":"{secret}"'
         return f"CONNECT {{{text}}}\r\n".encode()
 
     def pub(self):
@@ -150,6 +164,10 @@ class Script:
         known[sid] = queue[0] if queue else None
         return self.line("SUB", self.subject(True), *queue, sid)
 
+    def again(self):
+        """CONNECT once more, which changes options; as somebody it would be somebody else."""
+        return b"" if self.users else self.connect()
+
     def unsub(self, connection):
         sid = str(self.random.randint(1, 7))
         # Which member of a group counts up to its maximum is not the same on both sides.
@@ -171,6 +189,25 @@ class Script:
                 b"SUB " + b"a" * 5000 + b" 1\r\n",
                 b"CONNECT {\"verbose\":3}\r\n",
                 b"CONNECT {\"no_responders\":true,\"headers\":false}\r\n",
+                b"CONNECT {\"protocol\":7}\r\n",
+                b"CONNECT\r\n",
+                b"CONNECT []\r\n",
+                b"PUB a 1 2 3 4\r\n",
+                b"PUB a 00\r\n\r\n",
+                b"PUB a 01\r\nx\r\n",
+                b"PUB  0\r\n\r\n",
+                b"HPUB a 0 0\r\n\r\n",
+                b"HPUB a 12 12\r\nNATS/1.0\r\n\r\n\r\n",
+                b"HPUB a r 12 13\r\nNATS/1.0\r\n\r\nx\r\n",
+                b"HPUB a 5 5\r\nhello\r\n",
+                b"SUB a b c d\r\n",
+                b"SUB  a  1 \r\n",
+                b"UNSUB\r\n",
+                b"UNSUB 1 -1\r\n",
+                b"UNSUB 1 99999999999999999999\r\n",
+                b"PUBx a 0\r\n\r\n",
+                b"MSG a 1 1\r\nx\r\n",
+                b"\r\n",
                 b"+OK\r\n",
                 b"PONG\r\n",
             ]
@@ -184,8 +221,10 @@ class Script:
             return self.sub(connection)
         if choice < 0.95:
             return self.unsub(connection)
-        if choice < 0.99:
+        if choice < 0.97:
             return b"PONG\r\n"
+        if choice < 0.985:
+            return self.again()
         return self.junk()
 
     def step(self, connection, first):
@@ -234,14 +273,21 @@ def normal(found, queues):
     return own, shared
 
 
+def without_denied_503(own):
+    """The reference tells "no responders" even where deliveries to the reply subject are denied."""
+    return [(connection, [item for item in mine if item not in DENIED_503]) for connection, mine in own]
+
+
 def short(result):
     return str(result).replace("x" * 90, "")
 
 
-def play(seed, reference, bus):
+def play(seed, reference, bus, users=None):
     """Runs one script against both; returns the steps taken."""
-    script = Script(seed)
+    script = Script(seed, users)
     sides = [[Connection(port) for _ in range(CONNECTIONS)] for port in (reference, bus)]
+    for theirs, ours in zip(*sides):
+        assert ours.info == theirs.info
     fresh = [True] * CONNECTIONS
     log = []
     try:
@@ -269,7 +315,7 @@ def play(seed, reference, bus):
                     mine, groups = normal(items, script.queues[connection])
                     own.append((connection, mine))
                     shared.extend(groups)
-                results.append((own, sorted(shared)))
+                results.append((without_denied_503(own) if users else own, sorted(shared)))
             if results[1] != results[0]:
                 steps = "\n".join(f"  {connection} {data}" for connection, data in log)
                 pytest.fail(
@@ -283,13 +329,17 @@ def play(seed, reference, bus):
     return len(log)
 
 
-@pytest.fixture
-def reference():
+def start_reference(*options):
     exe = shutil.which("nats-server")
     if not exe:
         pytest.skip("nats-server is not installed")
     port = conftest.free_port()
-    server = conftest.Server([exe, "-a", "127.0.0.1", "-p", str(port)], port)
+    return conftest.Server([exe, "-a", "127.0.0.1", "-p", str(port), *options], port)
+
+
+@pytest.fixture
+def reference():
+    server = start_reference()
     yield server
     server.process.kill()
     server.process.wait()
@@ -300,3 +350,64 @@ def test_same_answers(reference, bus):
     for i in range(SCRIPTS):
         steps += play(SEED * 1_000_000 + i, reference.port, bus.port)
     print(f"{SCRIPTS} scripts, {steps} steps")
+
+
+# ---- users, permissions, accounts ----
+
+USERS = ["root", "root", "limited", "reader", "writer", "answerer", "queuer", "other"]
+
+# Allowed patterns have no "*": README.md says why.
+REFERENCE_CONFIG = """
+accounts {
+  one { users: [
+    {user: root, password: pw}
+    {user: limited, password: pw, permissions: {
+      publish: {allow: ["a", "a.>", "b.b"], deny: ["a.b", "a.a.a"]}
+      subscribe: {allow: ["a.>", "b"], deny: ["a.b"]}}}
+    {user: reader, password: pw, permissions: {publish: {deny: ">"}, subscribe: {deny: ["b", "a.a"]}}}
+    {user: writer, password: pw, permissions: {subscribe: {deny: ">"}}}
+    {user: answerer, password: pw, permissions: {allow_responses: {max: 2, expires: "1h"}}}
+    {user: queuer, password: pw, permissions: {subscribe: {allow: ["a q", "b", "a.> p"]}}}
+  ]}
+  two { users: [{user: other, password: pw}] }
+}
+"""
+
+BUS_CONFIG = """
+accounts: [{name: two, jetstream: false}]
+auth:
+  users:
+    - {user: root, password: pw}
+    - user: limited
+      password: pw
+      permissions:
+        publish: {allow: [a, a.>, b.b], deny: [a.b, a.a.a]}
+        subscribe: {allow: [a.>, b], deny: [a.b]}
+    - {user: reader, password: pw, permissions: {publish: {deny: [">"]}, subscribe: {deny: [b, a.a]}}}
+    - {user: writer, password: pw, permissions: {subscribe: {deny: [">"]}}}
+    - {user: answerer, password: pw, permissions: {responses: {max: 2, ttl: 1h}}}
+    - {user: queuer, password: pw, permissions: {subscribe: {allow: [a q, b, a.> p]}}}
+    - {user: other, password: pw, account: two}
+"""
+
+
+def test_same_answers_to_users(tmp_path):
+    (tmp_path / "nats.conf").write_text(REFERENCE_CONFIG)
+    (tmp_path / "bus.yaml").write_text(BUS_CONFIG)
+    dure = conftest.BUILD / "src" / "app" / "dure"
+    if not dure.exists():
+        pytest.skip(f"{dure} is not built")
+    port = conftest.free_port()
+    servers = [start_reference("-c", str(tmp_path / "nats.conf"))]
+    argv = [str(dure), "bus", "--config", str(tmp_path / "bus.yaml"), "--listen", f"127.0.0.1:{port}"]
+    servers.append(conftest.Server(argv, port))
+    try:
+        steps = 0
+        for i in range(SCRIPTS):
+            steps += play(SEED * 2_000_000 + i, servers[0].port, port, USERS)
+        print(f"{SCRIPTS} scripts, {steps} steps")
+        assert servers[1].process.poll() is None
+    finally:
+        for server in servers:
+            server.process.kill()
+            server.process.wait()
