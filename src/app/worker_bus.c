@@ -177,11 +177,28 @@ static void still_waiting(struct io_timer *timer)
     io_timer_set(worker->io, timer, PATIENCE_AGAIN_MS);
 }
 
+/* Two systems in one account would take each other's instances and events for their own. */
+static int claim(struct worker *worker, struct error *error)
+{
+    const char *system = worker->beginning->manifest.system->name.data;
+    const char *owner = registry_owner(worker->registry);
+    if (bytes_eq(bytes_str(owner), bytes_str(system))) return 0;
+    if (!*owner) return registry_claim(worker->registry, system);
+    error_set(error, ERR_CONFLICT, "the bus belongs to the system %s already", owner);
+    error_remedy(error, "Give each system an account of its own. If it was renamed: delete the key "
+                        "`system` of the bucket " REGISTRY_BUCKET ".");
+    return ERR_CONFLICT;
+}
+
 static void registry_opened(void *context)
 {
     struct worker *worker = context;
     io_timer_cancel(worker->io, &worker->patience);
-    worker_bus_is_open(worker);
+    struct error error = {0};
+    if (!messaging_status(worker->messaging).embedded && claim(worker, &error) != 0)
+        worker_give_up(worker, &error);
+    else
+        worker_bus_is_open(worker);
 }
 
 static void bus_ready(void *context)

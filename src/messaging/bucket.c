@@ -40,6 +40,7 @@ static void change(struct bucket *bucket, struct bucket_op *op, enum kv_operatio
     op->done = done;
     op->revision = 0;
     op->bucket = bucket;
+    op->message = NULL;
     list_init(&op->link);
     bucket->engine->change(bucket, op, operation, key, value, revision);
 }

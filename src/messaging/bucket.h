@@ -44,6 +44,7 @@ struct bucket_op {
     /* private */
     struct bucket *bucket; /* NULL: closed in the meantime */
     struct list link;
+    struct message *message;
     union {
         struct kv_op kv;
         struct client_durable client;
@@ -54,7 +55,8 @@ struct bucket_op {
 
 typedef void bucket_done(struct bucket_op *op, int result);
 
-/* `done` runs from the loop when it is durable or has failed: ERR_INVALID (key), ERR_TOO_BIG,
+/* Changes of one key take effect in the order of the calls. `done` runs from the loop when it is
+ * durable or has failed: ERR_INVALID (key), ERR_TOO_BIG,
  * ERR_FULL, ERR_NO_SPACE, ERR_IO, ERR_UNREACHABLE, ERR_TIMEOUT. */
 void bucket_put(struct bucket *bucket, struct bucket_op *op, struct bytes key, struct bytes value,
                 bucket_done *done);

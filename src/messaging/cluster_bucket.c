@@ -1,7 +1,7 @@
 /* A bucket in a cluster: its stream, and an ordered consumer that keeps a projection of the last
  * values. Whenever the order of what is delivered is in doubt (a gap, silence, another connection),
  * a new consumer tells the last value of every key again: what it does not tell is gone. */
-#include "messaging/cluster.h"
+#include "messaging/cluster_bucket.h"
 
 #include "wire/nats.h"
 
@@ -9,59 +9,14 @@
 #include <stdlib.h>
 
 enum {
-    BUCKET_NAME_MAX = 128,
-    KEY_MAX = 512,
     KEYS_MAX = 1 << 20,
     HEARTBEAT_MS = 2000,
     SILENCE_MS = 3 * HEARTBEAT_MS,
     TICK_MS = 500,
-    CHANGE_MS = 10000,
-    HEADERS_MAX = 512
+    WAITED_MAX = 20 /* ticks */
 };
 
 static const int64_t ms_ns = 1000000;
-
-/* The last change of a key; of one that was deleted the marker. */
-struct item {
-    struct kv_entry entry;
-    uint64_t round; /* the last in which it was told */
-    char bytes[];   /* key, value */
-};
-
-struct cluster_bucket {
-    struct bucket bucket;
-    struct cluster *cluster;
-    struct list link; /* in the cluster's */
-    char name[BUCKET_NAME_MAX];
-    size_t prefix_len; /* of "$KV.NAME." */
-    struct cluster_keep keep;
-    bool kept; /* the stream is there */
-
-    /* the consumer */
-    struct client_subscription *subscription;
-    struct jsapi api;
-    bool asking, following; /* the consumer is being made; is there */
-    uint64_t next_seq;      /* of the consumer: the next delivery's */
-    uint64_t heard_ns, again_ns;
-    uint64_t round; /* of telling everything; grows with each consumer */
-    bool complete;  /* everything was told in this round */
-
-    struct map items;
-    uint64_t seen;         /* the last revision that the projection has */
-    struct list under_way; /* of struct bucket_op: published */
-    struct list stored;    /* acknowledged, and not yet seen */
-    struct io_timer timer;
-};
-
-static struct cluster_bucket *bucket_of(struct bucket *bucket)
-{
-    return CONTAINER_OF(bucket, struct cluster_bucket, bucket);
-}
-
-static struct io *io_of(const struct cluster_bucket *bucket)
-{
-    return bucket->cluster->messaging.io;
-}
 
 /* ---- the projection -------------------------------------------------------------------------- */
 
@@ -69,16 +24,6 @@ static void tell(struct cluster_bucket *bucket, const struct kv_entry *entry)
 {
     if (bucket->bucket.changed && !bucket->bucket.opened)
         bucket->bucket.changed(bucket->bucket.changed_context, entry);
-}
-
-/* What was stored is told as done when it shows. */
-static void tell_stored(struct cluster_bucket *bucket)
-{
-    LIST_EACH(&bucket->stored, struct bucket_op, link, op) {
-        if (op->revision > bucket->seen) continue;
-        list_remove(&op->link);
-        io_post(io_of(bucket), &op->task);
-    }
 }
 
 static struct item *item_new(const struct kv_entry *entry, uint64_t round)
@@ -98,7 +43,7 @@ static struct item *item_new(const struct kv_entry *entry, uint64_t round)
 static bool project(struct cluster_bucket *bucket, const struct kv_entry *entry)
 {
     struct item *known = map_get(&bucket->items, entry->key);
-    if (known && known->entry.revision >= entry->revision) {
+    if (known && known->entry.revision == entry->revision) {
         known->round = bucket->round;
         return true;
     }
@@ -139,11 +84,6 @@ static void told_all(struct cluster_bucket *bucket)
     void (*opened)(void *context) = bucket->bucket.opened;
     bucket->bucket.opened = NULL;
     if (opened) opened(bucket->bucket.opened_context);
-    /* What was acknowledged before this round shows now, or is superseded. */
-    LIST_EACH(&bucket->stored, struct bucket_op, link, op) {
-        list_remove(&op->link);
-        io_post(io_of(bucket), &op->task);
-    }
 }
 
 /* ---- following ------------------------------------------------------------------------------- */
@@ -151,7 +91,7 @@ static void told_all(struct cluster_bucket *bucket)
 static void again(struct cluster_bucket *bucket, uint64_t delay_ms)
 {
     bucket->following = false;
-    bucket->again_ns = io_now_ns(io_of(bucket)) + delay_ms * (uint64_t)ms_ns;
+    bucket->again_ns = io_now_ns(bucket_io(bucket)) + delay_ms * (uint64_t)ms_ns;
 }
 
 static enum kv_operation operation_of(struct bytes headers)
@@ -178,9 +118,10 @@ static void take(struct cluster_bucket *bucket, const struct message *message,
         return;
     }
     bucket->next_seq++;
-    if (entry.revision > bucket->seen) bucket->seen = entry.revision;
+    bucket->seen = entry.revision;
+    bucket->waited = 0;
     if (!at->pending) told_all(bucket);
-    tell_stored(bucket);
+    cluster_bucket_tell_stored(bucket, false);
 }
 
 /* Heartbeats say how far we should be; flow control wants an answer. */
@@ -203,7 +144,7 @@ static void received(void *context, struct message *message)
 {
     struct cluster_bucket *bucket = context;
     struct jsapi_position at;
-    bucket->heard_ns = io_now_ns(io_of(bucket));
+    bucket->heard_ns = io_now_ns(bucket_io(bucket));
     if (jsapi_position(message->reply, &at) == 0)
         take(bucket, message, &at);
     else
@@ -259,20 +200,24 @@ static void follow(struct cluster_bucket *bucket)
     bucket->asking = bucket->following = true;
     bucket->complete = false;
     bucket->next_seq = 1;
+    bucket->seen = 0;
     bucket->round++;
-    bucket->heard_ns = io_now_ns(io_of(bucket));
+    bucket->heard_ns = io_now_ns(bucket_io(bucket));
 }
 
 static void tick(struct io_timer *timer)
 {
     struct cluster_bucket *bucket = CONTAINER_OF(timer, struct cluster_bucket, timer);
-    uint64_t now_ns = io_now_ns(io_of(bucket));
+    uint64_t now_ns = io_now_ns(bucket_io(bucket));
     if (bucket->following && !bucket->asking &&
         now_ns > bucket->heard_ns + SILENCE_MS * (uint64_t)ms_ns)
         again(bucket, 0);
     if (bucket->kept && !bucket->following && !bucket->asking && now_ns >= bucket->again_ns)
         follow(bucket);
-    io_timer_set(io_of(bucket), timer, TICK_MS);
+    /* The stream is another one than it was: what was stored does not show any more. */
+    if (bucket->complete && !list_empty(&bucket->stored) && ++bucket->waited > WAITED_MAX)
+        cluster_bucket_tell_stored(bucket, true);
+    io_timer_set(bucket_io(bucket), timer, TICK_MS);
 }
 
 void cluster_buckets_changed(struct cluster *cluster, bool up)
@@ -292,94 +237,7 @@ static void stream_kept(struct cluster_keep *keep, int result, const struct erro
         LOG(bucket->cluster->log, LOG_ERROR, "bucket_not_kept", LOG_S("bucket", bucket->name),
             LOG_S("reason", error->message));
     again(bucket, 0);
-    io_timer_set(io_of(bucket), &bucket->timer, 0);
-}
-
-/* ---- changes --------------------------------------------------------------------------------- */
-
-static void op_end(struct io_task *task)
-{
-    struct bucket_op *op = CONTAINER_OF(task, struct bucket_op, task);
-    op->done(op, op->result);
-}
-
-static void published(struct client_durable *durable, int result)
-{
-    struct bucket_op *op = CONTAINER_OF(durable, struct bucket_op, client);
-    struct cluster_bucket *bucket = op->bucket ? bucket_of(op->bucket) : NULL;
-    list_remove(&op->link);
-    op->result = result;
-    op->revision = result ? 0 : durable->ack.seq;
-    if (!result && bucket && op->revision > bucket->seen)
-        list_push(&bucket->stored, &op->link);
-    else
-        op->done(op, result);
-}
-
-static bool is_key(struct bytes key)
-{
-    if (!key.len || key.len > KEY_MAX || key.data[0] == '.' || key.data[key.len - 1] == '.')
-        return false;
-    for (size_t i = 0; i < key.len; i++) {
-        char c = key.data[i];
-        bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                    memchr("-/_=.", c, 5);
-        if (!good) return false;
-    }
-    return true;
-}
-
-/* What must be the key's last revision for a change that counts on it. 0 with a marker behind it:
- * the marker's. */
-static uint64_t expected(const struct cluster_bucket *bucket, struct bytes key, uint64_t revision)
-{
-    const struct item *item = map_get(&bucket->items, key);
-    return revision || !item || item->entry.operation == KV_PUT ? revision : item->entry.revision;
-}
-
-static void put_headers(struct cluster_bucket *bucket, struct buf *out, enum kv_operation operation,
-                        struct bytes key, uint64_t revision)
-{
-    nats_headers_begin(out, 0, NULL);
-    if (operation == KV_PURGE) {
-        nats_headers_add(out, BYTES("KV-Operation"), BYTES("PURGE"));
-        nats_headers_add(out, BYTES("Nats-Rollup"), BYTES("sub"));
-    }
-    if (revision != BUCKET_ANY_REVISION) {
-        char text[24];
-        int len = snprintf(text, sizeof text, "%llu",
-                           (unsigned long long)expected(bucket, key, revision));
-        nats_headers_add(out, BYTES("Nats-Expected-Last-Subject-Sequence"),
-                         bytes_make(text, (size_t)len));
-    }
-    nats_headers_end(out);
-}
-
-static void change(struct bucket *of, struct bucket_op *op, enum kv_operation operation,
-                   struct bytes key, struct bytes value, uint64_t revision)
-{
-    struct cluster_bucket *bucket = bucket_of(of);
-    char subject[BUCKET_NAME_MAX + KEY_MAX + 8];
-    struct buf headers;
-    int err = is_key(key) ? 0 : ERR_INVALID;
-    io_task_init(&op->task, op_end);
-    buf_init(&headers, HEADERS_MAX);
-    if (!err) {
-        int len = snprintf(subject, sizeof subject, "$KV.%s.%.*s", bucket->name, BYTES_ARG(key));
-        put_headers(bucket, &headers, operation, key, revision);
-        struct message message =
-            message_borrow(bytes_make(subject, (size_t)len), BYTES(""), buf_bytes(&headers), value);
-        err = headers.failed ? ERR_NOMEM
-                             : client_durable(bucket->cluster->client, &op->client, &message,
-                                              CHANGE_MS, published);
-        message_done(&message);
-    }
-    buf_release(&headers);
-    op->result = err;
-    if (err)
-        io_post(io_of(bucket), &op->task);
-    else
-        list_push(&bucket->under_way, &op->link);
+    io_timer_set(bucket_io(bucket), &bucket->timer, 0);
 }
 
 /* ---- the port -------------------------------------------------------------------------------- */
@@ -387,18 +245,11 @@ static void change(struct bucket *of, struct bucket_op *op, enum kv_operation op
 static void close_it(struct bucket *of)
 {
     struct cluster_bucket *bucket = bucket_of(of);
-    LIST_EACH(&bucket->under_way, struct bucket_op, link, op) {
-        list_remove(&op->link);
-        op->bucket = NULL;
-    }
-    LIST_EACH(&bucket->stored, struct bucket_op, link, op) {
-        list_remove(&op->link);
-        io_post(io_of(bucket), &op->task);
-    }
+    cluster_bucket_let_go(bucket);
     cluster_keep_cancel(&bucket->keep);
     if (bucket->asking) jsapi_cancel(&bucket->api);
     client_unsubscribe(bucket->subscription);
-    io_timer_cancel(io_of(bucket), &bucket->timer);
+    io_timer_cancel(bucket_io(bucket), &bucket->timer);
     size_t cursor = 0;
     for (void *item; (item = map_next(&bucket->items, &cursor));) free(item);
     map_release(&bucket->items);
@@ -422,7 +273,7 @@ static void each_entry(struct bucket *of, void (*each)(void *context, const stru
         if (item->entry.operation == KV_PUT) each(context, &item->entry);
 }
 
-static const struct bucket_engine engine = {close_it, get, each_entry, change};
+static const struct bucket_engine engine = {close_it, get, each_entry, cluster_bucket_change};
 
 static json_t *wanted_stream(const struct cluster_bucket *bucket,
                              const struct bucket_config *config)
@@ -435,7 +286,7 @@ static json_t *wanted_stream(const struct cluster_bucket *bucket,
                   "allow_rollup_hdrs", 1, "deny_delete", 1, "allow_direct", 1);
     if (json && config->max_value_bytes)
         json_object_set_new(json, "max_msg_size",
-                            json_integer((json_int_t)config->max_value_bytes + HEADERS_MAX));
+                            json_integer((json_int_t)config->max_value_bytes + BUCKET_HEADERS_MAX));
     return json;
 }
 
@@ -453,6 +304,7 @@ int cluster_bucket_open(struct messaging *messaging, const struct bucket_config 
     bucket->prefix_len = strlen("$KV.") + strlen(bucket->name) + 1;
     map_init(&bucket->items, KEYS_MAX);
     list_init(&bucket->under_way);
+    list_init(&bucket->waiting);
     list_init(&bucket->stored);
     list_init(&bucket->link);
     io_timer_init(&bucket->timer, tick);

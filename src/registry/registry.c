@@ -8,6 +8,7 @@
 enum { KEY_MAX = 160, VALUE_MAX = 2048, CHANGES_MAX = 2 * REGISTRY_MAX };
 
 static const struct bytes key_prefix = {"instance.", 9};
+static const struct bytes owner_key = {"system", 6};
 
 /* A change on its way to the bucket. */
 struct change {
@@ -25,6 +26,7 @@ struct registry {
     void *opened_context;
     struct log *log;
     struct map instances; /* id -> struct instance, the projection */
+    char owner[128];
     struct list watchers, changes;
     size_t change_count, adding;
 };
@@ -76,6 +78,8 @@ static void learn(struct registry *registry, struct bytes id, struct bytes value
 
 static void project(struct registry *registry, const struct kv_entry *entry)
 {
+    if (bytes_eq(entry->key, owner_key) && entry->operation == KV_PUT)
+        snprintf(registry->owner, sizeof registry->owner, "%.*s", BYTES_ARG(entry->value));
     if (!bytes_starts(entry->key, key_prefix)) return;
     struct bytes id = bytes_skip(entry->key, key_prefix.len);
     if (entry->operation == KV_PUT)
@@ -146,6 +150,28 @@ void registry_free(struct registry *registry)
     map_release(&registry->instances);
     free(registry);
 }
+
+/* ---- whose it is ---- */
+
+const char *registry_owner(const struct registry *registry)
+{
+    return registry->owner;
+}
+
+static void claimed(struct bucket_op *op, int result)
+{
+    free(op);
+}
+
+int registry_claim(struct registry *registry, const char *system)
+{
+    struct bucket_op *op = calloc(1, sizeof *op);
+    if (!op) return ERR_NOMEM;
+    bucket_put(registry->bucket, op, owner_key, bytes_str(system), claimed);
+    return 0;
+}
+
+/* ---- changes ---- */
 
 static size_t key_of(struct bytes id, char ret_key[static KEY_MAX])
 {

@@ -26,6 +26,11 @@ void registry_close(struct registry *registry);
 /* The same for a simulated host that has crashed (io/sim.h): changes on their way are forgotten. */
 void registry_free(struct registry *registry);
 
+/* Whose registry it is: the system that has claimed it; "": nobody has. Who shares a cluster's
+ * account with another system would share its registry too. */
+const char *registry_owner(const struct registry *registry);
+int registry_claim(struct registry *registry, const char *system);
+
 /* Adds or changes an instance. The change is on its way when this returns 0, and shows when it is
  * durable; one that the disk refuses is logged, and the next change of that instance tries anew;
  * one that a cluster could not be told is told again and again. ERR_FULL, ERR_NOMEM. Putting what

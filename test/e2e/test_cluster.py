@@ -1,5 +1,6 @@
 """A NATS cluster as the bus of a system: three real servers, of which one is killed, leads no more, or is cut off,
 while events are published and taken."""
+import base64
 import http.client
 import json
 import os
@@ -113,9 +114,8 @@ def check_settled_stays_settled(probe, seconds=2):
 
 
 def registry(cluster):
-    """The instances that the cluster's bucket has."""
-    messages = cluster.streams().get("KV_dure_registry", {}).get("state", {}).get("messages", 0)
-    return messages
+    """How many instances the cluster's bucket has; one key says whose it is."""
+    return cluster.streams().get("KV_dure_registry", {}).get("state", {}).get("messages", 0) - 1
 
 
 def connected_to(cluster, probe):
@@ -284,6 +284,89 @@ def test_a_wrong_token_is_told(fresh, tmp_path):
         thread.join(5)
 
 
+def test_another_system_is_not_let_into_the_same_account(cluster, probe, tmp_path):
+    with running(tmp_path / "sys", {"thief": TAKER}, bus=f"'{cluster.url}'", up=False) as other:
+        manifest = other.folder / "dure.yaml"
+        manifest.write_text(manifest.read_text().replace("system: probe", "system: other"))
+        thread = threading.Thread(target=lambda: pytest.raises(AssertionError, other.up))
+        thread.start()
+        wait_until(lambda: other.log.exists() and "belongs to the system probe" in other.log.read_text(), "it is told")
+        other.down()
+        thread.join(5)
+    assert registry(cluster) == 2
+
+
+def openssl(*arguments, data=None):
+    return subprocess.run(["openssl", *map(str, arguments)], input=data, check=True, capture_output=True).stdout
+
+
+class Key:
+    """An nkey: kind is its first letter (github.com/nats-io/nkeys)."""
+
+    PREFIX = {"A": 0, "O": 14 << 3, "U": 20 << 3}
+
+    def __init__(self, folder, kind):
+        self.file = folder / f"{kind}{len(list(folder.iterdir()))}.pem"
+        openssl("genpkey", "-algorithm", "ed25519", "-out", self.file)
+        seed = openssl("pkey", "-in", self.file, "-outform", "DER")[-32:]
+        public = openssl("pkey", "-in", self.file, "-pubout", "-outform", "DER")[-32:]
+        prefix = self.PREFIX[kind]
+        self.public = self.text(bytes([prefix]) + public)
+        self.seed = self.text(bytes([18 << 3 | prefix >> 5, (prefix & 31) << 3]) + seed)
+
+    @staticmethod
+    def text(raw):
+        crc = 0
+        for byte in raw:
+            crc ^= byte << 8
+            for _ in range(8):
+                crc = (crc << 1 ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
+        return base64.b32encode(raw + crc.to_bytes(2, "little")).decode().rstrip("=")
+
+    def token(self, folder, subject, name, claims):
+        """A JWT of `subject`, signed by this key."""
+        def part(value):
+            return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+        text = part({"typ": "JWT", "alg": "ed25519-nkey"}) + "." + part(
+            {"iss": self.public, "sub": subject.public, "name": name, "iat": int(time.time()), "jti": name,
+             "nats": {"version": 2, **claims}})
+        (folder / "text").write_text(text)
+        signature = openssl("pkeyutl", "-sign", "-inkey", self.file, "-rawin", "-in", folder / "text")
+        return text + "." + base64.urlsafe_b64encode(signature).decode().rstrip("=")
+
+
+def test_an_nkey(fresh, tmp_path):
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    user = Key(keys, "U")
+    (keys / "user.nk").write_text(user.seed + "\n")
+    cluster = fresh(size=1, more=f"authorization {{ users: [{{nkey: {user.public}}}] }}").start()
+    with running(tmp_path / "sys", SERVICES, bus=f"{{url: '{cluster.url}', creds: '{keys / 'user.nk'}'}}") as probe:
+        assert publish(probe, "note.taken", {"key": "in"})[0] == 200
+
+
+def test_a_credentials_file(fresh, tmp_path):
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    operator, account, system, user = (Key(keys, kind) for kind in "OAAU")
+    limits = {"subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": True, "conn": -1,
+              "leaf": -1}
+    jetstream = {"mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1}
+    trusted = operator.token(keys, operator, "operator", {"type": "operator"})
+    its = operator.token(keys, account, "account", {"type": "account", "limits": {**limits, **jetstream}})
+    theirs = operator.token(keys, system, "system", {"type": "account", "limits": limits})
+    ours = account.token(keys, user, "user", {"type": "user", "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1})
+    (keys / "shop.creds").write_text(f"-----BEGIN NATS USER JWT-----\n{ours}\n------END NATS USER JWT------\n\n"
+                                     f"-----BEGIN USER NKEY SEED-----\n{user.seed}\n------END USER NKEY SEED------\n")
+    more = (f"operator: {trusted}\nsystem_account: {system.public}\nresolver: MEMORY\n"
+            f"resolver_preload: {{ {account.public}: {its}, {system.public}: {theirs} }}")
+    cluster = fresh(size=1, more=more)
+    cluster.servers[0].start()
+    with running(tmp_path / "sys", SERVICES, bus=f"{{url: '{cluster.url}', creds: '{keys / 'shop.creds'}'}}") as probe:
+        assert publish(probe, "note.taken", {"key": "in"})[0] == 200
+        assert probe.get("/taker/env")[1]["NATS_CREDS"] == str(keys / "shop.creds")
+
+
 def certificates(folder):
     """A certificate for 127.0.0.1 that is its own authority."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -371,6 +454,7 @@ def test_a_server_that_is_cut_off(network, fresh, tmp_path):
             time.sleep(3)
             network.cut(index, False)
             time.sleep(4)
+        wait_until(lambda: cluster.leader_of("EVENTS"), "the stream has a leader")
         leader = cluster.servers.index(cluster.leader_of("EVENTS"))
         network.cut(leader)
         time.sleep(8)
