@@ -25,28 +25,41 @@ static size_t message_size(const struct message *message)
     return message->headers.len + message->payload.len;
 }
 
+static char *put(char *at, struct bytes bytes)
+{
+    if (bytes.len) memcpy(at, bytes.data, bytes.len);
+    return at + bytes.len;
+}
+
+static char *put_size(char *at, size_t size)
+{
+    char digits[20];
+    size_t start = sizeof digits;
+    *at++ = ' ';
+    do digits[--start] = (char)('0' + size % 10);
+    while (size /= 10);
+    return put(at, bytes_make(digits + start, sizeof digits - start));
+}
+
 /* Writes " reply 12 17\r\n" into `out`, and the body behind it when that is copied. */
 static struct bytes write_tail(struct buf *out, const struct message *message, struct bytes headers,
                                bool with_body)
 {
+    enum { SIZES = 64 }; /* two numbers, blanks and line ends */
+    size_t body = headers.len + message->payload.len;
     buf_clear(out);
+    char *start = buf_reserve(out, message->reply.len + SIZES + (with_body ? body : 0)),
+         *at = start;
+    if (!start) return (struct bytes){0};
     if (message->reply.len) {
-        buf_append_char(out, ' ');
-        buf_append(out, message->reply);
+        *at++ = ' ';
+        at = put(at, message->reply);
     }
-    buf_append_char(out, ' ');
-    if (headers.len) {
-        buf_append_u64(out, headers.len);
-        buf_append_char(out, ' ');
-    }
-    buf_append_u64(out, headers.len + message->payload.len);
-    buf_append(out, BYTES("\r\n"));
-    if (with_body) {
-        buf_append(out, headers);
-        buf_append(out, message->payload);
-        buf_append(out, BYTES("\r\n"));
-    }
-    return out->failed ? (struct bytes){0} : buf_bytes(out);
+    if (headers.len) at = put_size(at, headers.len);
+    at = put(put_size(at, body), BYTES("\r\n"));
+    if (with_body) at = put(put(put(at, headers), message->payload), BYTES("\r\n"));
+    buf_commit(out, (size_t)(at - start));
+    return bytes_make(start, (size_t)(at - start));
 }
 
 static bool make_form(struct publication *p, bool with_headers)
@@ -215,15 +228,16 @@ static bool retarget(struct publication *p, struct route_target *target)
 {
     if (!target->prefix_len) return true;
     struct buf *out = &p->bus->prefix;
+    struct bytes subject = p->message->subject, sid = target->subscription->sid;
     buf_clear(out);
-    buf_append(out, BYTES("HMSG "));
-    buf_append(out, p->message->subject);
-    buf_append_char(out, ' ');
-    buf_append(out, target->subscription->sid);
-    struct bytes prefix = buf_bytes(out);
-    target->prefix = prefix.data;
-    target->prefix_len = (uint32_t)prefix.len;
-    return !out->failed;
+    char *start = buf_reserve(out, subject.len + sid.len + 6);
+    if (!start) return false;
+    char *at = put(put(start, BYTES("HMSG ")), subject);
+    *at++ = ' ';
+    at = put(at, sid);
+    target->prefix = start;
+    target->prefix_len = (uint32_t)(at - start);
+    return true;
 }
 
 static bool to_listener(struct publication *p, struct route_target target)
