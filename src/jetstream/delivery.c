@@ -21,16 +21,27 @@ static struct outlet *of(struct consumer_outlet *outlet)
 
 /* ---- what is sent ---- */
 
+/* Two digits at a time. */
 static char *put_number(char *at, uint64_t number)
 {
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
     char digits[NUMBER_MAX];
-    size_t len = 0;
-    do {
-        digits[len++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number);
-    while (len) *at++ = digits[--len];
-    return at;
+    size_t start = NUMBER_MAX;
+    for (; number >= 100; number /= 100) {
+        start -= 2;
+        memcpy(digits + start, pairs + 2 * (number % 100), 2);
+    }
+    if (number >= 10) {
+        start -= 2;
+        memcpy(digits + start, pairs + 2 * number, 2);
+    } else {
+        digits[--start] = (char)('0' + number);
+    }
+    memcpy(at, digits + start, NUMBER_MAX - start);
+    return at + (NUMBER_MAX - start);
 }
 
 /* Five numbers and the dots between them. */

@@ -291,10 +291,9 @@ void consumer_shut(struct consumer *consumer, void (*done)(void *context), void 
     if (outlet) {
         outlet->closed(outlet, consumer->destroying ? CONSUMER_END_DESTROYED : CONSUMER_END_CLOSED);
     }
-    if (list_linked(&consumer->writing.task.link)) {
-        io_task_cancel(consumer->io, &consumer->writing.task);
-        consumer->writing.task.run(&consumer->writing.task);
-    }
+    io_timer_cancel(consumer->io, &consumer->writing.later);
+    io_task_cancel(consumer->io, &consumer->writing.task);
+    consumer->writing.task.run(&consumer->writing.task);
     consumer->closing = true;
     io_timer_cancel(consumer->io, &consumer->timer);
     io_timer_cancel(consumer->io, &consumer->writing.retry);

@@ -37,7 +37,8 @@ struct consumer_writing {
     bool repairing;          /* that snapshot is under way */
     bool snapshot;           /* another one is, to cut the journal */
     struct list waits;       /* of struct consumer_wait */
-    struct io_task task;     /* writes at the end of the turn */
+    struct io_task task;     /* writes at the end of the turn, */
+    struct io_timer later;   /* or a little later, when nobody waits for it */
     struct io_task tell;
     struct io_timer retry;
     struct consumer_settled settled;
@@ -166,7 +167,7 @@ struct pending *consumer_next_ready(struct consumer *consumer);
 /* Moves what is due to where it is taken from, and what was delivered too often to its grave. */
 void consumer_expire(struct consumer *consumer);
 
-/* When the next is due; 0: nothing is. */
+/* No message is due before; 0: nothing is. */
 uint64_t consumer_next_due(struct consumer *consumer);
 
 /* ---- consumer_journal.c ---- */
@@ -183,7 +184,8 @@ int consumer_write_first(struct consumer *consumer);
 /* The configuration has changed. */
 void consumer_write_config(struct consumer *consumer);
 
-/* The log has a new step: it goes to the journal at the end of the turn. */
+/* The log has a new step, which goes to the journal soon: together with what else happens within
+ * some milliseconds, unless somebody waits for it. */
 void consumer_changed(struct consumer *consumer);
 
 /* Asks for `settled` when what was done last is durable. */

@@ -1,13 +1,14 @@
-/* What a consumer writes, and when somebody may rely on it. The steps of one turn of the loop are
- * one record. When the disk would not take a record, those behind it mean nothing without it: then
- * nothing more is written until a snapshot of the whole state has taken its place. */
+/* What a consumer writes, and when somebody may rely on it. Steps gather for WRITE_MS, or until
+ * somebody waits for them, and are one record then: a busy consumer must not make the disk sync for
+ * each of its turns. When the disk would not take a record, those behind it mean nothing without
+ * it: then nothing more is written until a snapshot of the whole state has taken its place. */
 #include "stream/consumer_impl.h"
 
 #include "base/le.h"
 
 #include <stdlib.h>
 
-enum { SEGMENT_BYTES = 1 << 20, FIRST_ROOM = 64 };
+enum { SEGMENT_BYTES = 1 << 20, FIRST_ROOM = 64, WRITE_MS = 4, STEPS_MAX = 64 << 10 };
 
 static struct consumer *of_task(struct io_task *task, size_t offset)
 {
@@ -15,6 +16,13 @@ static struct consumer *of_task(struct io_task *task, size_t offset)
 }
 
 /* ---- who waits ---- */
+
+static void write_soon(struct consumer *consumer)
+{
+    struct consumer_writing *w = &consumer->writing;
+    io_timer_cancel(consumer->io, &w->later);
+    if (!list_linked(&w->task.link)) io_defer(consumer->io, &w->task);
+}
 
 /* The unit that what was done last belongs to. */
 static uint64_t ticket(const struct consumer_writing *w)
@@ -57,7 +65,11 @@ void consumer_when_durable(struct consumer *consumer, struct consumer_wait *wait
     wait->ticket = ticket(w);
     list_init(&wait->link);
     list_push(&w->waits, &wait->link);
-    if (wait->ticket <= w->durable) io_post(consumer->io, &w->tell);
+    if (wait->ticket <= w->durable) {
+        io_post(consumer->io, &w->tell);
+    } else {
+        write_soon(consumer);
+    }
 }
 
 /* Without memory the owner is not told; the message does not come again all the same. */
@@ -77,6 +89,7 @@ void consumer_note_settled(struct consumer *consumer, uint64_t seq)
         s->room = room;
     }
     s->at[s->end++] = (struct settled){seq, ticket(&consumer->writing)};
+    write_soon(consumer);
 }
 
 /* ---- the state as a snapshot: state created_ns:8 configuration ---- */
@@ -199,6 +212,11 @@ static void write_log(struct consumer *consumer)
     consumer_log_clear(&w->log);
 }
 
+static void later_due(struct io_timer *timer)
+{
+    write_log(CONTAINER_OF(timer, struct consumer, writing.later));
+}
+
 static void write_task(struct io_task *task)
 {
     write_log(of_task(task, offsetof(struct consumer, writing.task)));
@@ -206,8 +224,11 @@ static void write_task(struct io_task *task)
 
 void consumer_changed(struct consumer *consumer)
 {
-    if (!list_linked(&consumer->writing.task.link)) {
-        io_defer(consumer->io, &consumer->writing.task);
+    struct consumer_writing *w = &consumer->writing;
+    if (buf_len(&w->log.steps) > STEPS_MAX || !list_empty(&w->waits)) {
+        write_soon(consumer);
+    } else if (!w->later.armed && !list_linked(&w->task.link)) {
+        io_timer_set(consumer->io, &w->later, WRITE_MS);
     }
 }
 
@@ -336,6 +357,7 @@ void consumer_writing_init(struct consumer *consumer)
     list_init(&w->waits);
     io_task_init(&w->task, write_task);
     io_task_init(&w->tell, tell_task);
+    io_timer_init(&w->later, later_due);
     io_timer_init(&w->retry, repair);
 }
 
@@ -344,6 +366,7 @@ void consumer_writing_release(struct consumer *consumer)
     struct consumer_writing *w = &consumer->writing;
     io_task_cancel(consumer->io, &w->task);
     io_task_cancel(consumer->io, &w->tell);
+    io_timer_cancel(consumer->io, &w->later);
     io_timer_cancel(consumer->io, &w->retry);
     journal_free(w->journal);
     consumer_log_release(&w->log);
