@@ -205,6 +205,7 @@ void stream_free(struct stream *stream)
     free(stream->consumers.at);
     stream_mappers_release(&stream->mappers);
     free(stream->ring.slots);
+    free(stream->progress.places);
     free(stream->config);
     free(stream);
 }

@@ -178,8 +178,11 @@ static int apply_message(struct stream *stream, const struct stream_record *reco
     int r = subject ? 0 : claim(stream, record, &subject);
     uint64_t before = r == 0 ? subject->last : 0;
     if (r == 0) r = stream_add_entry(stream, record, place, subject);
+    if (r == 0 && (record->flags & STREAM_FLAG_SOURCED)) {
+        r = stream_source_applied(stream, &record->origin);
+    }
     if (r < 0) return r;
-    if (record->flags & STREAM_FLAG_RELEASED) remove_seq(stream, record->origin);
+    if (record->flags & STREAM_FLAG_RELEASED) remove_seq(stream, record->origin.seq);
     if (record->flags & (STREAM_FLAG_ROLLUP_SUB | STREAM_FLAG_ROLLUP_ALL)) {
         roll_up(stream, record, subject);
     }

@@ -90,6 +90,10 @@ static int may_update(struct stream *stream, const struct stream_config *config,
     if (r == 0 && stream->host->overlaps(stream->host->context, full)) {
         r = api_error_fail(refusal, ERR_CONFLICT, API_SUBJECT_OVERLAP, NULL);
     }
+    if (r == 0 && stream->host->circles(stream->host->context, full)) {
+        r = api_error_fail(refusal, ERR_INVALID, API_STREAM_INVALID_CONFIG,
+                           "stream sources form a cycle");
+    }
     if (r < 0) {
         free(full);
         return r;

@@ -56,7 +56,7 @@ static int submit_release(struct stream *stream, uint64_t seq, const struct mess
         .flags = STREAM_FLAG_RELEASED,
         .seq = stream->submitted_seq + 1,
         .value = stream_now_ns(stream),
-        .origin = seq,
+        .origin = {.seq = seq},
         .subject = message->subject,
         .headers = buf_bytes(&headers),
         .payload = message->payload,

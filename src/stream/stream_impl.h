@@ -53,6 +53,10 @@ struct stream_host {
     void (*changed)(void *context, struct stream *stream); /* its configuration has */
     /* Whether another stream captures a subject of this configuration. */
     bool (*overlaps)(void *context, const struct stream_config *config);
+    /* Whether what the configuration takes from other streams would lead back to it. */
+    bool (*circles)(void *context, const struct stream_config *config);
+    /* Messages that were submitted will not be stored. */
+    void (*lost)(void *context, struct stream *stream);
     /* Publishes on the bus; `stored`: the stream has it already. */
     void (*publish)(void *context, struct message *message, bool stored);
 };
@@ -88,6 +92,14 @@ struct stream_memory {
     struct io_task task;
 };
 
+/* How far a stream has come with its sources, see streams_source.c. */
+struct stream_progress {
+    struct stream_source_place {
+        uint64_t key, applied, submitted; /* sequences of the source */
+    } * places;
+    size_t count;
+};
+
 /* Those that the configuration asks for; NULL: none. */
 struct stream_mappers {
     struct stream_mapper *transform, *republish;
@@ -119,6 +131,7 @@ struct stream {
     const struct stream_host *host;
     struct stream_config *config; /* replaced as a whole by an update */
     struct stream_mappers mappers;
+    struct stream_progress progress;
     char name[STREAM_NAME_MAX + 1];
     char dir[STREAM_PATH];
     bool in_memory;          /* no files */
@@ -254,6 +267,22 @@ struct bytes stream_map_subject(const struct stream *stream, struct bytes subjec
 
 /* Publishes once more what has just been stored; `before`: the one of its subject before it. */
 void stream_republish(struct stream *stream, const struct stream_record *record, uint64_t before);
+
+/* ---- stream_progress.c ---- */
+
+/* The last message of a source that was submitted. */
+uint64_t stream_source_last(const struct stream *stream, uint64_t key);
+
+/* One was submitted, or has been applied. ERR_NOMEM. */
+int stream_source_submitted(struct stream *stream, const struct stream_origin *origin);
+int stream_source_applied(struct stream *stream, const struct stream_origin *origin);
+
+/* What was submitted is lost. */
+void stream_source_lost(struct stream *stream);
+
+/* As bytes: count:8 (key:8 seq:8)*. */
+void stream_progress_encode(const struct stream *stream, struct buf *out);
+int stream_progress_decode(struct stream *stream, struct bytes *rest);
 
 /* ---- stream_recover.c ---- */
 

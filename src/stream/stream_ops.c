@@ -131,8 +131,11 @@ int stream_submit_message(struct stream *stream, const struct stream_record *rec
         .size = stream_message_size(stream, record->subject.len, record->headers.len,
                                     record->payload.len),
     };
-    int r = append(stream, record, pending);
+    int r = 0;
+    if (record->flags & STREAM_FLAG_SOURCED) r = stream_source_submitted(stream, &record->origin);
+    if (r == 0) r = append(stream, record, pending);
     if (r < 0) {
+        stream_source_lost(stream);
         stream_subjects_drop(&stream->index.subjects, subject);
         return r;
     }
@@ -179,7 +182,9 @@ static void settle(struct stream *stream, const struct stream_record *record,
     stream->pending_bytes -= pending->size;
     if (result < 0) {
         forget_id(stream, record);
-        if (record->flags & STREAM_FLAG_RELEASED) stream_release_failed(stream, record->origin);
+        stream_source_lost(stream);
+        stream->host->lost(stream->host->context, stream);
+        if (record->flags & STREAM_FLAG_RELEASED) stream_release_failed(stream, record->origin.seq);
     } else {
         metrics->stored++;
         metrics->stored_bytes += pending->size;

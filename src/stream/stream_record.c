@@ -18,7 +18,8 @@ size_t stream_record_encode(const struct stream_record *record,
     le_put64(ret_header + 8, record->seq);
     le_put64(ret_header + 16, record->value);
     if (!stream_record_has_origin(record)) return STREAM_RECORD_HEADER;
-    le_put64(ret_header + 24, record->origin);
+    le_put64(ret_header + 24, record->origin.key);
+    le_put64(ret_header + 32, record->origin.seq);
     return STREAM_RECORD_HEADER_MAX;
 }
 
@@ -46,9 +47,9 @@ int stream_record_decode(struct bytes bytes, struct stream_record *ret_record)
     };
     struct bytes rest = bytes_skip(bytes, STREAM_RECORD_HEADER);
     if (stream_record_has_origin(ret_record)) {
-        if (rest.len < sizeof ret_record->origin) return ERR_CORRUPT;
-        ret_record->origin = le_get64(rest.data);
-        rest = bytes_skip(rest, sizeof ret_record->origin);
+        if (rest.len < STREAM_RECORD_HEADER_MAX - STREAM_RECORD_HEADER) return ERR_CORRUPT;
+        ret_record->origin = (struct stream_origin){le_get64(rest.data), le_get64(rest.data + 8)};
+        rest = bytes_skip(rest, STREAM_RECORD_HEADER_MAX - STREAM_RECORD_HEADER);
     }
     if ((uint64_t)subject_len + headers_len > rest.len) return ERR_CORRUPT;
     ret_record->subject = bytes_head(rest, subject_len);

@@ -1,6 +1,7 @@
 /* stream_record: what a stream writes into its journal, as bytes. Pure.
  *
- *     kind:1 flags:1 subject_len:2 headers_len:4 seq:8 value:8  [origin:8]  subject headers payload
+ *     kind:1 flags:1 subject_len:2 headers_len:4 seq:8 value:8  [origin:16]  subject headers
+ * payload
  *
  * Little-endian; origin is there when flags say so. Which fields count depends on the kind; the
  * others are 0 and empty. */
@@ -33,12 +34,19 @@ enum stream_record_flags {
         128, /* its time has come; origin: the delayed message that it replaces */
 };
 
-enum { STREAM_RECORD_HEADER = 24, STREAM_RECORD_HEADER_MAX = 32 };
+enum { STREAM_RECORD_HEADER = 24, STREAM_RECORD_HEADER_MAX = 40 };
+
+/* Where a message was before. */
+struct stream_origin {
+    uint64_t key; /* the source, as streams_source.c names it; 0: this stream */
+    uint64_t seq;
+};
 
 struct stream_record {
     enum stream_record_kind kind;
     uint8_t flags;
-    uint64_t seq, value, origin;
+    uint64_t seq, value;
+    struct stream_origin origin;
     struct bytes subject, headers, payload;
 };
 

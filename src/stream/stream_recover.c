@@ -8,7 +8,8 @@
 
 #include <stdlib.h>
 
-/* ---- snapshot: last_seq:8 last_time_ns:8 created_ns:8 moved_end:8 ids count:8 len:8 runs config
+/* ---- snapshot: last_seq:8 last_time_ns:8 created_ns:8 moved_end:8 ids sources count:8
+ *                len:8 runs config
  * -- */
 
 enum { FIXED = 32 };
@@ -47,6 +48,7 @@ void stream_snapshot_encode(struct stream *stream, struct buf *out)
     put64(out, stream->created_ns);
     put64(out, stream->cleaner.moved_end);
     stream_dedupe_encode(&stream->dedupe, stream->last_seq, out);
+    stream_progress_encode(stream, out);
     put64(out, stream->index.count);
     put64(out, buf_len(&runs));
     buf_append(out, buf_bytes(&runs));
@@ -82,6 +84,7 @@ static int decode_snapshot(struct stream *stream, struct bytes data)
     stream->cleaner.moved_end = le_get64(data.data + 24);
     data = bytes_skip(data, FIXED);
     int r = stream_dedupe_decode(&stream->dedupe, &data);
+    if (r == 0) r = stream_progress_decode(stream, &data);
     if (r < 0) return r;
     if (data.len < 16) return ERR_CORRUPT;
     stream->recovery.left = le_get64(data.data);

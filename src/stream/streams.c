@@ -3,6 +3,7 @@
 #include "store/wal.h"
 #include "stream/consumer_impl.h"
 #include "stream/streams_impl.h"
+#include "stream/streams_source.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,8 +53,9 @@ static void changed(void *context, struct stream *stream)
     struct streams *streams = context;
     if (streams_find(streams, bytes_str(stream->name)) != stream) return;
     int r = streams_capture_set(streams, stream);
+    if (r == 0) r = streams_follow(streams, stream);
     if (r == 0) return;
-    LOG(streams->host.log, LOG_ERROR, "stream_not_captured", LOG_S("stream", stream->name),
+    LOG(streams->host.log, LOG_ERROR, "stream_not_reconfigured", LOG_S("stream", stream->name),
         LOG_ERR(r));
 }
 
@@ -62,6 +64,16 @@ static void publish(void *context, struct message *message, bool stored)
     struct streams *streams = context;
     if (!streams->bus) return;
     (void)(stored ? bus_publish_stored(streams->bus, message) : bus_publish(streams->bus, message));
+}
+
+static bool circles(void *context, const struct stream_config *config)
+{
+    return streams_follow_in_circles(context, config);
+}
+
+static void lost(void *context, struct stream *stream)
+{
+    streams_follow_again(context, stream);
 }
 
 static int enlist(struct streams *streams, struct stream *stream)
@@ -100,14 +112,21 @@ static int add(struct streams *streams, struct stream_config *config, struct str
     if (overlaps(streams, config)) {
         return api_error_fail(refusal, ERR_CONFLICT, API_SUBJECT_OVERLAP, NULL);
     }
+    if (circles(streams, config)) {
+        return api_error_fail(refusal, ERR_INVALID, API_STREAM_INVALID_CONFIG,
+                              "stream sources form a cycle");
+    }
     struct error error = {0};
     int r = stream_open(&streams->host, config->name, config, &stream, &error);
     if (r < 0) return api_error_fail(refusal, r, API_STREAM_CREATE, "%s", error.message);
     r = enlist(streams, stream);
+    if (r == 0) r = streams_follow(streams, stream);
     if (r < 0) {
+        map_remove(&streams->streams, bytes_str(stream->name));
         stream_close(stream, NULL, NULL);
         return api_error_of(refusal, r);
     }
+    streams_origin_came(streams, stream);
     *ret_stream = stream;
     return 0;
 }
@@ -164,6 +183,7 @@ void streams_remove(struct streams *streams, struct stream *stream, void (*done)
     snprintf(removal->dir, sizeof removal->dir, "%s", stream->dir);
     map_remove(&streams->streams, bytes_str(stream->name));
     streams_capture_drop(streams, stream);
+    streams_unfollow(streams, stream);
     consumers_close_all(stream, true, remove_stream, removal);
 }
 
@@ -237,6 +257,17 @@ static int open_consumers(struct streams *streams, struct error *error)
     return r;
 }
 
+static int follow_all(struct streams *streams)
+{
+    int r = 0;
+    size_t cursor = 0;
+    struct stream *stream;
+    while (r == 0 && (stream = map_next(&streams->streams, &cursor))) {
+        r = streams_follow(streams, stream);
+    }
+    return r;
+}
+
 static void close_task(struct io_task *task);
 
 int streams_open(struct io *io, struct bus *bus, const struct streams_options *options,
@@ -248,6 +279,7 @@ int streams_open(struct io *io, struct bus *bus, const struct streams_options *o
     streams->io = io;
     streams->bus = bus;
     streams_capture_init(streams);
+    list_init(&streams->followers);
     map_init(&streams->streams, options->max_streams ? options->max_streams : MAX_STREAMS);
     io_task_init(&streams->close_task, close_task);
     snprintf(streams->dir, sizeof streams->dir, "%s", options->dir);
@@ -264,12 +296,15 @@ int streams_open(struct io *io, struct bus *bus, const struct streams_options *o
         .context = streams,
         .changed = changed,
         .publish = publish,
+        .circles = circles,
+        .lost = lost,
         .overlaps = overlaps,
     };
     int r = n < (int)sizeof streams->members ? 0 : error_set(error, ERR_TOO_BIG, "path too long");
     if (r == 0) r = open_wal(streams, error);
     if (r == 0) r = open_all(streams, error);
     if (r == 0) r = open_consumers(streams, error);
+    if (r == 0) r = follow_all(streams);
     if (r < 0) {
         streams_free(streams);
         return r;
@@ -343,12 +378,17 @@ void streams_close(struct streams *streams, void (*done)(void *context), void *c
     streams->closed = done;
     streams->closed_context = context;
     if (streams->bus) bus_set_capture(streams->bus, NULL);
+    size_t cursor = 0;
+    for (struct stream *stream; (stream = map_next(&streams->streams, &cursor));) {
+        streams_unfollow(streams, stream);
+    }
     close_consumers(streams);
 }
 
 void streams_free(struct streams *streams)
 {
     if (!streams) return;
+    streams_followers_free(streams);
     size_t cursor = 0;
     for (struct stream *stream; (stream = map_next(&streams->streams, &cursor));) {
         consumers_free_all(stream);

@@ -20,6 +20,7 @@ struct streams {
     struct map streams; /* of struct stream, by name */
 
     struct consumer_port *consumer_port;
+    struct list followers; /* see streams_source.h */
 
     struct bus_capture capture;
     struct trie patterns;       /* of struct capture_pattern */
