@@ -234,6 +234,7 @@ static int open_files(struct scan *scan)
 {
     struct wal *wal = scan->wal;
     int r = io_list_dir(wal->io, wal->path, note_name, wal);
+    if (r == 0) r = io_sync_dir(wal->io, wal->path); /* a name may be in the cache alone */
     uint64_t newest = 0;
     for (int i = 0; r == 0 && i < wal->file_count; i++) {
         struct wal_header header = {0};
