@@ -48,9 +48,10 @@ struct journal_options {
     const char *dir; /* made if it is missing (its parent must exist); used by one journal only */
     bool must_exist; /* ERR_NOT_FOUND, and nothing is made, when there is no journal in dir */
     enum journal_sync sync;
-    struct wal *wal; /* store/wal.h; with JOURNAL_SYNC_EACH: what makes appends durable, for all
-                      * journals at once; NULL: the journal syncs for itself. Outlives the journal,
-                      * whose dir lies below the wal's */
+    struct wal
+        *wal; /* store/wal.h; with JOURNAL_SYNC_EACH: what makes appends durable, for all
+               * journals at once; NULL: the journal syncs for itself. With any policy it has
+               * the journal scrubbed. Outlives the journal, whose dir lies below the wal's */
     uint32_t sync_interval_ms;     /* 0: 1000 */
     uint64_t segment_bytes;        /* 0: 64 MiB; at least 4 KiB, at most 1 GiB */
     uint64_t allocate_bytes;       /* how far blocks are allocated ahead; 0: 1 MiB */
@@ -64,6 +65,10 @@ struct journal_options {
     /* Start-up, for every record that the disk holds, in order. May be NULL. An error stops the
      * opening and is returned by journal_open. */
     int (*recovered)(void *context, const struct journal_record *record);
+
+    /* The scrub (store/wal.h) found damage in a segment that is not written to any more: from `seq`
+     * on, up to the next segment. Once for each segment and walk. May be NULL. */
+    void (*damaged)(void *context, const char *file, uint64_t seq);
 
     /* One record is durable (result 0) or has failed (a negative error; its sequence will be given
      * to another record). In order of the sequences. May be NULL. */

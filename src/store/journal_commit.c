@@ -295,6 +295,7 @@ void journal_commit_init(struct journal *journal)
 {
     list_init(&journal->batches);
     list_init(&journal->wal_link);
+    list_init(&journal->scrub_link);
     io_task_init(&journal->commit_task, commit_task);
     io_timer_init(&journal->sync_timer, sync_due);
     journal->commit_job = (struct io_job){.run = commit_run, .done = commit_done};
@@ -305,6 +306,7 @@ void journal_commit_release(struct journal *journal)
     io_timer_cancel(journal->io, &journal->sync_timer);
     io_task_cancel(journal->io, &journal->commit_task);
     list_remove(&journal->wal_link);
+    scrub_remove(journal->scrub, journal);
     for (struct list *link; (link = list_pop(&journal->batches));) {
         batch_free(CONTAINER_OF(link, struct batch, link));
     }

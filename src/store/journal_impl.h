@@ -4,6 +4,7 @@
 #define DURE_STORE_JOURNAL_IMPL_H
 
 #include "store/journal.h"
+#include "store/scrub.h"
 #include "store/segment.h"
 
 enum {
@@ -126,6 +127,8 @@ struct journal {
     int commit_result;
     uint64_t commit_started_ns;
 
+    struct scrub *scrub; /* NULL: nobody looks after its sealed segments */
+    struct list scrub_link;
     struct wal *wal;      /* NULL: the journal commits for itself */
     struct list wal_link; /* in the wal's list of journals that have something to commit */
     struct bytes wal_name;

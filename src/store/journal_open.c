@@ -307,6 +307,7 @@ int journal_open(struct io *io, const struct journal_options *options, struct jo
     journal->next = journal->synced_next = journal->last + 1;
     journal->fill = journal->writer.offset;
     journal->synced_ns = io_now_ns(io);
+    if (options->wal) scrub_add(&options->wal->scrub, journal);
     *ret_journal = journal;
     return 0;
 }

@@ -11,6 +11,8 @@ enum {
     FILE_MOST = 1 << 30,
     TOTAL_MAX = 256 << 20,
     FRAME_MAX = 512 << 10,
+    SCRUB_RATE = 4 << 20,
+    SCRUB_PAUSE_MS = 3600 * 1000,
 };
 
 int wal_adopt(struct wal *wal, struct journal *journal)
@@ -75,6 +77,7 @@ void wal_tick(struct wal *wal)
         if (wal->mark || !list_empty(&wal->wanting)) io_defer(wal->io, &wal->commit_task);
     }
     if (!wal->closing || wal->commit_count || wal->checkpoint.busy || wal->prepare.busy) return;
+    if (wal->scrub.busy) return;
     if (wal->status == 0 && wal->mark) return;
     io_post(wal->io, &wal->close_task);
 }
@@ -103,6 +106,11 @@ static int wal_make(struct io *io, const struct wal_options *options, struct wal
     wal->batch_max = wal->frame_max / 2;
     wal->metrics = o->metrics ? o->metrics : &wal->own_metrics;
     list_init(&wal->wanting);
+    uint64_t rate = o->scrub_bytes_per_second ? o->scrub_bytes_per_second : SCRUB_RATE;
+    scrub_init(&wal->scrub, io, rate == SCRUB_OFF ? 0 : rate,
+               o->scrub_pause_ms ? o->scrub_pause_ms : SCRUB_PAUSE_MS);
+    wal->scrub.log = o->log;
+    wal->scrub.metrics = wal->metrics;
     io_task_init(&wal->close_task, close_task);
     wal_commit_init(wal);
     wal->dir = strdup(options->dir);
@@ -144,6 +152,7 @@ void wal_close(struct wal *wal, void (*done)(void *context), void *context)
 {
     assert(list_empty(&wal->wanting));
     wal->closing = true;
+    scrub_stop(&wal->scrub);
     wal->closed = done;
     wal->closed_context = context;
     wal_tick(wal);
@@ -153,6 +162,7 @@ void wal_free(struct wal *wal)
 {
     if (!wal) return;
     io_task_cancel(wal->io, &wal->close_task);
+    scrub_stop(&wal->scrub);
     wal_commit_release(wal);
     for (int i = 0; i < wal->file_count; i++) {
         wal_file_close(&wal->files[i]);

@@ -28,6 +28,8 @@
 
 struct wal;
 
+#define SCRUB_OFF UINT64_MAX
+
 struct wal_options {
     const char *dir;    /* of the store: all journals lie below it, the log is in dir/wal; made if
                          * it is missing (its parent must exist) */
@@ -35,8 +37,12 @@ struct wal_options {
     uint64_t file_max;  /* they double up to this under load; 0: 16 MiB */
     uint64_t total_max; /* of all log files; when checkpoints cannot keep up, commits wait; 0:
                          * 256 MiB */
-    struct log *log;    /* may be NULL */
-    struct store_metrics *metrics; /* may be NULL */
+    /* The scrub reads all sealed segments of all journals again, past the cache, and checks them
+     * (journal_options.damaged). */
+    uint64_t scrub_bytes_per_second; /* 0: 4 MiB; SCRUB_OFF: never */
+    uint32_t scrub_pause_ms;         /* between two walks, and before the first; 0: an hour */
+    struct log *log;                 /* may be NULL */
+    struct store_metrics *metrics;   /* may be NULL */
 };
 
 /* Opens or creates, and brings the journals' files up to date; BLOCKS (start-up). Before any

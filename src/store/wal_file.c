@@ -70,16 +70,25 @@ void wal_file_forget(struct wal_file *file)
 
 /* ---- checkpoints ---- */
 
-/* What is not there any more was trimmed or removed. */
+int wal_removed(struct wal *wal, struct bytes journal)
+{
+    char dir[WAL_PATH];
+    int n = snprintf(dir, sizeof dir, "%s/%.*s", wal->dir, BYTES_ARG(journal));
+    if (n < 0 || n >= (int)sizeof dir) return ERR_TOO_BIG;
+    int r = io_sync_dir(wal->io, dir);
+    return r == ERR_NOT_FOUND ? 0 : r;
+}
+
 static int sync_dirty(struct wal *wal, const struct wal_dirty *dirty)
 {
     char path[WAL_PATH], name[SEGMENT_NAME];
     segment_name(dirty->segment, name);
     int n = snprintf(path, sizeof path, "%s/%s/%s", wal->dir, dirty->name, name);
-    if (n >= (int)sizeof path) return ERR_TOO_BIG;
+    if (n < 0 || n >= (int)sizeof path) return ERR_TOO_BIG;
     struct io_file file;
     int r = io_file_open(wal->io, &file, path, IO_READ | IO_WRITE);
-    if (r < 0) return r == ERR_NOT_FOUND ? 0 : r;
+    if (r == ERR_NOT_FOUND) return wal_removed(wal, bytes_str(dirty->name));
+    if (r < 0) return r;
     r = io_file_sync(&file);
     if (r == 0 && dirty->mark.next_seq) {
         (void)writer_mark(&file, dirty->salt, &dirty->mark); /* without it opening takes longer */

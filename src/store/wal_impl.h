@@ -9,6 +9,7 @@
 #define DURE_STORE_WAL_IMPL_H
 
 #include "store/journal_impl.h"
+#include "store/scrub.h"
 #include "store/wal.h"
 #include "store/wal_frame.h"
 
@@ -115,6 +116,7 @@ struct wal {
     struct wal_end *ends; /* sorted by name */
     size_t end_count;
 
+    struct scrub scrub;
     bool closing;
     struct io_task close_task;
     void (*closed)(void *context);
@@ -151,6 +153,10 @@ int wal_file_note(struct wal_file *file, struct journal *journal, const struct b
 
 /* The same, from a recovered frame. */
 int wal_file_note_name(struct wal_file *file, struct bytes name, uint64_t segment, uint64_t salt);
+
+/* A segment of that journal is not there any more: it was trimmed or removed. Makes that durable,
+ * before the log forgets what stood in it: a name that comes back must find its records. BLOCKS. */
+int wal_removed(struct wal *wal, struct bytes journal);
 void wal_file_forget(struct wal_file *file);
 void wal_file_close(struct wal_file *file);
 

@@ -93,7 +93,8 @@ static int open_target(struct wal_replay *replay, struct target *target)
     int r = io_file_open(replay->wal->io, &target->file, target->path, IO_READ | IO_WRITE);
     if (r == ERR_NOT_FOUND) {
         target->looked = true;
-        return 0;
+        return wal_removed(replay->wal,
+                           bytes_make(target->path + target->name_at, target->name_len));
     }
     if (r < 0) return r;
     target->open = true;

@@ -66,6 +66,13 @@ static void appended(void *context, const struct journal_record *record, int res
     model->batch_time_ns = sim_now_ns(model->sim);
 }
 
+static void damaged(void *context, const char *file, uint64_t seq)
+{
+    struct model *model = context;
+    model->damages++;
+    snprintf(model->damaged_file, sizeof model->damaged_file, "%s", file);
+}
+
 /* Records that were recovered without an acknowledgement count as kept from now on. */
 static int recovered(void *context, const struct journal_record *record)
 {
@@ -284,6 +291,7 @@ void model_init(struct model *model, struct sim *sim, struct sim_host *host, con
     model->options.context = model;
     model->options.recovered = recovered;
     model->options.appended = appended;
+    model->options.damaged = damaged;
     model->options.record_max = MODEL_PAYLOAD_MAX;
     journal_read_init(&model->read);
 }

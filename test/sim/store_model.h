@@ -42,6 +42,8 @@ struct model {
     uint64_t read_seq;
     bool reading;
     uint64_t snapshots, trims, records_read; /* how many */
+    uint64_t damages;                        /* told of by the scrub */
+    char damaged_file[MODEL_DIR + 64];
 };
 
 /* `options` are taken over; the model sets dir, context and callbacks. */

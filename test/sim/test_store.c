@@ -29,7 +29,8 @@ struct harness {
 
 static uint64_t seen_torn, seen_no_space, seen_failed, seen_corrupt, seen_cut, seen_read,
     seen_restarts, seen_trims, seen_snapshots, seen_intact, seen_removed, seen_replayed,
-    seen_checkpoints, seen_wal_corrupt, seen_wal_survived, seen_recovered_space;
+    seen_checkpoints, seen_wal_corrupt, seen_wal_survived, seen_scrubbed, seen_walks,
+    seen_recovered_space;
 
 /* ---- the harness ---- */
 
@@ -436,6 +437,37 @@ static void wal_rot(struct sim *sim, uint64_t seed)
     harness_release(h);
 }
 
+/* A byte of a sealed segment rots while the store is open: the scrub tells the owner, and never
+ * tells of anything else, while journals are appended to, trimmed and removed. */
+static void scrub_finds_rot(struct sim *sim, uint64_t seed)
+{
+    struct harness *h = harness_new(sim, true);
+    h->wal_options.scrub_pause_ms = 50;
+    h->wal_options.scrub_bytes_per_second = 1 << 20;
+    open_until_it_works(h);
+    live(h, 40);
+    sim_run_ms(sim, 500);
+    struct model *model = any_model(h);
+    CHECK(model->damages == 0, "damage in a sound journal");
+    if (journal_second_segment(model->journal)) {
+        char path[96];
+        uint64_t first = journal_first(model->journal);
+        snprintf(path, sizeof path, "%s/%020" PRIu64 ".seg", model->dir, first);
+        sim_disk_flip(h->host, path, 128 + sim_random_below(sim, 24), 64); /* the first head */
+        sim_run_ms(sim, 500);
+        CHECK(model->damages > 0 && strcmp(model->damaged_file, path) == 0, "not told of %s", path);
+        CHECK(h->metrics.scrub_damaged == model->damages, "told of others");
+        seen_scrubbed++;
+    }
+    seen_walks += h->metrics.scrub_walks;
+    harness_release(h);
+}
+
+static void finish_scrub(void)
+{
+    CHECK(seen_scrubbed > 0 && seen_walks > 0, "nothing was scrubbed");
+}
+
 static void finish_wal_rot(void)
 {
     CHECK(seen_wal_corrupt > 0 && seen_wal_survived > 0, "%" PRIu64 " %" PRIu64, seen_wal_corrupt,
@@ -485,4 +517,5 @@ RUNNER_MAIN({"crashes", crashes, .finish = finish_crashes, .seeds = 3000},
             {"wal_failures", wal_failures, .finish = finish_failures, .seeds = 1500},
             {"wal_full_disk", wal_full_disk, .finish = finish_full, .seeds = 1000},
             {"wal_rot", wal_rot, .finish = finish_wal_rot, .seeds = 1500},
+            {"scrub_finds_rot", scrub_finds_rot, .finish = finish_scrub, .seeds = 500},
             {"wal_slow_disk", wal_crashes, .options = slow_disk, .seeds = 500})
