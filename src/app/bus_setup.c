@@ -138,7 +138,8 @@ static int open_account(struct bus_setup *setup, const struct manifest_bus_accou
     if (r || !config->jetstream || !options->data) return r;
     r = make_dir(setup->io, options->data, config->name.data, dir);
     if (r) return error_set(error, r, "cannot make the folder %s: %s", dir, err_text(r));
-    struct streams_options streams = {.dir = dir, .log = setup->log};
+    struct streams_options streams = {
+        .dir = dir, .log = setup->log, .scrub_bytes_per_second = 4 << 20};
     struct jetstream_options jetstream = {.log = setup->log};
     r = streams_open(setup->io, account->bus, &streams, &account->streams, error);
     if (r) return r;

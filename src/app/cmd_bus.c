@@ -145,7 +145,8 @@ static int watch_signals(void)
 
 static int open_streams(const char *data, struct error *error)
 {
-    struct streams_options streams = {.dir = data, .log = &part.log};
+    struct streams_options streams = {
+        .dir = data, .log = &part.log, .scrub_bytes_per_second = 4 << 20};
     struct jetstream_options jetstream = {.log = &part.log};
     if (!data) return 0;
     int r = streams_open(part.io, part.bus, &streams, &part.streams, error);

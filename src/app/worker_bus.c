@@ -12,7 +12,8 @@ enum { FILE_MAX_BYTES = 64 * 1024, PATIENCE_MS = 2000, PATIENCE_AGAIN_MS = 10000
 
 static int open_streams(struct worker *worker, struct error *error)
 {
-    struct streams_options streams = {.dir = worker->paths.store, .log = &worker->log};
+    struct streams_options streams = {
+        .dir = worker->paths.store, .log = &worker->log, .scrub_bytes_per_second = 4 << 20};
     struct jetstream_options jetstream = {.log = &worker->log};
     int err = streams_open(worker->io, worker->bus, &streams, &worker->streams, error);
     if (err) return err;

@@ -11,7 +11,6 @@ enum {
     FILE_MOST = 1 << 30,
     TOTAL_MAX = 256 << 20,
     FRAME_MAX = 512 << 10,
-    SCRUB_RATE = 4 << 20,
     SCRUB_PAUSE_MS = 3600 * 1000,
 };
 
@@ -69,16 +68,18 @@ static void close_task(struct io_task *task)
 
 void wal_tick(struct wal *wal)
 {
+    bool last = false;
     if (wal->status == 0) {
         give_files_free(wal);
         wal_checkpoint_start(wal);
         wal_prepare_start(wal);
-        if (wal->replay_from > wal->sent_replay_from) wal->mark = true;
+        last = wal->closing && wal->replay_from > wal->header_replay_from && wal_prepare_last(wal);
+        if (!last && wal->replay_from > wal->sent_replay_from) wal->mark = true;
         if (wal->mark || !list_empty(&wal->wanting)) io_defer(wal->io, &wal->commit_task);
     }
     if (!wal->closing || wal->commit_count || wal->checkpoint.busy || wal->prepare.busy) return;
     if (wal->scrub.busy) return;
-    if (wal->status == 0 && wal->mark) return;
+    if (wal->status == 0 && (wal->mark || last)) return;
     io_post(wal->io, &wal->close_task);
 }
 
@@ -106,8 +107,7 @@ static int wal_make(struct io *io, const struct wal_options *options, struct wal
     wal->batch_max = wal->frame_max / 2;
     wal->metrics = o->metrics ? o->metrics : &wal->own_metrics;
     list_init(&wal->wanting);
-    uint64_t rate = o->scrub_bytes_per_second ? o->scrub_bytes_per_second : SCRUB_RATE;
-    scrub_init(&wal->scrub, io, rate == SCRUB_OFF ? 0 : rate,
+    scrub_init(&wal->scrub, io, o->scrub_bytes_per_second,
                o->scrub_pause_ms ? o->scrub_pause_ms : SCRUB_PAUSE_MS);
     wal->scrub.log = o->log;
     wal->scrub.metrics = wal->metrics;

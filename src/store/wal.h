@@ -28,8 +28,6 @@
 
 struct wal;
 
-#define SCRUB_OFF UINT64_MAX
-
 struct wal_options {
     const char *dir;    /* of the store: all journals lie below it, the log is in dir/wal; made if
                          * it is missing (its parent must exist) */
@@ -39,7 +37,7 @@ struct wal_options {
                          * 256 MiB */
     /* The scrub reads all sealed segments of all journals again, past the cache, and checks them
      * (journal_options.damaged). */
-    uint64_t scrub_bytes_per_second; /* 0: 4 MiB; SCRUB_OFF: never */
+    uint64_t scrub_bytes_per_second; /* 0: never */
     uint32_t scrub_pause_ms;         /* between two walks, and before the first; 0: an hour */
     struct log *log;                 /* may be NULL */
     struct store_metrics *metrics;   /* may be NULL */

@@ -277,25 +277,43 @@ static struct wal_file *choose(struct wal *wal)
     return wal->file_count < WAL_FILES_MAX ? &wal->files[wal->file_count++] : NULL;
 }
 
-/* The next file is made ready when half of the one in use is written. */
-void wal_prepare_start(struct wal *wal)
+static void prepare_file(struct wal *wal, struct wal_file *file, uint64_t size)
 {
     struct wal_prepare *prepare = &wal->prepare;
-    if (prepare->busy || wal->ready || wal->status < 0) return;
-    if (wal->active->end < wal->active->size / 2) return;
-    struct wal_file *file = choose(wal);
-    if (!file) return;
-    bool may_grow = io_now_ns(wal->io) >= wal->grow_after_ns;
     *prepare = (struct wal_prepare){
         .job = {.run = prepare_run, .done = prepare_done},
         .file = file,
-        .size = may_grow || !file->size ? wal->file_size : file->size,
+        .size = size,
         .generation = wal->active->generation + 1,
         .salt = io_random_u64(wal->io),
         .replay_from = wal->replay_from,
         .busy = true,
     };
+    wal->header_replay_from = wal->replay_from;
     io_job_submit(wal->io, &prepare->job);
+}
+
+bool wal_prepare_last(struct wal *wal)
+{
+    bool synced = wal->active->dirty_count == 0 && !wal->checkpoint.busy;
+    for (int i = 0; i < wal->file_count; i++) synced &= wal->files[i].state != WAL_FULL;
+    if (!synced || wal->prepare.busy) return true;
+    struct wal_file *file = wal->ready ? wal->ready : choose(wal);
+    if (!file || file->size == 0) return false;
+    wal->ready = NULL;
+    prepare_file(wal, file, file->size);
+    return true;
+}
+
+/* The next file is made ready when half of the one in use is written. */
+void wal_prepare_start(struct wal *wal)
+{
+    if (wal->prepare.busy || wal->ready || wal->status < 0) return;
+    if (wal->active->end < wal->active->size / 2) return;
+    struct wal_file *file = choose(wal);
+    if (!file) return;
+    bool may_grow = io_now_ns(wal->io) >= wal->grow_after_ns;
+    prepare_file(wal, file, may_grow || !file->size ? wal->file_size : file->size);
 }
 
 void wal_file_switch(struct wal *wal)

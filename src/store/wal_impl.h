@@ -99,6 +99,7 @@ struct wal {
     uint64_t next_number, acked; /* of frames; acked: all before it are durable */
     uint64_t replay_from;        /* generations before it are synced */
     uint64_t durable_replay_from, sent_replay_from; /* in frames that are durable; under way */
+    uint64_t header_replay_from;                    /* in the header of the newest file */
     uint64_t grow_after_ns;      /* the disk was full: no file is made or enlarged before */
     size_t frame_max, batch_max; /* bytes of a frame; of one journal's part of it */
 
@@ -172,6 +173,10 @@ int wal_file_second(struct wal *wal);
 /* Syncs what the file's frames are about; BLOCKS. */
 int wal_file_sync(struct wal *wal, const struct wal_file *file);
 void wal_prepare_start(struct wal *wal);
+
+/* When the log is to be closed and all is synced: makes a file ready whose header says so, which
+ * the next start needs no frames to learn. True while it is for this to say it, not for a frame. */
+bool wal_prepare_last(struct wal *wal);
 void wal_checkpoint_start(struct wal *wal);
 
 /* Makes the READY file the ACTIVE one. */

@@ -349,6 +349,7 @@ static int begin_file(struct scan *scan, uint64_t generation)
     wal->active = file;
     wal->next_number = file->first = wal->acked = scan->expected ? scan->expected : 1;
     wal->replay_from = wal->durable_replay_from = wal->sent_replay_from = prepare.replay_from;
+    wal->header_replay_from = prepare.replay_from;
     wal->switched_ns = io_now_ns(wal->io);
     return 0;
 }

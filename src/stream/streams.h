@@ -30,10 +30,11 @@ extern const struct metric stream_metric_table[];
 extern const size_t stream_metric_count;
 
 struct streams_options {
-    const char *dir;        /* made if missing (its parent must exist) */
-    unsigned max_streams;   /* 0: 65536 */
-    uint64_t segment_bytes; /* of the journals; 0: 64 MiB */
-    struct log *log;        /* may be NULL */
+    const char *dir;                 /* made if missing (its parent must exist) */
+    unsigned max_streams;            /* 0: 65536 */
+    uint64_t segment_bytes;          /* of the journals; 0: 64 MiB */
+    uint64_t scrub_bytes_per_second; /* of old data read again and checked (store/wal.h); 0: none */
+    struct log *log;                 /* may be NULL */
 };
 
 /* Opens every stream there is; BLOCKS. `bus` may be NULL: nothing is captured or answered. A stream
