@@ -57,3 +57,8 @@ void api_account_info(struct api_call *call)
     jsonw_object_end(&call->json);
     api_end(call);
 }
+
+void api_needs_cluster(struct api_call *call)
+{
+    api_fail(call, API_CLUSTER_REQUIRED, NULL);
+}

@@ -7,6 +7,7 @@
 
 /* api_account.c */
 void api_account_info(struct api_call *call);
+void api_needs_cluster(struct api_call *call); /* what one server alone has no answer to */
 
 /* api_stream.c */
 void api_stream_create(struct api_call *call);
