@@ -208,6 +208,64 @@ void advisory_message(struct advisories *a, struct bytes stream, struct bytes co
     end(&draft);
 }
 
+static void put_time(struct jsonw *json, const char *key, uint64_t wall_ns)
+{
+    char time[TIMESTAMP_TEXT];
+    timestamp_format_ns(wall_ns, time);
+    jsonw_cstr(json, key, time);
+}
+
+void advisory_snapshot_began(struct advisories *a, const struct stream *stream)
+{
+    struct draft draft;
+    struct stream_state state = stream_state(stream);
+    if (!begin(&draft, a, "ADVISORY.STREAM.SNAPSHOT_CREATE", bytes_str(stream_config(stream)->name),
+               BYTES(""), "io.nats.jetstream.advisory.v1.snapshot_create"))
+        return;
+    jsonw_object(&draft.json, "state");
+    jsonw_u64(&draft.json, "messages", state.messages);
+    jsonw_u64(&draft.json, "bytes", state.bytes);
+    jsonw_u64(&draft.json, "first_seq", state.first_seq);
+    jsonw_u64(&draft.json, "last_seq", state.last_seq);
+    jsonw_object_end(&draft.json);
+    end(&draft);
+}
+
+void advisory_snapshot_done(struct advisories *a, struct bytes stream, uint64_t began_ns,
+                            const char *error)
+{
+    struct draft draft;
+    if (!begin(&draft, a, "ADVISORY.STREAM.SNAPSHOT_COMPLETE", stream, BYTES(""),
+               "io.nats.jetstream.advisory.v1.snapshot_complete"))
+        return;
+    put_time(&draft.json, "start", began_ns);
+    put_time(&draft.json, "end", io_wall_ns(a->io));
+    if (error) jsonw_cstr(&draft.json, "error", error);
+    end(&draft);
+}
+
+void advisory_restore_began(struct advisories *a, struct bytes stream)
+{
+    struct draft draft;
+    if (!begin(&draft, a, "ADVISORY.STREAM.RESTORE_CREATE", stream, BYTES(""),
+               "io.nats.jetstream.advisory.v1.restore_create"))
+        return;
+    end(&draft);
+}
+
+void advisory_restore_done(struct advisories *a, struct bytes stream, uint64_t began_ns,
+                           uint64_t bytes)
+{
+    struct draft draft;
+    if (!begin(&draft, a, "ADVISORY.STREAM.RESTORE_COMPLETE", stream, BYTES(""),
+               "io.nats.jetstream.advisory.v1.restore_complete"))
+        return;
+    put_time(&draft.json, "start", began_ns);
+    put_time(&draft.json, "end", io_wall_ns(a->io));
+    jsonw_u64(&draft.json, "bytes", bytes);
+    end(&draft);
+}
+
 void advisory_request(struct advisories *a, const struct message *request, struct bytes answer)
 {
     struct draft draft;

@@ -45,6 +45,15 @@ void advisory_pinned(struct advisories *advisories, struct bytes stream, struct 
 void advisory_message(struct advisories *advisories, struct bytes stream, struct bytes consumer,
                       const struct consumer_event *event);
 
+/* A backup of a stream has begun, or ended (error: what went wrong; NULL: nothing), and the same of
+ * bringing one back. */
+void advisory_snapshot_began(struct advisories *advisories, const struct stream *stream);
+void advisory_snapshot_done(struct advisories *advisories, struct bytes stream, uint64_t began_ns,
+                            const char *error);
+void advisory_restore_began(struct advisories *advisories, struct bytes stream);
+void advisory_restore_done(struct advisories *advisories, struct bytes stream, uint64_t began_ns,
+                           uint64_t bytes);
+
 /* A request to the API and its answer. */
 void advisory_request(struct advisories *advisories, const struct message *request,
                       struct bytes answer);

@@ -20,6 +20,10 @@ void api_stream_info(struct api_call *call);
 void api_stream_names(struct api_call *call);
 void api_stream_list(struct api_call *call);
 
+/* snapshot.c, restore.c */
+void api_stream_snapshot(struct api_call *call);
+void api_stream_restore(struct api_call *call);
+
 /* api_message.c */
 void api_message_get(struct api_call *call);
 void api_message_delete(struct api_call *call);

@@ -144,6 +144,8 @@ int jetstream_open(struct io *io, struct bus *bus, struct streams *streams,
     list_init(&js->waiting);
     list_init(&js->running);
     list_init(&js->gets);
+    list_init(&js->snapshots);
+    list_init(&js->restores);
     advisories_init(&js->advisories, io, bus);
     io_task_init(&js->turn, take_turn);
     io_task_init(&js->close_task, end);
@@ -170,6 +172,8 @@ void jetstream_close(struct jetstream *js, void (*done)(void *context), void *co
     deliveries_close(&js->deliveries);
     drop(&js->waiting);
     js->metrics.waiting = 0;
+    snapshots_stop(js);
+    restores_stop(js);
     if (idle(js)) io_post(js->io, &js->close_task);
 }
 
@@ -180,6 +184,8 @@ void jetstream_free(struct jetstream *js)
     drop(&js->running);
     direct_free(js);
     deliveries_free(&js->deliveries);
+    snapshots_free(js);
+    restores_free(js);
     advisories_release(&js->advisories);
     free(js);
 }

@@ -23,7 +23,8 @@ struct jetstream {
     bool changing;                  /* one that changes something is under way */
     struct io_task turn;            /* starts calls */
     struct list gets;               /* of struct direct_get, under way */
-    unsigned get_count;
+    struct list snapshots, restores;
+    unsigned get_count; /* of all three */
 
     bool closing;
     struct io_task close_task;
@@ -46,7 +47,17 @@ bool direct_take(struct bus_service *service, struct message *message);
 /* Frees those under way, without I/O. */
 void direct_free(struct jetstream *js);
 
-/* A direct get has ended. */
+/* A direct get, a snapshot or a restore has ended. */
 void jetstream_get_ended(struct jetstream *js);
+
+/* ---- snapshot.c, restore.c ---- */
+
+/* Ends those under way, in the next turns. */
+void snapshots_stop(struct jetstream *js);
+void restores_stop(struct jetstream *js);
+
+/* Frees those under way, without I/O. */
+void snapshots_free(struct jetstream *js);
+void restores_free(struct jetstream *js);
 
 #endif

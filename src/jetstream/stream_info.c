@@ -131,3 +131,8 @@ int stream_info_encode(struct stream *stream, const struct stream_info_wants *wa
     api_put_time(json, "ts", now_ns);
     return r;
 }
+
+int stream_info_encode_backup(struct stream *stream, struct jsonw *json)
+{
+    return put_config(stream, json) ? put_state(stream, NULL, json) : ERR_NOMEM;
+}

@@ -20,4 +20,7 @@ size_t stream_info_count_subjects(const struct stream *stream, struct bytes patt
 int stream_info_encode(struct stream *stream, const struct stream_info_wants *wants,
                        uint64_t now_ns, struct jsonw *json);
 
+/* "config" and "state" only. ERR_NOMEM. */
+int stream_info_encode_backup(struct stream *stream, struct jsonw *json);
+
 #endif
