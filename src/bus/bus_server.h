@@ -13,7 +13,7 @@ struct bus_server;
 /* What INFO tells as the server's version. Clients switch features on by it (nats.js: the consumer
  * API of 2.9 and 2.10, batched direct get from 2.11), so it names the server whose features we
  * have, not our own version. */
-#define BUS_NATS_VERSION "2.10.0"
+#define BUS_NATS_VERSION "2.11.0"
 
 struct bus_server_options {
     const char *name;              /* INFO.server_name; NULL: the server's id */

@@ -1,6 +1,8 @@
 #include "jetstream/api_requests.h"
 #include "jetstream/lookup.h"
 
+#include <inttypes.h>
+
 static void got(struct stream_get *get, int result, const struct stream_message *message)
 {
     struct api_call *call = CONTAINER_OF(get, struct api_call, get);
@@ -68,12 +70,25 @@ void api_message_get(struct api_call *call)
 
 /* ---- delete ---------------------------------------------------------------------------------- */
 
+/* What there is not is told as nats-server does, which says it differently of files and of memory.
+ */
+static void not_found(struct api_call *call)
+{
+    uint64_t seq = (uint64_t)json_integer_value(json_object_get(call->body, "seq"));
+    bool file = stream_config(call->stream)->storage == STREAM_STORAGE_FILE;
+    if (!file)
+        api_fail(call, API_SEQUENCE_NOT_FOUND, "%" PRIu64, seq);
+    else if (seq > stream_state(call->stream).last_seq)
+        api_fail(call, API_MESSAGE_DELETE, "stream store EOF");
+    else
+        api_fail(call, API_MESSAGE_DELETE, "no message found");
+}
+
 static void deleted(struct stream_op *op, int result)
 {
     struct api_call *call = CONTAINER_OF(op, struct api_call, op);
     if (result == ERR_NOT_FOUND)
-        api_fail(call, API_SEQUENCE_NOT_FOUND, "%" JSON_INTEGER_FORMAT,
-                 json_integer_value(json_object_get(call->body, "seq")));
+        not_found(call);
     else if (result < 0)
         api_fail_result(call, result, &op->refusal);
     else
@@ -88,6 +103,6 @@ void api_message_delete(struct api_call *call)
         return;
     }
     if (!api_get_u64(call, "seq", &seq)) return;
-    struct stream *stream = api_stream(call);
-    if (stream) stream_delete(stream, &call->op, seq, deleted);
+    call->stream = api_stream(call);
+    if (call->stream) stream_delete(call->stream, &call->op, seq, deleted);
 }

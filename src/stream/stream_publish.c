@@ -110,7 +110,9 @@ static int check_sequences(const struct publish *p)
 static int check_ids(const struct publish *p)
 {
     struct stream *stream = p->stream;
-    struct bytes last = buf_bytes(&stream->dedupe.last_id);
+    /* That of the last message, which may have none. */
+    bool had = stream->dedupe.last_id_seq == stream->submitted_seq;
+    struct bytes last = had ? buf_bytes(&stream->dedupe.last_id) : BYTES("");
     if (p->headers.id.len > 0) {
         uint64_t window = (uint64_t)stream->config->duplicate_window_ns;
         stream_dedupe_expire(&stream->dedupe, p->now_ns > window ? p->now_ns - window : 0);

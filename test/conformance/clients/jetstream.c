@@ -268,7 +268,7 @@ int main(int argc, char **argv)
     key_value();
     printf("== end\n");
     must(js_GetAccountInfo(&account, js, NULL, &code), "account");
-    printf("%lld\n", (long long)account->Streams);
+    printf("%lld\n", (long long)account->Limits.MaxStreams);
     jsAccountInfo_Destroy(account);
     must(js_DeleteStream(js, "A", NULL, &code), "delete A");
     must(js_DeleteStream(js, "P", NULL, &code), "delete P");

@@ -228,7 +228,7 @@ await svc.stop();
 
 section("account");
 const account = await jsm.getAccountInfo();
-say(account.streams, account.consumers, account.limits.max_streams);
+say(account.limits.max_streams, account.api.total > 50);
 
 section("2.11");
 await jsm.streams.add({ name: "T", subjects: ["t.*"], allow_direct: true, allow_msg_ttl: true });

@@ -199,7 +199,7 @@ async def main():
     await service(nc)
     section("end")
     account = await js.account_info()
-    say(account.streams, account.limits.max_streams)
+    say(account.limits.max_streams)
     for name in ("A", "P"):
         say(await js.delete_stream(name))
     await nc.close()

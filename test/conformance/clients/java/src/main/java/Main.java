@@ -232,7 +232,7 @@ public class Main {
             buckets(nc);
             service(nc);
             say("== end");
-            say(jsm.getAccountStatistics().getStreams(), jsm.deleteStream("A"), jsm.deleteStream("P"));
+            say(jsm.getAccountStatistics().getLimits().getMaxStreams(), jsm.deleteStream("A"), jsm.deleteStream("P"));
         }
     }
 }
