@@ -30,7 +30,7 @@ static struct stream_config *read_config(struct api_call *call)
         return NULL;
     }
     if (stream_subjects_distinct(config, &refusal) &&
-        stream_origins_right(call->js->streams, config, &refusal))
+        stream_origins_fit(call->js->streams, config, &refusal))
         return config;
     free(config);
     api_fail_error(call, &refusal);

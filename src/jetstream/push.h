@@ -9,8 +9,8 @@ struct push {
     struct outlet base;
     struct bus_inbox inbox;
     struct bus_watch interest; /* in the deliver subject */
-    struct io_timer beat;         /* an idle heartbeat is due */
-    uint64_t sent_ns;             /* monotonic: the last that was sent */
+    struct io_timer beat;      /* an idle heartbeat is due */
+    uint64_t sent_ns;          /* monotonic: the last that was sent */
 
     /* Flow control: bytes sent that the client has not confirmed, and how many may be. */
     uint64_t flow_bytes, flow_window;

@@ -300,12 +300,8 @@ static int make_stream(struct restore *r, struct api_error *refusal)
     char subject[STREAM_NAME_MAX + 32];
     const char *subjects[] = {subject};
     snprintf(subject, sizeof subject, "$JS.EVENT.RESTORE.%s", config.name);
-    if (!config.mirror) {
-        config.subjects = subjects;
-        config.subject_count = 1;
-    }
-    config.sources = NULL;
-    config.source_count = 0;
+    config.subjects = subjects;
+    config.subject_count = 1;
     config.transform = config.republish = NULL;
     config.sealed = config.deny_delete = config.deny_purge = false;
     if (config.retention == STREAM_RETENTION_INTEREST) config.retention = STREAM_RETENTION_LIMITS;
@@ -362,8 +358,15 @@ static struct stream_config *read_config(struct api_call *call)
     char *text = json_dumps(object, JSON_COMPACT);
     int r = text ? stream_config_decode(bytes_str(text), &config, &refusal) : ERR_NOMEM;
     free(text);
-    if (r < 0) api_fail_result(call, r, &refusal);
-    return config;
+    if (r < 0) {
+        api_fail_result(call, r, &refusal);
+        return NULL;
+    }
+    if (!config->mirror && !config->source_count) return config;
+    /* It would take everything from there again, behind what is brought back. */
+    free(config);
+    api_fail(call, API_RESTORE, "a stream with a mirror or sources is filled by them");
+    return NULL;
 }
 
 void api_stream_restore(struct api_call *call)

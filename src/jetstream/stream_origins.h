@@ -9,8 +9,8 @@
  * streams may have such.) False, and `refusal` filled. */
 bool stream_subjects_distinct(const struct stream_config *config, struct api_error *refusal);
 
-/* Messages do not come back to where they come from through mirrors and sources, and fit. */
-bool stream_origins_right(struct streams *streams, const struct stream_config *config,
-                          struct api_error *refusal);
+/* The messages of its mirror and sources are not too large for it. */
+bool stream_origins_fit(struct streams *streams, const struct stream_config *config,
+                        struct api_error *refusal);
 
 #endif

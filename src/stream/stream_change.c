@@ -91,8 +91,7 @@ static int may_update(struct stream *stream, const struct stream_config *config,
         r = api_error_fail(refusal, ERR_CONFLICT, API_SUBJECT_OVERLAP, NULL);
     }
     if (r == 0 && stream->host->circles(stream->host->context, full)) {
-        r = api_error_fail(refusal, ERR_INVALID, API_STREAM_INVALID_CONFIG,
-                           "stream sources form a cycle");
+        r = api_error_fail(refusal, ERR_INVALID, API_STREAM_INVALID_CONFIG, "detected cycle");
     }
     if (r < 0) {
         free(full);

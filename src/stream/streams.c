@@ -113,8 +113,7 @@ static int add(struct streams *streams, struct stream_config *config, struct str
         return api_error_fail(refusal, ERR_CONFLICT, API_SUBJECT_OVERLAP, NULL);
     }
     if (circles(streams, config)) {
-        return api_error_fail(refusal, ERR_INVALID, API_STREAM_INVALID_CONFIG,
-                              "stream sources form a cycle");
+        return api_error_fail(refusal, ERR_INVALID, API_STREAM_INVALID_CONFIG, "detected cycle");
     }
     struct error error = {0};
     int r = stream_open(&streams->host, config->name, config, &stream, &error);

@@ -1,5 +1,6 @@
 #include "stream/streams_source.h"
 
+#include "bus/subject.h"
 #include "wire/nats.h"
 
 #include <inttypes.h>
@@ -400,18 +401,31 @@ void streams_origin_came(struct streams *streams, struct stream *origin)
 
 /* ---- circles ---- */
 
-/* `budget`: streams that may be looked at; when it is used up, the answer is yes. */
-static bool leads_to(struct streams *streams, const struct stream_source *source, const char *name,
-                     unsigned *budget)
+/* Whether something that the stream holds is taken from it by this source. */
+static bool takes_from(const struct stream_source *source, const struct stream_config *config)
 {
-    if (strcmp(source->name, name) == 0 || *budget == 0) return true;
+    const char *filter = source->filter;
+    if (!filter || !*filter) return true;
+    for (size_t i = 0; i < config->subject_count; i++) {
+        if (subject_overlaps(bytes_str(config->subjects[i]), bytes_str(filter))) return true;
+    }
+    return false;
+}
+
+/* Whether messages of `end` come back to it by this source. `budget`: streams that may be looked
+ * at; when it is used up, the answer is yes. */
+static bool leads_to(struct streams *streams, const struct stream_source *source,
+                     const struct stream_config *end, unsigned *budget)
+{
+    if (strcmp(source->name, end->name) == 0) return takes_from(source, end);
+    if (*budget == 0) return true;
     --*budget;
     const struct stream *stream = streams_find(streams, bytes_str(source->name));
     if (!stream) return false;
     const struct stream_config *config = stream->config;
-    if (config->mirror && leads_to(streams, config->mirror, name, budget)) return true;
+    if (config->mirror && leads_to(streams, config->mirror, end, budget)) return true;
     for (size_t i = 0; i < config->source_count; i++) {
-        if (leads_to(streams, &config->sources[i], name, budget)) return true;
+        if (leads_to(streams, &config->sources[i], end, budget)) return true;
     }
     return false;
 }
@@ -419,9 +433,9 @@ static bool leads_to(struct streams *streams, const struct stream_source *source
 bool streams_follow_in_circles(struct streams *streams, const struct stream_config *config)
 {
     unsigned budget = BUDGET;
-    if (config->mirror && leads_to(streams, config->mirror, config->name, &budget)) return true;
+    if (config->mirror && leads_to(streams, config->mirror, config, &budget)) return true;
     for (size_t i = 0; i < config->source_count; i++) {
-        if (leads_to(streams, &config->sources[i], config->name, &budget)) return true;
+        if (leads_to(streams, &config->sources[i], config, &budget)) return true;
     }
     return false;
 }

@@ -146,6 +146,9 @@ static void test_refused(void **state)
     expect_part(answer_to(&t, "$JS.API.STREAM.RESTORE.N", ""), "\"err_code\":10003,");
     expect_part(answer_to(&t, "$JS.API.STREAM.RESTORE.N", "{\"config\":{\"name\":\"M\"}}"),
                 "10056");
+    expect_part(answer_to(&t, "$JS.API.STREAM.RESTORE.N",
+                          "{\"config\":{\"name\":\"N\",\"sources\":[{\"name\":\"S\"}]}}"),
+                "10062");
     api_stop(&t);
 }
 

@@ -139,7 +139,7 @@ static void circles_are_refused(void **state)
     struct stream_config config = {
         .name = "C", .subjects = &subject, .subject_count = 1, .sources = &self, .source_count = 1};
     assert_int_equal(streams_add(s.streams, &config, &stream, &refusal), ERR_INVALID);
-    assert_string_equal(refusal.details, "stream sources form a cycle");
+    assert_string_equal(refusal.details, "detected cycle");
     config.name = "B";
     config.sources = &a;
     assert_int_equal(streams_add(s.streams, &config, &stream, &refusal), ERR_INVALID);
