@@ -1,6 +1,7 @@
 /* /jsz and /healthz: what is durable. */
 #include "monitor/page.h"
 
+#include "jetstream/consumer_info.h"
 #include "jetstream/jetstream.h"
 #include "jetstream/stream_info.h"
 #include "stream/streams.h"
@@ -74,7 +75,7 @@ void page_jetstream_config(struct page *page)
 
 struct jsz {
     struct page *page;
-    bool accounts, streams, consumers, config;
+    bool accounts, streams, consumers;
     uint64_t limit, offset;
     char account[QUERY_TEXT_MAX + 1];
 };
@@ -82,9 +83,17 @@ struct jsz {
 static void put_stream(struct jsz *jsz, struct stream *stream)
 {
     struct jsonw *json = &jsz->page->json;
+    uint64_t now_ns = page_now_ns(jsz->page);
     jsonw_object(json, NULL);
     jsonw_cstr(json, "name", stream_config(stream)->name);
-    stream_info_encode(stream, NULL, page_now_ns(jsz->page), json);
+    stream_info_encode(stream, NULL, now_ns, json);
+    if (jsz->consumers) jsonw_array(json, "consumer_detail");
+    for (size_t i = 0; jsz->consumers && i < consumers_count(stream); i++) {
+        jsonw_object(json, NULL);
+        consumer_info_encode(consumers_at(stream, i), now_ns, json);
+        jsonw_object_end(json);
+    }
+    if (jsz->consumers) jsonw_array_end(json);
     jsonw_object_end(json);
 }
 
@@ -112,8 +121,7 @@ static bool read_query(struct jsz *jsz)
     struct page *page = jsz->page;
     if (!page_bool(page, "accounts", &jsz->accounts) ||
         !page_bool(page, "streams", &jsz->streams) ||
-        !page_bool(page, "consumers", &jsz->consumers) ||
-        !page_bool(page, "config", &jsz->config) || !page_text(page, "acc", jsz->account) ||
+        !page_bool(page, "consumers", &jsz->consumers) || !page_text(page, "acc", jsz->account) ||
         !page_u64(page, "offset", 0, &jsz->offset) ||
         !page_u64(page, "limit", PAGE_LIMIT, &jsz->limit))
         return false;

@@ -232,7 +232,8 @@ def talk(port):
     while not got.endswith(b"PONG\r\n"):
         got += client.recv(4096)
     time.sleep(0.3)
-    client.sendall(b"PUB s.1 2\r\nhi\r\n")
+    consumer = b'{"stream_name":"S","config":{"durable_name":"C","ack_policy":"explicit"}}'
+    client.sendall(b"PUB s.1 2\r\nhi\r\nPUB $JS.API.CONSUMER.DURABLE.CREATE.S.C _I.2 %d\r\n%s\r\n" % (len(consumer), consumer))
     time.sleep(0.3)
     return client
 
@@ -247,7 +248,7 @@ NOT_HERE = {
     },
     "/accountz?acc=$G": {"system_account": "there is none", "account_detail.imports": "accounts share nothing"},
     "/accstatz": {"account_statz.slow_consumers": "counted for all accounts together, in /varz"},
-    "/jsz?streams=1&config=1": {"account_details.stream_detail.cluster": "no cluster"},
+    "/jsz?streams=1&consumers=1&config=1": {"account_details.stream_detail.cluster": "no cluster"},
     "/accountz": {"system_account": "there is none"},
 }
 
@@ -264,7 +265,7 @@ def fields(value, prefix=""):
 
 
 PAGES = ("/varz", "/connz", "/connz?subs=1", "/connz?subs=detail", "/connz?state=closed", "/subsz", "/subsz?subs=1",
-         "/jsz", "/jsz?streams=1&config=1", "/healthz", "/routez", "/gatewayz", "/accountz", "/accountz?acc=$G", "/accstatz")
+         "/jsz", "/jsz?streams=1&consumers=1&config=1", "/healthz", "/routez", "/gatewayz", "/accountz", "/accountz?acc=$G", "/accstatz")
 
 
 @pytest.fixture

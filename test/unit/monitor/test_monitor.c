@@ -274,8 +274,10 @@ static void ask(struct client *c, const char *subject, const char *body, const c
     char request[512];
     snprintf(request, sizeof request, "PUB %s _INBOX.x %zu\r\n%s\r\n", subject, strlen(body), body);
     say(c, request);
-    for (int i = 0; i < TURNS_MAX && !memmem(c->data, c->len, answer, strlen(answer)); i++)
+    for (int i = 0; i < 10 && !memmem(c->data, c->len, answer, strlen(answer)); i++)
         client_wait(c, c->len + 1);
+    if (!memmem(c->data, c->len, answer, strlen(answer)))
+        fail_msg("no \"%s\" in \"%.*s\"", answer, (int)c->len, c->data);
     c->len = 0;
 }
 
@@ -288,18 +290,29 @@ static void test_jsz(void **state)
     say(&c, "SUB _INBOX.x 1\r\n");
     ask(&c, "$JS.API.STREAM.CREATE.S", "{\"name\":\"S\",\"subjects\":[\"s.>\"]}", "did_create");
     ask(&c, "s.1", "hello", "\"seq\":1");
+    ask(&c, "$JS.API.CONSUMER.DURABLE.CREATE.S.C",
+        "{\"stream_name\":\"S\",\"config\":{\"durable_name\":\"C\",\"ack_policy\":\"explicit\"}}",
+        "\"num_pending\":1");
     json_t *jsz = get(&w, "/jsz", 200, NULL);
     assert_null(json_object_get(jsz, "account_details"));
     assert_int_equal(number(jsz, "streams"), 1);
     assert_int_equal(number(jsz, "messages"), 1);
     assert_true(number(jsz, "bytes") > 0 && number(jsz, "storage") == number(jsz, "bytes"));
-    assert_int_equal(number(json_object_get(jsz, "api"), "total"), 1);
+    assert_int_equal(number(json_object_get(jsz, "api"), "total"), 2);
+    assert_int_equal(number(jsz, "consumers"), 1);
     json_decref(jsz);
     jsz = get(&w, "/jsz?streams=1&config=1&consumers=1", 200, NULL);
     json_t *stream = first(first(jsz, "account_details"), "stream_detail");
     assert_string_equal(text(stream, "name"), "S");
     assert_int_equal(number(json_object_get(stream, "state"), "messages"), 1);
     assert_string_equal(text(json_object_get(stream, "config"), "retention"), "limits");
+    json_t *consumer = first(stream, "consumer_detail");
+    assert_string_equal(text(consumer, "name"), "C");
+    assert_int_equal(number(consumer, "num_pending"), 1);
+    json_decref(jsz);
+    jsz = get(&w, "/jsz?streams=1", 200, NULL);
+    stream = first(first(jsz, "account_details"), "stream_detail");
+    assert_null(json_object_get(stream, "consumer_detail"));
     json_decref(jsz);
     jsz = get(&w, "/varz", 200, NULL);
     json_t *stats = json_object_get(json_object_get(jsz, "jetstream"), "stats");
