@@ -5,11 +5,11 @@
 
 #include <stdlib.h>
 
-static const char prefix[] = "$JS.API.DIRECT.GET.";
+enum { PREFIX_LEN = sizeof "$JS.API.DIRECT.GET." - 1 };
 
 struct bytes direct_request_stream(struct bytes subject)
 {
-    struct bytes rest = bytes_skip(subject, sizeof prefix - 1);
+    struct bytes rest = bytes_skip(subject, PREFIX_LEN);
     return bytes_cut(&rest, '.');
 }
 
@@ -99,7 +99,7 @@ static bool says_more(const struct direct_request *r)
 const char *direct_request_read(struct direct_request *request, const struct message *message,
                                 int *ret_status)
 {
-    struct bytes subject = bytes_skip(message->subject, sizeof prefix - 1);
+    struct bytes subject = bytes_skip(message->subject, PREFIX_LEN);
     *request = (struct direct_request){.stream = bytes_cut(&subject, '.')};
     *ret_status = 412;
     if (!api_level_is_there(message->headers)) return "Required Api Level";
