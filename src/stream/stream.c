@@ -204,6 +204,7 @@ void stream_free(struct stream *stream)
     streams_capture_free(stream->capture);
     free(stream->consumers.at);
     stream_mappers_release(&stream->mappers);
+    stream_schema_free(stream->schema);
     free(stream->ring.slots);
     free(stream->progress.places);
     free(stream->config);

@@ -261,19 +261,34 @@ static int apply_remove(struct stream *stream, const struct stream_record *recor
 
 /* ---- configuration ---- */
 
+int stream_take_rules(struct stream *stream, const struct stream_config *config)
+{
+    char why[STREAM_SCHEMA_TEXT];
+    struct stream_mappers mappers;
+    struct stream_schema *schema = NULL;
+    int r = stream_mappers_make(config, &mappers);
+    if (r == 0 && config->schema) {
+        r = stream_schema_new(bytes_str(config->schema), &schema, why);
+        if (r < 0) stream_mappers_release(&mappers);
+    }
+    if (r < 0) return r == ERR_NOMEM ? r : ERR_CORRUPT;
+    stream_mappers_release(&stream->mappers);
+    stream_schema_free(stream->schema);
+    stream->mappers = mappers;
+    stream->schema = schema;
+    return 0;
+}
+
 static int apply_config(struct stream *stream, const struct stream_record *record)
 {
     struct stream_config *config;
     int r = stream_config_decode(record->payload, &config, NULL);
     if (r < 0) return r == ERR_NOMEM ? r : ERR_CORRUPT;
-    struct stream_mappers mappers;
-    r = stream_mappers_make(config, &mappers);
+    r = stream_take_rules(stream, config);
     if (r < 0) {
         free(config);
-        return r == ERR_NOMEM ? r : ERR_CORRUPT;
+        return r;
     }
-    stream_mappers_release(&stream->mappers);
-    stream->mappers = mappers;
     free(stream->config);
     stream->config = config;
     stream->created_ns = record->value;

@@ -3,6 +3,7 @@
 
 #include "bus/subject.h"
 #include "stream/stream_mapper.h"
+#include "stream/stream_schema.h"
 
 enum { DESCRIPTION_MAX = 4096, METADATA_MAX = 128 << 10, REPLICAS_MAX = 5 };
 
@@ -245,6 +246,16 @@ static int check_mappings(const struct stream_config *config, struct api_error *
     return r;
 }
 
+static int check_schema(const struct stream_config *config, struct api_error *refusal)
+{
+    char why[STREAM_SCHEMA_TEXT];
+    struct stream_schema *schema;
+    if (!config->schema) return 0;
+    int r = stream_schema_new(bytes_str(config->schema), &schema, why);
+    if (r == 0) stream_schema_free(schema);
+    return r < 0 ? INVALID("_dure.schema %s", r == ERR_NOMEM ? err_text(r) : why) : 0;
+}
+
 int stream_config_check(const struct stream_config *config, struct api_error *refusal)
 {
     if (bytes_str(config->name).len > STREAM_NAME_MAX) {
@@ -259,6 +270,7 @@ int stream_config_check(const struct stream_config *config, struct api_error *re
     if (r == 0) r = check_subjects(config, refusal);
     if (r == 0) r = check_republish(config, refusal);
     if (r == 0) r = check_mappings(config, refusal);
+    if (r == 0) r = check_schema(config, refusal);
     return r;
 }
 

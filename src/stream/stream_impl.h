@@ -21,6 +21,7 @@
 #include "stream/stream_index.h"
 #include "stream/stream_mapper.h"
 #include "stream/stream_record.h"
+#include "stream/stream_schema.h"
 #include "stream/streams.h"
 
 #define STREAM_CONSUMERS "consumers" /* folder of the consumers' journals */
@@ -131,6 +132,7 @@ struct stream {
     const struct stream_host *host;
     struct stream_config *config; /* replaced as a whole by an update */
     struct stream_mappers mappers;
+    struct stream_schema *schema; /* NULL: none */
     struct stream_progress progress;
     char name[STREAM_NAME_MAX + 1];
     char dir[STREAM_PATH];
@@ -243,6 +245,10 @@ uint64_t stream_now_ns(const struct stream *stream);
  * ERR_CORRUPT, ERR_NOMEM. */
 int stream_apply(struct stream *stream, const struct stream_record *record, uint64_t place,
                  struct stream_subject *subject, struct stream_op *op);
+
+/* Makes what the configuration says of subjects and contents. ERR_CORRUPT, ERR_NOMEM: nothing has
+ * changed. */
+int stream_take_rules(struct stream *stream, const struct stream_config *config);
 
 /* Adds a message to the index, to the clocks and to the metrics. */
 int stream_add_entry(struct stream *stream, const struct stream_record *record, uint64_t place,

@@ -3,6 +3,7 @@
  * this one is. */
 #include "stream/stream_impl.h"
 #include "bus/subject.h"
+#include "wire/nats.h"
 
 #include <inttypes.h>
 
@@ -76,10 +77,7 @@ static int check_stream(const struct publish *p)
         return REFUSE(ERR_INVALID, API_TTL_DISABLED, NULL);
     }
     if (headers->bad_ttl) return REFUSE(ERR_INVALID, API_TTL_INVALID, NULL);
-    if (headers->bad_delay) {
-        return REFUSE(ERR_INVALID, API_STREAM_LIMITS,
-                      "a message has one of Dure-Delay (\"10s\") and Dure-Deliver-At (RFC 3339)");
-    }
+    if (headers->bad_delay) return REFUSE(ERR_INVALID, API_DELAY, NULL);
     return 0;
 }
 
@@ -213,6 +211,23 @@ static int check_room(const struct publish *p)
     return 0;
 }
 
+/* What deletes a key has no payload, and needs none. */
+static bool is_tombstone(const struct message *message)
+{
+    struct bytes value;
+    return message->payload.len == 0 && message->headers.len > 0 &&
+           nats_headers_get(message->headers, BYTES("KV-Operation"), &value) == 0;
+}
+
+static int check_schema(const struct publish *p)
+{
+    char why[STREAM_SCHEMA_TEXT];
+    const struct message *message = p->message;
+    if (is_tombstone(message)) return 0;
+    int r = stream_schema_check(p->stream->schema, message->subject, message->payload, why);
+    return r < 0 ? REFUSE(r, API_SCHEMA, "%s", why) : 0;
+}
+
 /* ---- submitting ---- */
 
 /* A message that no consumer wants: it gets a sequence, which is remembered, and that is all. */
@@ -276,6 +291,7 @@ static int publish(struct publish *p, const struct stream_expect *expect)
     }
     if (r == 1) return 0;
     if (r == 0) r = check_sizes(p);
+    if (r == 0 && p->stream->schema) r = check_schema(p);
     if (r == 0 && config->discard == STREAM_DISCARD_NEW) r = check_room(p);
     return r == 0 ? submit(p) : r;
 }

@@ -94,7 +94,7 @@ static int decode_snapshot(struct stream *stream, struct bytes data)
     r = decode_runs(&stream->recovery, bytes_head(data, (size_t)len));
     if (r < 0) return r;
     r = stream_config_decode(bytes_skip(data, (size_t)len), &stream->config, NULL);
-    if (r == 0) r = stream_mappers_make(stream->config, &stream->mappers);
+    if (r == 0) r = stream_take_rules(stream, stream->config);
     return r == 0 || r == ERR_NOMEM ? r : ERR_CORRUPT;
 }
 

@@ -3,6 +3,7 @@
 #include "stream/stream_dedupe.h"
 #include "stream/stream_headers.h"
 #include "stream/stream_mapper.h"
+#include "stream/stream_schema.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -53,6 +54,20 @@ static void ids(struct bytes bytes)
     stream_dedupe_release(&copy);
 }
 
+/* schema '\n' document */
+static void schema(struct bytes bytes)
+{
+    char why[STREAM_SCHEMA_TEXT];
+    struct stream_schema *made;
+    struct bytes text = bytes_cut(&bytes, '\n');
+    if (stream_schema_new(text, &made, why) < 0) {
+        assert(memchr(why, 0, sizeof why));
+        return;
+    }
+    if (stream_schema_check(made, BYTES("a.b"), bytes, why) < 0) assert(memchr(why, 0, sizeof why));
+    stream_schema_free(made);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
@@ -62,9 +77,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     assert(copy);
     memcpy(copy, data + 1, len - 1);
     struct bytes bytes = bytes_make(copy, len - 1);
-    switch (data[0] % 3) {
+    switch (data[0] % 4) {
     case 0: headers(bytes); break;
     case 1: mapping(bytes); break;
+    case 3: schema(bytes); break;
     default: ids(bytes);
     }
     free(copy);

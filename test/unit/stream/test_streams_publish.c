@@ -50,8 +50,8 @@ static void checks_come_in_their_order(void **state)
         {"Nats-Expected-Last-Msg-Id: other\r\nNats-Rollup: sub", 10070},
         {"Nats-Rollup: sub", 10111},
         {"Nats-Expected-Last-Sequence: x", 10003},
-        {"Dure-Delay: soon", 10053},
-        {"Dure-Delay: 1s\r\nDure-Deliver-At: 2026-01-01T00:00:00Z", 10053},
+        {"Dure-Delay: soon", 19002},
+        {"Dure-Delay: 1s\r\nDure-Deliver-At: 2026-01-01T00:00:00Z", 19002},
         {"Nats-Msg-Id: known", 0},
     };
     struct test_streams s;
@@ -251,6 +251,25 @@ static void subjects_are_mapped_and_published_again(void **state)
     stop_streams(&s);
 }
 
+static void messages_match_their_schema(void **state)
+{
+    struct test_streams s;
+    struct waited w;
+    start_streams(&s);
+    add_stream(&s, (struct stream_config){
+                       .schema = "{\"s.order.*\":{\"type\":\"object\",\"required\":[\"id\"],"
+                                 "\"properties\":{\"id\":{\"type\":\"integer\"}}}}"});
+    assert_int_equal(publish_to(&s, "s.order.x", "", "{\"id\":1}", &w), 0);
+    assert_int_equal(publish_to(&s, "s.other", "", "anything", &w), 0);
+    assert_int_equal(publish_to(&s, "s.order.x", "", "{\"id\":\"1\"}", &w), ERR_INVALID);
+    assert_int_equal(api_error_number(w.op.refusal.kind), 19001);
+    assert_string_equal(w.op.refusal.details, "at /id: found string, expected integer");
+    reopen(&s);
+    assert_int_equal(publish_to(&s, "s.order.x", "", "{}", &w), ERR_INVALID);
+    assert_int_equal(publish_to(&s, "s.order.x", HEAD "KV-Operation: DEL" END, "", &w), 0);
+    stop_streams(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +283,7 @@ int main(void)
         cmocka_unit_test(sequences_begin_where_asked),
         cmocka_unit_test(memory_is_a_stream_without_files),
         cmocka_unit_test(subjects_are_mapped_and_published_again),
+        cmocka_unit_test(messages_match_their_schema),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
