@@ -45,6 +45,7 @@ struct bucket_op {
     struct bucket *bucket; /* NULL: closed in the meantime */
     struct list link;
     struct message *message;
+    struct io *io;
     union {
         struct kv_op kv;
         struct client_durable client;

@@ -66,6 +66,9 @@ void cluster_keep(struct cluster *cluster, struct cluster_keep *keep, const char
                   void (*done)(struct cluster_keep *keep, int result, const struct error *error));
 void cluster_keep_cancel(struct cluster_keep *keep);
 
+/* The existing configuration with the wanted members in it; NULL: it has them already. */
+json_t *cluster_merge(json_t *existing, json_t *wanted);
+
 int cluster_keep_stream(struct messaging *messaging, struct messaging_setup *setup,
                         const struct messaging_stream *stream);
 void cluster_setup_cancel(struct messaging_setup *setup);

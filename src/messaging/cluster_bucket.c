@@ -201,6 +201,7 @@ static void follow(struct cluster_bucket *bucket)
     bucket->complete = false;
     bucket->next_seq = 1;
     bucket->seen = 0;
+    bucket->waited = 0;
     bucket->round++;
     bucket->heard_ns = io_now_ns(bucket_io(bucket));
 }
@@ -215,7 +216,8 @@ static void tick(struct io_timer *timer)
     if (bucket->kept && !bucket->following && !bucket->asking && now_ns >= bucket->again_ns)
         follow(bucket);
     /* The stream is another one than it was: what was stored does not show any more. */
-    if (bucket->complete && !list_empty(&bucket->stored) && ++bucket->waited > WAITED_MAX)
+    if (bucket->following && bucket->complete && !list_empty(&bucket->stored) &&
+        ++bucket->waited > WAITED_MAX)
         cluster_bucket_tell_stored(bucket, true);
     io_timer_set(bucket_io(bucket), timer, TICK_MS);
 }

@@ -9,6 +9,9 @@ enum { KEY_MAX = 512, CHANGE_MS = 10000 };
 
 void cluster_bucket_tell_stored(struct cluster_bucket *bucket, bool all)
 {
+    /* While a round tells the last values, they come in the order of their revisions, and what is
+     * superseded by one that is still to come does not show yet. */
+    if (!bucket->complete && !all) return;
     LIST_EACH(&bucket->stored, struct bucket_op, link, op) {
         if (!all && op->revision > bucket->seen) continue;
         list_remove(&op->link);
@@ -59,10 +62,10 @@ static void published(struct client_durable *durable, int result)
         list_remove(&next->link);
         start(bucket, next);
     }
-    if (!result && bucket && op->revision > bucket->seen)
+    if (!result && bucket && (!bucket->complete || op->revision > bucket->seen))
         list_push(&bucket->stored, &op->link);
     else
-        op_end(&op->task);
+        io_post(op->io, &op->task); /* behind those that are told already */
 }
 
 /* One change of a key at a time: one that has to be sent again must not overtake a later one. */
@@ -123,6 +126,7 @@ void cluster_bucket_change(struct bucket *of, struct bucket_op *op, enum kv_oper
     struct buf headers;
     struct message message = {0};
     io_task_init(&op->task, op_end);
+    op->io = bucket_io(bucket);
     buf_init(&headers, BUCKET_HEADERS_MAX);
     op->result = is_key(key) ? 0 : ERR_INVALID;
     if (!op->result) {

@@ -47,17 +47,22 @@ static void changed(struct jsapi *api, int result, json_t *answer, const struct 
         end(keep, result, error);
 }
 
-/* The existing configuration with our members in it; NULL: it has them already. */
-static json_t *merged(json_t *existing, json_t *wanted)
+/* Whether `existing` says all that `wanted` does; of objects it may have more. */
+static bool covers(const json_t *existing, json_t *wanted)
 {
     const char *key;
     json_t *value;
-    bool differs = false;
-    json_object_foreach(wanted, key, value) differs |=
-        !json_equal(json_object_get(existing, key), value);
-    if (!differs) return NULL;
+    if (!json_is_object(wanted)) return json_equal(existing, wanted);
+    json_object_foreach(wanted, key,
+                        value) if (!covers(json_object_get(existing, key), value)) return false;
+    return true;
+}
+
+json_t *cluster_merge(json_t *existing, json_t *wanted)
+{
+    if (covers(existing, wanted)) return NULL;
     json_t *config = json_deep_copy(existing);
-    json_object_update(config, wanted);
+    json_object_update_recursive(config, wanted);
     return config;
 }
 
@@ -72,7 +77,7 @@ static void found(struct jsapi *api, int result, json_t *answer, const struct er
         later(keep, error->message);
         return;
     }
-    json_t *config = result ? NULL : merged(json_object_get(answer, "config"), keep->config);
+    json_t *config = result ? NULL : cluster_merge(json_object_get(answer, "config"), keep->config);
     if (config)
         ask(keep, "UPDATE", config, changed);
     else

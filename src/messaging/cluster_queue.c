@@ -2,6 +2,7 @@
  * time. */
 #include "messaging/cluster_queue.h"
 
+#include "stream/consumer_config.h"
 #include "wire/nats.h"
 
 #include <stdio.h>
@@ -79,26 +80,21 @@ static void made(struct jsapi *api, int result, json_t *answer, const struct err
         is_there(queue);
 }
 
-/* `existing`: what it is now; NULL: it is new. Returns NULL when it is as it should be. */
+/* `existing`: what it is now; NULL: it is new. Returns NULL when it is as it should be. A server
+ * that buries dead letters itself is told not to: it is done here, for every server alike. */
 static json_t *consumer_config(const struct cluster_queue *queue, json_t *existing)
 {
-    json_t *wanted =
-        json_pack("{s:s, s:s, s:I, s:i, s:I}", "durable_name", queue->name, "ack_policy",
-                  "explicit", "ack_wait", (json_int_t)QUEUE_ACK_WAIT_MS * ms_ns, "max_deliver", -1,
-                  "max_ack_pending", (json_int_t)queue->max_ack_pending);
+    json_t *wanted = json_pack(
+        "{s:s, s:s, s:I, s:i, s:I, s:{s:s}}", "durable_name", queue->name, "ack_policy", "explicit",
+        "ack_wait", (json_int_t)QUEUE_ACK_WAIT_MS * ms_ns, "max_deliver", -1, "max_ack_pending",
+        (json_int_t)queue->max_ack_pending, "metadata", CONSUMER_DEAD_LETTERS, "off");
     if (queue->filter[0]) json_object_set_new(wanted, "filter_subject", json_string(queue->filter));
     if (!existing) {
         json_object_set_new(wanted, "deliver_policy", json_string("all"));
         json_object_set_new(wanted, "replay_policy", json_string("instant"));
         return wanted;
     }
-    const char *key;
-    json_t *value;
-    bool differs = false;
-    json_object_foreach(wanted, key, value) differs |=
-        !json_equal(json_object_get(existing, key), value);
-    json_t *config = differs ? json_deep_copy(existing) : NULL;
-    if (config) json_object_update(config, wanted);
+    json_t *config = cluster_merge(existing, wanted);
     json_decref(wanted);
     return config;
 }
