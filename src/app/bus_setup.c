@@ -43,8 +43,8 @@ static int make_server(struct bus_setup *setup, const struct bus_setup_options *
     return bus_server_new(setup->io, &server, options->bus, setup->log, &setup->server);
 }
 
-static int make_tls(struct bus_setup *setup, const struct bus_setup_options *options,
-                    struct error *error)
+int bus_setup_use_tls(struct bus_setup *setup, const struct bus_setup_options *options,
+                      struct error *error)
 {
     static const enum bus_tls_first first[] = {
         [MANIFEST_BUS_TLS_INFO] = BUS_TLS_INFO_FIRST,
@@ -165,7 +165,7 @@ int bus_setup_open(struct bus_setup *setup, struct io *io, struct log *log,
     *setup = (struct bus_setup){.io = io, .log = log};
     int r = open_accounts(setup, options, error);
     if (!r) r = make_server(setup, options);
-    if (!r) r = make_tls(setup, options, error);
+    if (!r) r = bus_setup_use_tls(setup, options, error);
     if (!r) r = make_auth(setup, options->config, error);
     if (r && !error->code) error_set(error, r, "cannot open the bus: %s", err_text(r));
     return r;

@@ -43,6 +43,12 @@ struct bus_setup_options {
 int bus_setup_open(struct bus_setup *setup, struct io *io, struct log *log,
                    const struct bus_setup_options *options, struct error *error);
 
+/* Reads the files that `tls` names, if it is given; done by bus_setup_open, and again to put new
+ * ones in force, for connections that come from then on. BLOCKS. On an error nothing has changed.
+ */
+int bus_setup_use_tls(struct bus_setup *setup, const struct bus_setup_options *options,
+                      struct error *error);
+
 /* A file that a configuration names, as a path from here: relative to `base` (NULL or "": here), in
  * `path`, which holds PATH_MAX bytes. NULL for an empty name. */
 const char *bus_setup_path(const char *base, struct bytes name, char *path);

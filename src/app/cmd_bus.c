@@ -14,7 +14,8 @@ enum { ARENA_MAX = 64 * 1024 * 1024 };
 struct bus_part {
     struct io *io;
     struct log log;
-    struct io_signal interrupt, terminate, lame_duck;
+    struct io_signal interrupt, terminate, lame_duck, hangup;
+    char base[PATH_MAX]; /* what file names in the configuration are relative to */
     struct arena arena;
     struct manifest_bus *config;
     struct bus *bus;
@@ -73,6 +74,7 @@ static void stop(void *context)
     io_signal_release(part.io, &part.interrupt);
     io_signal_release(part.io, &part.terminate);
     io_signal_release(part.io, &part.lame_duck);
+    io_signal_release(part.io, &part.hangup);
     monitor_close(part.monitor, monitor_closed, NULL);
 }
 
@@ -86,6 +88,19 @@ static void lame_duck_signal(struct io_signal *watch)
 {
     bus_server_lame_duck(part.setup.server, part.config->lame_duck.grace_ms,
                          part.config->lame_duck.duration_ms, stop, NULL);
+}
+
+/* Certificates are renewed while the bus runs. */
+static void hangup_signal(struct io_signal *watch)
+{
+    struct error error = {0};
+    struct bus_setup_options setup = {.config = part.config, .base = part.base};
+    if (!part.config->tls.given) return;
+    if (bus_setup_use_tls(&part.setup, &setup, &error))
+        LOG(&part.log, LOG_WARN, "bus_tls_not_renewed", LOG_S("file", error.file),
+            LOG_S("error", error.message));
+    else
+        LOG(&part.log, LOG_INFO, "bus_tls_renewed");
 }
 
 /* ---- the beginning -------------------------------------------------------------------------- */
@@ -140,6 +155,7 @@ static int watch_signals(void)
 {
     int r = io_signal_watch(part.io, &part.interrupt, SIGINT, end_signal);
     if (!r) r = io_signal_watch(part.io, &part.terminate, SIGTERM, end_signal);
+    if (!r) r = io_signal_watch(part.io, &part.hangup, SIGHUP, hangup_signal);
     return r ? r : io_signal_watch(part.io, &part.lame_duck, SIGUSR2, lame_duck_signal);
 }
 
@@ -171,18 +187,14 @@ static int open_all(const struct bus_arguments *arguments, struct io_addr *ret_a
                     struct error *error)
 {
     const struct manifest_bus *config = part.config;
-    char base[PATH_MAX] = "";
-    if (arguments->config) snprintf(base, sizeof base, "%s", arguments->config);
-    char *slash = strrchr(base, '/');
-    if (slash)
-        *slash = '\0';
-    else
-        *base = '\0';
+    if (arguments->config) snprintf(part.base, sizeof part.base, "%s", arguments->config);
+    char *slash = strrchr(part.base, '/');
+    *(slash ? slash : part.base) = '\0';
     char path[PATH_MAX];
     const char *data = arguments->data;
-    if (!data) data = bus_setup_path(base, config->data, path);
+    if (!data) data = bus_setup_path(part.base, config->data, path);
     struct bus_options bus = {.max_payload = (size_t)config->max_payload};
-    struct bus_setup_options setup = {.config = config, .base = base, .data = data};
+    struct bus_setup_options setup = {.config = config, .base = part.base, .data = data};
     int r = watch_signals();
     if (!r) r = bus_new(part.io, &bus, &part.log, &part.bus);
     if (r) return error_set(error, r, "cannot open the bus: %s", err_text(r));
@@ -212,7 +224,7 @@ int cmd_bus(int argc, char **argv)
                                          {"max-payload", 0, NULL, &arguments.max_payload}};
     struct errors errors;
     struct error error = {0};
-    struct io_addr addr;
+    struct io_addr addr = {0};
     int left = cli_parse(argc, argv, options, sizeof options / sizeof *options);
     if (left < 0) return EXIT_USAGE;
     if (left > 0) return cli_usage("bus", "takes no arguments");

@@ -55,7 +55,7 @@ void report_reason(struct session *session, const char *text)
     if (session->server->closing) session->reason = "Server Shutdown";
     if (!text) return;
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
-        if (!strcmp(reasons[i].text, text)) session->reason = reasons[i].reason;
+        if (strcmp(reasons[i].text, text) == 0) session->reason = reasons[i].reason;
 }
 
 static enum bus_transport transport_of(const struct session *session)

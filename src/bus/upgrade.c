@@ -54,7 +54,8 @@ static bool origin_allowed(const struct http1_head *head, const struct upgrade_p
     }
     for (size_t i = 0; i < policy->origin_count; i++) {
         const struct upgrade_origin *allowed = &policy->origins[i];
-        if (!strcmp(origin.scheme, allowed->scheme) && same_place(&origin, allowed)) return true;
+        if (strcmp(origin.scheme, allowed->scheme) == 0 && same_place(&origin, allowed))
+            return true;
     }
     return !policy->origin_count;
 }

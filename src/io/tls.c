@@ -332,6 +332,7 @@ static void wake_run(struct io_task *task)
 static void tls_recv(struct io_filter *filter)
 {
     struct tls *tls = tls_of_filter(filter);
+    assert(!tls->started);
     if (tls->error || tls->cut || ended(tls) || buf_len(&tls->in) || SSL_pending(tls->ssl) > 0)
         io_post(filter->stream->io, &tls->wake);
     else
@@ -346,6 +347,7 @@ static void tls_recv_cancel(struct io_filter *filter)
 static void tls_send(struct io_filter *filter)
 {
     struct tls *tls = tls_of_filter(filter);
+    assert(!tls->started);
     if (io_filter_sending(filter)) return; /* send_on() comes behind that */
     if (!tls->error) encrypt(tls);
     launch(tls);

@@ -61,7 +61,7 @@ static uint64_t rank(const struct order *order, const struct bus_connection *con
 static const struct order *order_find(const char *name)
 {
     for (size_t i = 0; i < sizeof orders / sizeof *orders; i++)
-        if (!strcmp(orders[i].name, name)) return &orders[i];
+        if (strcmp(orders[i].name, name) == 0) return &orders[i];
     return NULL;
 }
 
@@ -93,7 +93,7 @@ static bool has_subject(const struct connz *connz, const struct bus_connection *
     struct wanted wanted = {.connection = connection->id};
     const struct monitor *monitor = connz->page->monitor;
     for (size_t i = 0; i < monitor->options.account_count; i++)
-        if (!strcmp(bus_name(monitor->accounts[i].bus), connection->account))
+        if (strcmp(bus_name(monitor->accounts[i].bus), connection->account) == 0)
             bus_interests(monitor->accounts[i].bus, bytes_str(connz->filter), is_of_connection,
                           &wanted);
     return wanted.found;
@@ -103,8 +103,8 @@ static void gather(void *context, const struct bus_connection *connection)
 {
     struct connz *connz = context;
     if (connz->cid && connection->id != connz->cid) return;
-    if (*connz->account && strcmp(connection->account, connz->account)) return;
-    if (*connz->user && strcmp(connection->user, connz->user)) return;
+    if (*connz->account && strcmp(connection->account, connz->account) != 0) return;
+    if (*connz->user && strcmp(connection->user, connz->user) != 0) return;
     if (*connz->filter && !has_subject(connz, connection)) return;
     if (connz->count == connz->size) {
         size_t size = connz->size ? connz->size * 2 : 64;
@@ -209,9 +209,9 @@ static bool read_state(struct connz *connz)
 {
     char state[QUERY_TEXT_MAX + 1];
     if (!page_text(connz->page, "state", state)) return false;
-    bool all = !strcmp(state, "any") || !strcmp(state, "all") || !strcmp(state, "2");
-    connz->ended = all || !strcmp(state, "closed") || !strcmp(state, "1");
-    connz->open = all || !*state || !strcmp(state, "open") || !strcmp(state, "0");
+    bool all = strcmp(state, "any") == 0 || strcmp(state, "all") == 0 || strcmp(state, "2") == 0;
+    connz->ended = all || strcmp(state, "closed") == 0 || strcmp(state, "1") == 0;
+    connz->open = all || !*state || strcmp(state, "open") == 0 || strcmp(state, "0") == 0;
     if (connz->open || connz->ended) return true;
     page_refuse(connz->page, "'state' is open, closed or any, not '%s'", state);
     return false;
@@ -223,7 +223,7 @@ static bool read_subscriptions(struct connz *connz)
     bool wanted = false;
     if (!page_text(connz->page, "subs", text)) return false;
     connz->subscriptions = DETAIL;
-    if (!strcmp(text, "detail")) return true;
+    if (strcmp(text, "detail") == 0) return true;
     if (!page_bool(connz->page, "subs", &wanted)) return false;
     connz->subscriptions = wanted ? SUBJECTS : NO_SUBSCRIPTIONS;
     return true;

@@ -153,7 +153,7 @@ void page_jsz(struct page *page)
     for (size_t i = 0; i < page->monitor->options.account_count; i++) {
         const struct monitor_account *account = &page->monitor->accounts[i];
         if (!account->streams) continue;
-        if (*jsz.account && strcmp(bus_name(account->bus), jsz.account)) continue;
+        if (*jsz.account && strcmp(bus_name(account->bus), jsz.account) != 0) continue;
         uint64_t at = seen++;
         if (at >= jsz.offset && at - jsz.offset < jsz.limit) put_account(&jsz, account);
     }

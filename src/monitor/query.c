@@ -54,7 +54,7 @@ int query_bool(struct bytes query, const char *name, bool *ret)
     if (r == ERR_NOT_FOUND || (!r && !*text)) return 0;
     for (int value = 0; !r && value < 2; value++)
         for (size_t i = 0; i < 6; i++)
-            if (!strcmp(text, words[value][i])) {
+            if (strcmp(text, words[value][i]) == 0) {
                 *ret = value;
                 return 0;
             }

@@ -58,7 +58,7 @@ static void list_all(struct page *page, struct listing *listing, const char *acc
 {
     for (size_t i = 0; i < page->monitor->options.account_count; i++) {
         struct bus *bus = page->monitor->accounts[i].bus;
-        if (!*account || !strcmp(bus_name(bus), account))
+        if (!*account || strcmp(bus_name(bus), account) == 0)
             bus_interests(bus, bytes_str(subject), list_one, listing);
     }
 }
@@ -98,7 +98,7 @@ void page_subsz(struct page *page)
 static const struct monitor_account *account_find(const struct page *page, const char *name)
 {
     for (size_t i = 0; i < page->monitor->options.account_count; i++)
-        if (!strcmp(bus_name(page->monitor->accounts[i].bus), name))
+        if (strcmp(bus_name(page->monitor->accounts[i].bus), name) == 0)
             return &page->monitor->accounts[i];
     return NULL;
 }

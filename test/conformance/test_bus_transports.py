@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -156,6 +157,32 @@ def test_python_ssl(start_dure, certificates, version):
             while not got.endswith(b"PONG\r\n"):
                 got += connection.recv(4096)
             assert got == b"MSG a 1 5\r\nhello\r\nPONG\r\n"
+
+
+def test_certificates_are_renewed(start_dure, certificates, tmp_path):
+    for name in ("bus.pem", "bus.key", "ca.pem"):
+        shutil.copy(certificates / name, tmp_path)
+    bus = start_dure(tls(tmp_path, ", first: handshake"))
+
+    def shown():
+        return ssl.get_server_certificate(("127.0.0.1", bus.port))
+
+    def until(certificate):
+        for _ in range(100):
+            if shown() == certificate:
+                return
+            time.sleep(0.02)
+        raise AssertionError("the certificate is not shown")
+
+    first, second = ((certificates / name).read_text() for name in ("bus.pem", "alice.pem"))
+    assert shown() == first
+    shutil.copy(certificates / "alice.pem", tmp_path / "bus.pem")  # but the key is another one's
+    bus.process.send_signal(signal.SIGHUP)
+    time.sleep(0.2)
+    assert shown() == first
+    shutil.copy(certificates / "alice.key", tmp_path / "bus.key")
+    bus.process.send_signal(signal.SIGHUP)
+    until(second)
 
 
 # ---- WebSocket ----
