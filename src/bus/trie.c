@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 struct trie_node {
@@ -91,26 +92,32 @@ static void table_remove(struct trie *trie, struct trie_node *node)
     trie->count--;
 }
 
-static struct trie_node *add_child(struct trie *trie, struct trie_node *parent, struct bytes token)
+static struct trie_node *add_literal(struct trie *trie, struct trie_node *parent,
+                                     struct bytes token)
 {
-    struct trie_node **special = NULL;
-    if (is_token(token, '*')) special = &parent->star;
-    if (is_token(token, '>')) special = &parent->rest;
-    struct trie_node *node = special ? *special : find(trie, parent, token);
+    struct trie_node *node = find(trie, parent, token);
     if (node) return node;
-    if (!special && table_grow(trie)) return NULL;
+    if (table_grow(trie)) return NULL;
     node = node_new(trie, parent, token);
     if (!node) return NULL;
     trie->nodes++;
-    if (special) {
-        *special = node;
-        return node;
-    }
     node->hash = hash_of(parent, token);
     parent->literals++;
     trie->count++;
     table_put(trie, node);
     return node;
+}
+
+static struct trie_node *add_child(struct trie *trie, struct trie_node *parent, struct bytes token)
+{
+    struct trie_node **special = NULL;
+    if (is_token(token, '*')) special = &parent->star;
+    if (is_token(token, '>')) special = &parent->rest;
+    if (!special) return add_literal(trie, parent, token);
+    if (*special) return *special;
+    *special = node_new(trie, parent, token);
+    trie->nodes += *special != NULL;
+    return *special;
 }
 
 /* Frees the node and those above it as far as nothing needs them. */
@@ -134,6 +141,7 @@ static void prune(struct trie *trie, struct trie_node *node)
     if (trie->nodes) return;
     free(trie->table);
     free(trie->root);
+    free(trie->whole);
     trie_init(trie);
 }
 
@@ -179,22 +187,39 @@ void trie_release(struct trie *trie)
     }
     free(trie->table);
     free_special(trie->root);
+    free(trie->whole);
     trie_init(trie);
+}
+
+static bool has_wildcards(struct bytes pattern)
+{
+    for (struct bytes rest = pattern; rest.data;) {
+        struct bytes token = bytes_cut(&rest, '.');
+        if (is_token(token, '*') || is_token(token, '>')) return true;
+    }
+    return false;
+}
+
+/* The node of a pattern; NULL: out of memory. */
+static struct trie_node *add_nodes(struct trie *trie, struct bytes pattern)
+{
+    bool whole = *pattern.data != '$' && !has_wildcards(pattern);
+    struct trie_node **root = whole ? &trie->whole : &trie->root;
+    if (!*root) *root = node_new(trie, NULL, (struct bytes){0});
+    struct trie_node *node = *root;
+    if (node && whole) node = add_literal(trie, node, pattern);
+    for (struct bytes rest = pattern; node && !whole && rest.data;) {
+        struct trie_node *child = add_child(trie, node, bytes_cut(&rest, '.'));
+        if (!child) prune(trie, node);
+        node = child;
+    }
+    return node;
 }
 
 int trie_insert(struct trie *trie, struct bytes pattern, struct trie_entry *entry)
 {
-    if (!trie->root) trie->root = node_new(trie, NULL, (struct bytes){0});
-    struct trie_node *node = trie->root;
+    struct trie_node *node = add_nodes(trie, pattern);
     if (!node) return ERR_NOMEM;
-    for (struct bytes rest = pattern; rest.data;) {
-        struct trie_node *child = add_child(trie, node, bytes_cut(&rest, '.'));
-        if (!child) {
-            prune(trie, node);
-            return ERR_NOMEM;
-        }
-        node = child;
-    }
     list_init(&entry->link);
     list_push(&node->entries, &entry->link);
     entry->node = node;
@@ -213,6 +238,10 @@ void trie_remove(struct trie *trie, struct trie_entry *entry)
 void trie_match(const struct trie *trie, struct bytes subject,
                 void (*each)(void *context, struct trie_entry *entry), void *context)
 {
+    const struct trie_node *whole = trie->whole ? find(trie, trie->whole, subject) : NULL;
+    if (whole) {
+        LIST_EACH(&whole->entries, struct trie_entry, link, entry) each(context, entry);
+    }
     if (trie->root) match(trie, trie->root, subject, each, context);
 }
 

@@ -1,5 +1,6 @@
 /* trie: which patterns match a subject. A tree of tokens whose literal branches are kept in one
  * hash table for the whole tree, so a step down costs the same whatever the number of siblings.
+ * A pattern without wildcards is one step by itself: a million of them cost one look into memory.
  * Pure; owns its nodes, but not the entries, which are embedded in the subscriptions. */
 #ifndef DURE_BUS_TRIE_H
 #define DURE_BUS_TRIE_H
@@ -20,7 +21,8 @@ struct trie {
     size_t count, size;       /* of the table; size is 0 or a power of two */
     size_t nodes;             /* all nodes but the root */
     uint64_t next_id;
-    struct trie_node *root;
+    struct trie_node *root;  /* of patterns with wildcards, and of those that begin with '$' */
+    struct trie_node *whole; /* its children are whole subjects: the other patterns */
 };
 
 void trie_init(struct trie *trie);
@@ -46,7 +48,8 @@ void trie_each(const struct trie *trie, void (*each)(void *context, struct trie_
 /* Appends the pattern under which the entry stands. */
 void trie_pattern(const struct trie_entry *entry, struct buf *out);
 
-/* Whether some entry's pattern matches a subject that begins with these tokens and goes on. */
+/* Whether some entry's pattern matches a subject that begins with these tokens and goes on. The
+ * first of them must begin with '$'. */
 bool trie_reaches(const struct trie *trie, struct bytes tokens);
 
 #endif
