@@ -373,7 +373,7 @@ static const struct yaml_field auth_fields[] = {
      LIST_AT(manifest_bus_auth, operators, operator_count),
      .max = 64,
      .check = manifest_check_operator,
-     .example = "operators: [OCAT33MTVU2VUOIMGNGUNXJ66AH2RLSDAF3MUBCYAY5QMIL65NKM6XQG]",
+     .example = "operators: [OAJ67OIYRXESTC34BDGYYR52FWXAQYKFAETND2VGZWBG6O6J3ANTH2L3]",
      .doc = "The operators whose accounts are trusted, each as JWT or as public nkey. Users then "
             "come with JWTs of the accounts below."},
     {.key = "timeout",

@@ -391,7 +391,8 @@ static int bind_root(const struct yaml_schema *schema, const struct yaml_node *r
     void *value = arena_alloc(binder->arena, schema->size);
     if (!value) return ERR_NOMEM;
     bind_struct(binder, schema, root, value);
-    if (root->kind == YAML_KIND_MAPPING) *ret_value = value;
+    if (root->kind == YAML_KIND_MAPPING || (root->kind == YAML_KIND_SCALAR && schema->shorthand))
+        *ret_value = value;
     return binder->arena->failed ? ERR_NOMEM : 0;
 }
 

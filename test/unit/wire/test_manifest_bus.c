@@ -125,6 +125,22 @@ static void test_tls(void **state)
     assert_int_equal(bus->tls.first_wait_ms, 50);
 }
 
+static void refuse(const char *text, const char *what)
+{
+    parse(text);
+    assert_true(errors_total(&errors) > 0);
+    if (!strstr(errors.items[errors.count - 1].message, what))
+        fail_msg("\"%s\" is not in \"%s\"", what, errors.items[errors.count - 1].message);
+}
+
+/* A cluster instead of a bus is for a system, in the short form too. */
+static void test_cluster(void **state)
+{
+    refuse("nats://a:4222\n", "a NATS cluster instead");
+    refuse("url: nats://a:4222\n", "a NATS cluster instead");
+    refuse("creds: a.creds\n", "a NATS cluster instead");
+}
+
 /* Whether two texts say the same; comments and order of keys do not count, everything else does. */
 static void test_same(void **state)
 {
@@ -168,6 +184,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_listeners, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mistaken_listeners, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tls, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cluster, setup, teardown),
         cmocka_unit_test_setup_teardown(test_same, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
