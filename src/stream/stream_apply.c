@@ -86,7 +86,9 @@ int stream_entry_of(struct stream *stream, const struct stream_record *record, u
     int r = subject ? 0 : claim(stream, record, &subject);
     if (r < 0) return r;
     uint64_t expires = STREAM_NEVER;
-    if (record->flags & STREAM_FLAG_TTL) expires = stream_expires(stream, record);
+    bool delayed = record->flags & STREAM_FLAG_DELAYED; /* lives from when it is seen */
+    bool timed = (record->flags & STREAM_FLAG_TTL) && !delayed;
+    if (timed) expires = stream_expires(stream, record);
     *ret_entry = (struct stream_entry){
         .seq = record->seq,
         .time_ns = record->value,
@@ -95,10 +97,10 @@ int stream_entry_of(struct stream *stream, const struct stream_record *record, u
         .size = stream_message_size(stream, record->subject.len, record->headers.len,
                                     record->payload.len),
         .marker = record->flags & STREAM_FLAG_MARKER,
-        .ageless = (record->flags & STREAM_FLAG_TTL) && expires == STREAM_NEVER,
+        .ageless = delayed || (timed && expires == STREAM_NEVER),
     };
     if (expires != STREAM_NEVER) r = stream_clock_add(&stream->expiry, expires, record->seq);
-    if (r == 0 && (record->flags & STREAM_FLAG_DELAYED)) {
+    if (r == 0 && delayed) {
         r = stream_clock_add(&stream->delayed, stream_due(record), record->seq);
     }
     if (r == 0) return 0;
