@@ -13,7 +13,7 @@ static void measure(struct monitor *monitor, struct io_usage *ret_usage)
     io_usage(io, ret_usage);
     if (span_ns < CPU_SPAN_NS) return;
     uint64_t used_ns = ret_usage->cpu_ns - monitor->usage.cpu_ns;
-    monitor->cpu = (double)(used_ns * 1000 / span_ns) / 10;
+    monitor->cpu = 100.0 * (double)used_ns / (double)span_ns;
     monitor->usage = *ret_usage;
     monitor->usage_ns = now_ns;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "bus/bus_server.h"
 #include "bus/bus_tls.h"
 #include "bus/bus_websocket.h"
 #include "certificates.h"
