@@ -2,6 +2,9 @@
 
 #include "base/err.h"
 
+#include <errno.h>
+#include <unistd.h>
+
 static void expire(struct loop_timer *timer)
 {
     struct await *await = CONTAINER_OF(timer, struct await, timer);
@@ -47,12 +50,11 @@ static void ready(struct loop_watch *watch, uint32_t events)
     ctx_wake(readable->ctx);
 }
 
-int dure_readable(struct dure_ctx *ctx, int fd, int64_t timeout_ms)
+static int wait_readable(struct dure_ctx *ctx, int fd, int64_t timeout_ms)
 {
     struct loop *loop = &ctx->tenant->host->loop;
     struct readable readable = {.watch = {.ready = ready, .fd = -1}, .ctx = ctx};
     struct await await;
-    if (timeout_ms < 0) return DURE_EINVALID;
     int err = loop_watch(loop, &readable.watch, fd, EPOLLIN);
     if (err == ERR_DENIED) return 0; /* a file: epoll has nothing to wait for */
     if (err) return DURE_EINVALID;
@@ -61,4 +63,15 @@ int dure_readable(struct dure_ctx *ctx, int fd, int64_t timeout_ms)
     await_end(&await);
     loop_unwatch(loop, &readable.watch);
     return err;
+}
+
+int64_t dure_read(struct dure_ctx *ctx, int fd, void *buffer, size_t size, int64_t timeout_ms)
+{
+    if (timeout_ms < 0 || (size && !buffer)) return DURE_EINVALID;
+    int err = wait_readable(ctx, fd, timeout_ms);
+    if (err) return err;
+    ssize_t got;
+    do got = read(fd, buffer, size);
+    while (got < 0 && errno == EINTR);
+    return got < 0 ? DURE_EIO : got;
 }

@@ -39,6 +39,15 @@ void kv_subject(const char *bucket, const char *key, char ret_subject[KV_SUBJECT
     snprintf(ret_subject, KV_SUBJECT, "$KV.%s.%s", bucket, key);
 }
 
+int bucket_failed(struct dure_ctx *ctx, int err)
+{
+    enum { NO_STREAM = 10059, IN_USE = 10058 };
+    int code = dure_reason_code(ctx);
+    if (code == NO_STREAM) return ctx_fail(ctx, err, code, "bucket not found");
+    if (code == IN_USE) return ctx_fail(ctx, err, code, "the bucket is there, with other settings");
+    return err;
+}
+
 static void name_stream(const char *bucket, char ret_stream[KV_STREAM])
 {
     snprintf(ret_stream, KV_STREAM, "KV_%.*s", KV_NAME_MAX, bucket);
@@ -84,7 +93,7 @@ int dure_kv_open(struct dure_ctx *ctx, const char *bucket, const struct dure_kv_
     json_t *request = json_object();
     json_object_set_new(request, "name", json_string(stream));
     put_config(config, bucket, request);
-    return api_request(ctx, what, request, 0, NULL);
+    return bucket_failed(ctx, api_request(ctx, what, request, 0, NULL));
 }
 
 int dure_kv_drop(struct dure_ctx *ctx, const char *bucket)
@@ -93,7 +102,7 @@ int dure_kv_drop(struct dure_ctx *ctx, const char *bucket)
     if (!bucket_name_valid(bucket)) return DURE_EINVALID;
     name_stream(bucket, stream);
     snprintf(what, sizeof what, "STREAM.DELETE.%s", stream);
-    return api_request(ctx, what, NULL, 0, NULL);
+    return bucket_failed(ctx, api_request(ctx, what, NULL, 0, NULL));
 }
 
 int dure_kv_status(struct dure_ctx *ctx, const char *bucket, struct dure_kv_status *ret_status)
@@ -105,7 +114,7 @@ int dure_kv_status(struct dure_ctx *ctx, const char *bucket, struct dure_kv_stat
     name_stream(bucket, stream);
     snprintf(what, sizeof what, "STREAM.INFO.%s", stream);
     int err = api_request(ctx, what, NULL, 0, &answer);
-    if (err) return err;
+    if (err) return bucket_failed(ctx, err);
     const struct dure_json *json = json_hold(ctx, answer); /* the texts are in it */
     if (!json) return DURE_ENOMEM;
     const json_t *config = json_object_get(answer, "config");
@@ -212,7 +221,9 @@ int dure_kv_get(struct dure_ctx *ctx, const char *bucket, const char *key, uint6
     } else {
         err = get_last(ctx, bucket, key, &message);
     }
-    if (err) return err;
+    if (err == DURE_ENOTFOUND && dure_reason_code(ctx) == 10037)
+        return ctx_fail(ctx, err, 10037, "key not found");
+    if (err) return bucket_failed(ctx, err);
     kv_entry_take(bucket, &message, ret_entry);
     if (ret_entry->operation == DURE_KV_PUT) return 0;
     return ctx_fail(ctx, DURE_ENOTFOUND, 0, "the key was deleted");

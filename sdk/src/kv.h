@@ -8,6 +8,9 @@
 enum { KV_NAME_MAX = 200, KV_STREAM = KV_NAME_MAX + 8, KV_SUBJECT = 1100 };
 
 bool bucket_name_valid(const char *bucket);
+
+/* `err`, in words of buckets: what is no stream to the server is no bucket to our callers. */
+int bucket_failed(struct dure_ctx *ctx, int err);
 bool kv_key_valid(const char *key, bool wildcards);
 
 /* Into a buffer of KV_SUBJECT bytes; both are valid. */

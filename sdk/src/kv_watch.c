@@ -45,7 +45,7 @@ int dure_kv_watch_open(struct dure_ctx *ctx, const char *bucket,
     int err = dure_reader_open(ctx, &reader, &watch->reader);
     if (err) {
         free(watch);
-        return err;
+        return bucket_failed(ctx, err);
     }
     snprintf(watch->bucket, sizeof watch->bucket, "%s", bucket);
     watch->no_deletes = options->no_deletes;

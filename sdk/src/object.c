@@ -80,7 +80,8 @@ int dure_object_open(struct dure_ctx *ctx, const char *bucket,
         return DURE_EINVALID;
     object_stream(bucket, stream);
     snprintf(what, sizeof what, "STREAM.CREATE.%s", stream);
-    return api_request(ctx, what, describe_bucket(bucket, stream, config), 0, NULL);
+    return bucket_failed(ctx,
+                         api_request(ctx, what, describe_bucket(bucket, stream, config), 0, NULL));
 }
 
 int dure_object_drop(struct dure_ctx *ctx, const char *bucket)
@@ -89,7 +90,7 @@ int dure_object_drop(struct dure_ctx *ctx, const char *bucket)
     if (!bucket_name_valid(bucket)) return DURE_EINVALID;
     object_stream(bucket, stream);
     snprintf(what, sizeof what, "STREAM.DELETE.%s", stream);
-    return api_request(ctx, what, NULL, 0, NULL);
+    return bucket_failed(ctx, api_request(ctx, what, NULL, 0, NULL));
 }
 
 int dure_object_seal(struct dure_ctx *ctx, const char *bucket)
@@ -100,7 +101,7 @@ int dure_object_seal(struct dure_ctx *ctx, const char *bucket)
     object_stream(bucket, stream);
     snprintf(what, sizeof what, "STREAM.INFO.%s", stream);
     int err = api_request(ctx, what, NULL, 0, &answer);
-    if (err) return err;
+    if (err) return bucket_failed(ctx, err);
     json_t *config = json_incref(json_object_get(answer, "config"));
     json_decref(answer);
     json_object_set_new(config, "sealed", json_true());
@@ -155,7 +156,8 @@ int object_lookup(struct dure_ctx *ctx, const char *bucket, const char *name,
     int err = api_get_message(ctx, stream, 0, false, subject, &message);
     if (err == DURE_ENOTFOUND && dure_reason_code(ctx) == 10037)
         return ctx_fail(ctx, DURE_ENOTFOUND, 10037, "object not found");
-    return err ? err : object_take(&ctx->arena, &message, ret_object);
+    if (err) return bucket_failed(ctx, err);
+    return object_take(&ctx->arena, &message, ret_object);
 }
 
 int dure_object_info(struct dure_ctx *ctx, const char *bucket, const char *name,

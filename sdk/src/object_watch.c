@@ -37,7 +37,7 @@ int dure_object_watch_open(struct dure_ctx *ctx, const char *bucket, bool update
     int err = dure_reader_open(ctx, &options, &watch->reader);
     if (err) {
         free(watch);
-        return err;
+        return bucket_failed(ctx, err);
     }
     arena_init(&watch->arena, DESCRIPTION_MAX);
     watch->caught_up = updates_only || dure_reader_initial(watch->reader) == 0;

@@ -85,8 +85,10 @@ int dure_pull_open(struct dure_ctx *ctx, const struct dure_pull_options *options
     pull->puller.ahead = options->ahead;
     pull->puller.message = came;
     pull->puller.lost = lost;
-    int err =
-        puller_start(&pull->puller, ctx->tenant->host->bus, options->stream, options->consumer);
+    list_init(&pull->puller.route.link);
+    pull->stream = strdup(options->stream);
+    pull->consumer = strdup(options->consumer);
+    int err = pull->stream && pull->consumer ? begin(pull) : DURE_ENOMEM;
     if (err) {
         release(&pull->resource);
         return err;

@@ -81,6 +81,7 @@ static int run_host(struct run *run, const struct bus_settings *settings,
     host->state = HOST_UP;
     host->argument = argument;
     if (host->limits.memory < RUN_MEMORY) host->limits.memory = RUN_MEMORY;
+    if (options->request_ms) host->limits.timeout_ms = (uint64_t)options->request_ms;
     /* a client's person reads what it prints itself */
     if (host->logger && !getenv("DURE_LOG")) host->logger->level = DURE_ERROR;
     if (!err) err = start(run, options, work);
@@ -96,7 +97,7 @@ int dure_run(const struct dure_run_options *options, dure_handler *work, void *a
     struct bus_settings settings;
     sigset_t before;
     if (!options) options = &defaults;
-    if (!work || options->timeout_ms < 0) return DURE_EINVALID;
+    if (!work || options->timeout_ms < 0 || options->request_ms < 0) return DURE_EINVALID;
     struct run *run = calloc(1, sizeof *run);
     if (!run) return DURE_ENOMEM;
     settle(options, &settings);

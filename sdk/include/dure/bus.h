@@ -47,6 +47,7 @@ struct dure_run_options {
     const char *ca, *cert, *key; /* PEM files */
     bool tls_first;              /* the handshake comes before the server's INFO */
     int64_t timeout_ms;          /* of all of `work`; 0: none */
+    int64_t request_ms;          /* of what is asked without a time; 0: DURE_TIMEOUT_MS */
 };
 
 /* Runs `work` and returns what it returned: for programs that are no services. They read straight
@@ -57,10 +58,11 @@ DURE_EXPORT int dure_run(const struct dure_run_options *options, dure_handler *w
                          void *argument);
 DURE_EXPORT void *dure_argument(struct dure_ctx *ctx);
 
-/* [waits] Until `fd` can be read without blocking, or has ended; a file always can. For clients
- * that read a terminal or a pipe. TIMEOUT; INVALID: not a descriptor, or it is waited for already.
- */
-DURE_EXPORT int dure_readable(struct dure_ctx *ctx, int fd, int64_t timeout_ms);
+/* [waits] Reads what a terminal, pipe or file has, at most `size` bytes, as read(2) does; waits
+ * while there is nothing. How many; 0 at the end; TIMEOUT; IO; INVALID: not a descriptor. One at a
+ * time. */
+DURE_EXPORT int64_t dure_read(struct dure_ctx *ctx, int fd, void *buffer, size_t size,
+                              int64_t timeout_ms);
 
 /* [waits] Until there is a connection. UNREACHABLE: no server could be reached (each was tried
  * once), DENIED: none takes us, TIMEOUT. dure_reason() says which server and why. */

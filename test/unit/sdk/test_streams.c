@@ -267,8 +267,13 @@ static int pulls_nothing(struct dure_ctx *ctx)
     struct dure_pull *pull;
     struct dure_message message;
     DONE(work_make_stream(ctx, "PULL", "pull.*"));
-    DONE(dure_pull_open(ctx, &(struct dure_pull_options){.stream = "PULL", .consumer = "missing"},
-                        &pull));
+    const struct dure_pull_options options = {.stream = "PULL", .consumer = "missing"};
+    CHECK(dure_pull_open(ctx, &options, &pull) == DURE_ENOTFOUND);
+    CHECK(dure_reason_code(ctx) == 10014);
+    DONE(make_consumer(ctx, "PULL", "missing", 1000));
+    DONE(dure_pull_open(ctx, &options, &pull));
+    CHECK(dure_pull_next(pull, 100, &message) == DURE_ETIMEOUT);
+    DONE(dure_api(ctx, "CONSUMER.DELETE.PULL.missing", NULL, 0, NULL));
     CHECK(dure_pull_next(pull, 30000, &message) == DURE_ENOTFOUND);
     return 0;
 }
