@@ -24,12 +24,20 @@ struct command {
 extern const struct command commands[];
 extern const size_t command_count;
 
+/* The values of an option that may come several times. */
+enum { CLI_LIST_MAX = 64 };
+struct cli_list {
+    const char *values[CLI_LIST_MAX];
+    size_t count;
+};
+
 /* One option of a command: "--name", and for some a letter. Exactly one target is set. */
 struct cli_option {
     const char *name;
-    char letter;       /* 0: none */
-    bool *flag;        /* set to true */
-    const char **text; /* takes the next argument */
+    char letter;           /* 0: none */
+    bool *flag;            /* set to true */
+    const char **text;     /* takes what is behind "=", or the next argument */
+    struct cli_list *list; /* the same, each time it comes */
 };
 
 /* Takes options out of argv, wherever they stand; "--" ends them. What is left moves to the front:
@@ -39,6 +47,18 @@ int cli_parse(int argc, char **argv, const struct cli_option *options, size_t op
 
 /* Says on stderr that the arguments are wrong and how they should be; returns EXIT_USAGE. */
 int cli_usage(const char *command, const char *what);
+
+/* A command of a command: "dure stream info". */
+struct cli_sub {
+    const char *name, *arguments;
+    int (*run)(int argc, char **argv); /* argv[0] is "stream info" */
+};
+
+/* Runs the one that argv[1] names; tells stderr when there is none. */
+int cli_run_sub(int argc, char **argv, const struct cli_sub *subs, size_t count);
+
+/* The same as cli_usage() for one of them. */
+int cli_sub_usage(const char *command, const struct cli_sub *subs, size_t count, const char *what);
 
 /* Says one thing that went wrong, with its remedy if it has one; returns `code`. */
 int cli_fail(enum exit_code code, const struct error *error);

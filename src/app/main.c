@@ -38,6 +38,86 @@ const struct command commands[] = {
      cmd_call},
     {"ask", "[--dir DIR] [--timeout 10s] SUBJECT [DATA]", "ask on the bus and print the answer",
      "Ends with 5 when nobody answers or the answer is an error.", cmd_ask},
+    {"pub", "SUBJECT [TEXT | - | --lines] [--durable] [--id ID] [--header K:V] [--count N] ...",
+     "publish a message, or many",
+     "TEXT, with - all of standard input, with --lines each line of it. --durable waits until a "
+     "stream has it on disk;\n"
+     "--id stores it once, however often the command is repeated. --reply S, --sleep 1s between\n"
+     "several (--count), --window N durable ones under way (256).",
+     cmd_pub},
+    {"sub", "SUBJECT ... [--queue GROUP] [--count N] [--wait 5s] [--raw] [--headers-only]",
+     "print what comes on a subject",
+     "Subjects may have wildcards: orders.*, orders.>. --queue shares them with others of the "
+     "group.\n"
+     "Ends after --count messages, when none came for --wait, or with Ctrl-C. --raw prints bodies\n"
+     "only.",
+     cmd_sub},
+    {"req", "SUBJECT [TEXT | -] [--header K:V] [--timeout 5s] [--replies N]",
+     "ask on a bus and print the answer",
+     "Ends with 5 when nobody answers or the answer is an error.", cmd_req},
+    {"queue", "ls | info | add | rm | next | dead | replay | purge-dead ...",
+     "the work that waits in streams, and dead letters",
+     "ls [STREAM]                         the queues (durable consumers) and how much waits\n"
+     "info STREAM QUEUE                   one of them\n"
+     "add STREAM QUEUE [--filter S] [--ack-wait D] [--max-deliver N] [--backoff D,D]\n"
+     "    [--deliver all|new|last|SEQUENCE|TIME] [--ack explicit|all|none] [--max-pending N]\n"
+     "    [--inactive D] [--headers-only] [--description TEXT]\n"
+     "rm STREAM QUEUE [--force]\n"
+     "next STREAM QUEUE [--count N] [--wait D] [--settle ack|nak|term|none] [--raw]\n"
+     "dead [list | show LETTER] [--stream S] [--queue Q]      what was given up, and why\n"
+     "replay LETTER | --all | --stream S [--queue Q]          store it again where it came from\n"
+     "purge-dead --all | --stream S [--queue Q] [--force]     forget it\n"
+     "pull is another name of next.",
+     cmd_queue},
+    {"stream", "ls | info | add | edit | rm | purge | get | view | rm-msg | backup | restore ...",
+     "streams: what is kept of which subjects",
+     "ls [--names]\n"
+     "info STREAM\n"
+     "add STREAM [--subjects S,S] [--retention limits|interest|workqueue]\n"
+     "    [--storage file|memory] [--fsync each|interval|never] [--discard old|new]\n"
+     "    [--max-age D] [--max-msgs N] [--max-bytes SIZE] [--max-msg-size SIZE]\n"
+     "    [--max-msgs-per-subject N] [--max-consumers N] [--dupe-window D] [--replicas N]\n"
+     "    [--mirror STREAM] [--source STREAM] [--compression none|s2] [--description TEXT]\n"
+     "    [--no-direct] [--deny-delete] [--deny-purge] [--allow-rollup] [--allow-msg-ttl]\n"
+     "edit STREAM [the same]     a limit of `unlimited` takes it away\n"
+     "rm STREAM [--force]\n"
+     "purge STREAM [--subject S] [--keep N | --before SEQUENCE] [--force]\n"
+     "get STREAM SEQUENCE | STREAM --last SUBJECT\n"
+     "view STREAM [--subject S] [--from first|last|last-per-subject|new|SEQUENCE|TIME]\n"
+     "    [--count N] [--follow] [--raw]\n"
+     "rm-msg STREAM SEQUENCE\n"
+     "backup STREAM FILE         while it runs; restore FILE [STREAM] makes it anew\n"
+     "create is another name of add.",
+     cmd_stream},
+    {"kv", "ls | add | get | put | create | update | del | purge | keys | watch | history ...",
+     "values by key",
+     "ls; status BUCKET; rm BUCKET [--force]\n"
+     "add BUCKET [--history N] [--ttl D] [--max-value SIZE] [--max-bytes SIZE] [--replicas N]\n"
+     "    [--storage file|memory] [--description TEXT]\n"
+     "get BUCKET KEY [--revision N] [--raw]\n"
+     "put BUCKET KEY VALUE|-            whatever it was\n"
+     "create BUCKET KEY VALUE|-         only if it is not there\n"
+     "update BUCKET KEY VALUE|- N       only if its revision is still N\n"
+     "del, purge BUCKET KEY [--revision N]     purge forgets the history, too\n"
+     "keys, watch BUCKET [PATTERN]; history BUCKET KEY\n"
+     "info is another name of status.",
+     cmd_kv},
+    {"obj", "ls | add | rm | put | get | del | info | watch | seal ...", "files on the bus",
+     "ls [BUCKET]\n"
+     "add BUCKET [--ttl D] [--max-bytes SIZE] [--replicas N] [--storage file|memory]\n"
+     "    [--description TEXT]\n"
+     "rm BUCKET [--force]\n"
+     "put BUCKET FILE|- [--name NAME] [--description TEXT] [--chunk SIZE]\n"
+     "get BUCKET OBJECT [--output FILE|-] [--force]\n"
+     "del BUCKET OBJECT; info BUCKET OBJECT; watch BUCKET; seal BUCKET [--force]",
+     cmd_obj},
+    {"bench", "[pub | pubsub | request | sync | async | pull | all] [--count N] [--size B] ...",
+     "how fast a bus is for one client",
+     "--count N messages (100000) of --size SIZE (128); --window N durable ones under way (256);\n"
+     "--subject S; for durable ones --storage file|memory and --fsync each|interval|never. What "
+     "is\n"
+     "stored for it is removed again.",
+     cmd_bench},
     {"trace", "[--json] [--dir DIR] [--last N] [TRACE]", "the last requests, each as a tree",
      "Shows the last N traces (default 10), or one by its id, with who called whom, how long each\n"
      "took, and what failed.",

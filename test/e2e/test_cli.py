@@ -15,7 +15,8 @@ from conftest import DURE
 from dure_system import Probe, alive, dure, free_port, running, wait_until, write_system
 
 OK, FAILED, USAGE, MANIFEST, NOT_RUNNING, REMOTE = range(6)
-COMMANDS = "up down apply build status logs call ask trace check init host bus gateway version help".split()
+COMMANDS = ("up down apply build status logs call ask pub sub req queue stream kv obj bench trace check init host bus "
+            "gateway version help").split()
 
 
 @pytest.fixture(scope="module")
