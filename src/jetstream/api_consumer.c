@@ -110,6 +110,10 @@ static bool read_creation(struct api_call *call, struct creation *creation)
     json_t *config = json_object_get(call->body, "config");
     if (!api_get_string(call, "stream_name", &stream) || !read_action(call, &creation->action))
         return false;
+    if (config && !json_is_object(config) && !json_is_null(config)) {
+        api_fail(call, API_INVALID_JSON, "config must be an object");
+        return false;
+    }
     int r = consumer_config_read(config, &creation->arena, &creation->config, &refusal);
     if (r < 0) {
         api_fail_result(call, r, &refusal);

@@ -70,18 +70,19 @@ void api_message_get(struct api_call *call)
 
 /* ---- delete ---------------------------------------------------------------------------------- */
 
-/* What there is not is told as nats-server does, which says it differently of files and of memory.
- */
+/* What there is not is told as nats-server does, which says it differently of files and of memory,
+ * and of what is within the stream and what is not. */
 static void not_found(struct api_call *call)
 {
     uint64_t seq = (uint64_t)json_integer_value(json_object_get(call->body, "seq"));
+    struct stream_state state = stream_state(call->stream);
     bool file = stream_config(call->stream)->storage == STREAM_STORAGE_FILE;
-    if (!file)
-        api_fail(call, API_SEQUENCE_NOT_FOUND, "%" PRIu64, seq);
-    else if (seq > stream_state(call->stream).last_seq)
+    if (file && seq > state.last_seq)
         api_fail(call, API_MESSAGE_DELETE, "stream store EOF");
-    else
+    else if (file && (seq == 0 || seq < state.first_seq))
         api_fail(call, API_MESSAGE_DELETE, "no message found");
+    else
+        api_fail(call, API_SEQUENCE_NOT_FOUND, "%" PRIu64, seq);
 }
 
 static void deleted(struct stream_op *op, int result)

@@ -10,7 +10,7 @@
 
 /* The configuration of the body, checked, for the stream that the subject names; the caller frees
  * it. NULL: the call has been failed. */
-static struct stream_config *read_config(struct api_call *call)
+static struct stream_config *read_config(struct api_call *call, bool must_exist)
 {
     struct api_error refusal = {0};
     struct stream_config *config = NULL;
@@ -26,6 +26,9 @@ static struct stream_config *read_config(struct api_call *call)
     }
     int r = stream_config_decode(call->message->payload, &config, &refusal);
     if (r < 0) {
+        /* How many copies there can be is asked only of a stream that is there. */
+        bool first = refusal.kind == API_REPLICAS_UNSUPPORTED && must_exist;
+        if (first && !api_stream(call)) return NULL;
         api_fail_result(call, r, &refusal);
         return NULL;
     }
@@ -80,7 +83,7 @@ static bool may_be_made(struct api_call *call, const struct stream_config *confi
 void api_stream_create(struct api_call *call)
 {
     struct jetstream *js = call->js;
-    struct stream_config *config = read_config(call);
+    struct stream_config *config = read_config(call, false);
     if (!config) return;
     struct stream *stream;
     struct api_error refusal = {0};
@@ -113,7 +116,7 @@ static void updated(struct stream_op *op, int result)
 
 void api_stream_update(struct api_call *call)
 {
-    struct stream_config *config = read_config(call);
+    struct stream_config *config = read_config(call, true);
     if (!config) return;
     call->stream = api_stream(call);
     if (call->stream) {

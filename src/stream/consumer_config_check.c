@@ -60,7 +60,7 @@ static int check_push(const struct consumer_config *config, const struct stream_
 static int check_pull(const struct consumer_config *config, const struct stream_config *stream,
                       struct api_error *refusal)
 {
-    if (config->ack_policy != CONSUMER_ACK_EXPLICIT &&
+    if (config->ack_policy == CONSUMER_ACK_NONE &&
         stream->retention == STREAM_RETENTION_WORKQUEUE) {
         return FAIL(API_PULL_REQUIRES_ACK, NULL);
     }
@@ -189,16 +189,6 @@ static int check_limits(const struct consumer_config *config, const struct strea
     return config->replicas > 1 ? FAIL(API_CONSUMER_REPLICAS, NULL) : 0;
 }
 
-static int check_work_queue(const struct consumer_config *config,
-                            const struct stream_config *stream, struct api_error *refusal)
-{
-    if (stream->retention != STREAM_RETENTION_WORKQUEUE || config->direct) return 0;
-    if (config->ack_policy != CONSUMER_ACK_EXPLICIT) return FAIL(API_WORKQUEUE_ACK, NULL);
-    if (config->deliver_policy != CONSUMER_DELIVER_ALL)
-        return FAIL(API_WORKQUEUE_DELIVER_ALL, NULL);
-    return 0;
-}
-
 int consumer_config_check(const struct consumer_config *config, const struct stream_config *stream,
                           struct api_error *refusal)
 {
@@ -215,7 +205,6 @@ int consumer_config_check(const struct consumer_config *config, const struct str
         r = FAIL(API_FLOW_NEEDS_HEARTBEAT, NULL);
     }
     if (r == 0) r = check_groups(config, refusal);
-    if (r == 0) r = check_work_queue(config, stream, refusal);
     return r;
 }
 

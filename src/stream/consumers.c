@@ -142,6 +142,21 @@ static struct bytes name_of_dir(const char *dir)
     return bytes_cut(&rest, '.');
 }
 
+/* What only a new consumer of a work queue must be: the rest of it can not be changed. */
+static int check_work_queue(const struct stream *stream, const struct consumer_config *config,
+                            struct api_error *refusal)
+{
+    if (stream->config->retention != STREAM_RETENTION_WORKQUEUE || config->direct) return 0;
+    if (config->ack_policy != CONSUMER_ACK_EXPLICIT) {
+        return api_error_fail(refusal, ERR_INVALID, API_WORKQUEUE_ACK, NULL);
+    }
+    int r = check_others(stream, config, refusal);
+    if (r == 0 && config->deliver_policy != CONSUMER_DELIVER_ALL) {
+        r = api_error_fail(refusal, ERR_INVALID, API_WORKQUEUE_DELIVER_ALL, NULL);
+    }
+    return r;
+}
+
 /* Owns `config` (complete). */
 static int make(struct streams *streams, struct stream *stream, struct consumer_config *config,
                 struct consumer **ret_consumer, struct api_error *refusal)
@@ -149,10 +164,11 @@ static int make(struct streams *streams, struct stream *stream, struct consumer_
     struct error error = {0};
     char dir[STREAM_NAME_MAX + 16];
     int64_t most = stream->config->max_consumers;
-    int r = check_others(stream, config, refusal);
-    if (r == 0 && most > 0 && stream->consumers.count >= (uint64_t)most) {
+    int r = 0;
+    if (most > 0 && stream->consumers.count >= (uint64_t)most) {
         r = api_error_fail(refusal, ERR_FULL, API_MAX_CONSUMERS, NULL);
     }
+    if (r == 0) r = check_work_queue(stream, config, refusal);
     if (r == 0 && reserve(&stream->consumers) < 0) r = api_error_of(refusal, ERR_NOMEM);
     if (r == 0) {
         choose_dir(stream, config->name, dir, sizeof dir);

@@ -90,13 +90,14 @@ int stream_duration_parse(struct bytes text, uint64_t *ret_ns)
 
 /* ---- headers ---- */
 
-static int read_number(struct bytes text, bool *ret_has, uint64_t *ret)
+/* What is no number is no sequence that there could be. */
+static void read_number(struct bytes text, bool *ret_has, uint64_t *ret)
 {
     *ret_has = true;
-    return bytes_to_u64(text, UINT64_MAX, ret);
+    if (bytes_to_u64(text, UINT64_MAX, ret) < 0) *ret = UINT64_MAX;
 }
 
-static int read_expected(struct bytes name, struct bytes value, struct stream_headers *ret)
+static void read_expected(struct bytes name, struct bytes value, struct stream_headers *ret)
 {
     name = bytes_skip(name, BYTES("Nats-Expected-").len);
     if (bytes_eq_nocase(name, BYTES("Stream"))) ret->expected_stream = value;
@@ -105,12 +106,11 @@ static int read_expected(struct bytes name, struct bytes value, struct stream_he
         ret->expected_subject = value;
     }
     if (bytes_eq_nocase(name, BYTES("Last-Sequence"))) {
-        return read_number(value, &ret->has_last_seq, &ret->last_seq);
+        read_number(value, &ret->has_last_seq, &ret->last_seq);
     }
     if (bytes_eq_nocase(name, BYTES("Last-Subject-Sequence"))) {
-        return read_number(value, &ret->has_subject_seq, &ret->subject_seq);
+        read_number(value, &ret->has_subject_seq, &ret->subject_seq);
     }
-    return 0;
 }
 
 static void read_ttl(struct bytes value, struct stream_headers *ret)
@@ -121,16 +121,16 @@ static void read_ttl(struct bytes value, struct stream_headers *ret)
     ret->bad_ttl = stream_duration_parse(value, &ret->ttl_ns) < 0 || ret->ttl_ns < second_ns;
 }
 
-static int read_nats(struct bytes name, struct bytes value, struct stream_headers *ret)
+static void read_nats(struct bytes name, struct bytes value, struct stream_headers *ret)
 {
     if (bytes_eq_nocase(bytes_head(name, 14), BYTES("Nats-Expected-"))) {
-        return read_expected(name, value, ret);
+        read_expected(name, value, ret);
+        return;
     }
     if (bytes_eq_nocase(name, BYTES("Nats-Msg-Id"))) ret->id = value;
     if (bytes_eq_nocase(name, BYTES("Nats-Rollup"))) ret->rollup = value;
     if (bytes_eq_nocase(name, BYTES("Nats-TTL"))) read_ttl(value, ret);
     if (bytes_eq_nocase(name, BYTES("Nats-Marker-Reason"))) ret->marker = true;
-    return 0;
 }
 
 static void read_dure(struct bytes name, struct bytes value, struct stream_headers *ret)
@@ -156,9 +156,8 @@ int stream_headers_read(struct bytes headers, struct stream_headers *ret)
     struct bytes name, value;
     while ((r = nats_headers_next(&walk, &name, &value)) > 0) {
         if (name.len < 8 || name.data[4] != '-') continue;
-        if (bytes_eq_nocase(bytes_head(name, 4), BYTES("Nats"))) r = read_nats(name, value, ret);
+        if (bytes_eq_nocase(bytes_head(name, 4), BYTES("Nats"))) read_nats(name, value, ret);
         if (bytes_eq_nocase(bytes_head(name, 4), BYTES("Dure"))) read_dure(name, value, ret);
-        if (r < 0) return r;
     }
     return r;
 }

@@ -15,7 +15,8 @@ struct stream_headers {
     struct bytes expected_subject; /* Nats-Expected-Last-Subject-Sequence-Subject */
     struct bytes rollup;           /* Nats-Rollup */
     bool has_last_seq, has_subject_seq;
-    uint64_t last_seq, subject_seq; /* Nats-Expected-Last-[Subject-]Sequence */
+    uint64_t last_seq,
+        subject_seq; /* Nats-Expected-Last-[Subject-]Sequence; UINT64_MAX: no number */
     bool has_ttl, bad_ttl;
     uint64_t ttl_ns; /* Nats-TTL; STREAM_NEVER */
     bool marker;     /* Nats-Marker-Reason is there */
@@ -23,8 +24,7 @@ struct stream_headers {
     uint64_t delay_ns, deliver_at_ns; /* Dure-Delay, or Dure-Deliver-At (wall clock) */
 };
 
-/* The views point into `headers`. ERR_SYNTAX, ERR_TOO_BIG: a block that is none, or a sequence that
- * is no number. */
+/* The views point into `headers`. ERR_SYNTAX: a block that is none. */
 int stream_headers_read(struct bytes headers, struct stream_headers *ret);
 
 /* "1h30m", "1.5s", "250ms", "10us", "7ns"; a number alone is seconds. ERR_SYNTAX, ERR_TOO_BIG. */

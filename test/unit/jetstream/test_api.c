@@ -144,7 +144,7 @@ static void test_messages(void **state)
     text = answer_to(&t, "$JS.API.STREAM.MSG.DELETE.S", "{\"seq\":2}");
     expect_part(text, "\"success\":true");
     text = answer_to(&t, "$JS.API.STREAM.MSG.DELETE.S", "{\"seq\":2}");
-    expect_part(text, "\"err_code\":10057,\"description\":\"no message found\"");
+    expect_part(text, "\"err_code\":10043,\"description\":\"sequence 2 not found\"");
     text = answer_to(&t, "$JS.API.STREAM.INFO.S",
                      "{\"deleted_details\":true,\"subjects_filter\":\">\"}");
     expect_part(text,

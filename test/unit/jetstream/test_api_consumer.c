@@ -68,6 +68,7 @@ static void test_refused(void **state)
         {"CREATE.S.c", "{\"durable_name\":\"c\",\"ack_policy\":\"all\"}", "", "10012"},
         {"CREATE.S.d", "{\"deliver_policy\":\"last_per_subject\"}", "", "10094"},
         {"CREATE.T.d", "{}", "", "10056"},
+        {"CREATE.S.d", "[]", "", "10025"},
     };
     struct api_test t;
     prepare(&t);
@@ -78,6 +79,31 @@ static void test_refused(void **state)
         expect_part(create(&t, cases[i][0], cases[i][1], cases[i][2]), number);
     }
     expect_part(answer_to(&t, "$JS.API.CONSUMER.CREATE.N.c", "{\"stream_name\":\"N\"}"), "10059");
+    api_stop(&t);
+}
+
+/* What can not be changed is said before what a work queue asks of a new consumer. */
+static void test_work_queue(void **state)
+{
+    struct api_test t;
+    api_start(&t);
+    answer_to(&t, "$JS.API.STREAM.CREATE.S",
+              "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"retention\":\"workqueue\"}");
+    static const char *const cases[][3] = {
+        {"CREATE.S.c", "{}", "10084"},
+        {"CREATE.S.c", "{\"ack_policy\":\"all\"}", "10098"},
+        {"CREATE.S.c", "{\"ack_policy\":\"explicit\",\"deliver_policy\":\"new\"}", "10101"},
+        {"CREATE.S.d", "{\"ack_policy\":\"explicit\"}", NULL},
+        {"CREATE.S.d", "{\"ack_policy\":\"all\"}", "10012"},
+        {"CREATE.S.d", "{\"ack_policy\":\"explicit\",\"deliver_policy\":\"new\"}", "10012"},
+        {"CREATE.S.c", "{\"ack_policy\":\"explicit\"}", "10099"},
+        {"CREATE.S.c", "{\"ack_policy\":\"explicit\",\"filter_subject\":\"s.a\"}", "10100"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char number[32];
+        snprintf(number, sizeof number, "\"err_code\":%s,", cases[i][2]);
+        expect_part(create(&t, cases[i][0], cases[i][1], ""), cases[i][2] ? number : "\"config\"");
+    }
     api_stop(&t);
 }
 
@@ -161,9 +187,9 @@ static void test_advisories(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_create),     cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_lists),      cmocka_unit_test(test_pause),
-        cmocka_unit_test(test_advisories),
+        cmocka_unit_test(test_create),  cmocka_unit_test(test_work_queue),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_pause),   cmocka_unit_test(test_advisories),
     };
     return cmocka_run_group_tests_name("jetstream api: consumers", tests, NULL, NULL);
 }

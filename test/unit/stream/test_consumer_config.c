@@ -171,10 +171,6 @@ static void limits_of_the_stream(void **state)
     stream = of_stream();
     stream.retention = STREAM_RETENTION_WORKQUEUE;
     assert_int_equal(check("{\"name\":\"c\"}", &stream), 10084);
-    assert_int_equal(check("{\"name\":\"c\",\"deliver_subject\":\"d\"}", &stream), 10098);
-    assert_int_equal(
-        check("{\"name\":\"c\",\"ack_policy\":\"explicit\",\"deliver_policy\":\"new\"}", &stream),
-        10101);
 }
 
 static void updates(void **state)

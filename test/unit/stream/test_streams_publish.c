@@ -49,7 +49,7 @@ static void checks_come_in_their_order(void **state)
         {"Nats-Expected-Last-Subject-Sequence-Subject: s.*", 10193},
         {"Nats-Expected-Last-Msg-Id: other\r\nNats-Rollup: sub", 10070},
         {"Nats-Rollup: sub", 10111},
-        {"Nats-Expected-Last-Sequence: x", 10003},
+        {"Nats-Expected-Last-Sequence: x", 10071},
         {"Dure-Delay: soon", 19002},
         {"Dure-Delay: 1s\r\nDure-Deliver-At: 2026-01-01T00:00:00Z", 19002},
         {"Nats-Msg-Id: known", 0},
