@@ -175,6 +175,11 @@ enum sim_disk_op { SIM_DISK_READ, SIM_DISK_WRITE, SIM_DISK_SYNC, SIM_DISK_NAME, 
  * though no later sync will write it (as Linux does). */
 void sim_disk_fail(struct sim_host *host, enum sim_disk_op op, uint64_t skip);
 
+/* The write through the cache after `skip` others fails once with ERR_NO_SPACE, though its blocks
+ * were allocated, and leaves any first part of it: as where a block is copied when it is written.
+ */
+void sim_disk_refuse(struct sim_host *host, uint64_t skip);
+
 /* From now on the disk holds so many bytes, file sizes rounded up to sectors. */
 void sim_disk_limit(struct sim_host *host, uint64_t bytes);
 

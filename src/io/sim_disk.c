@@ -18,6 +18,7 @@ struct sim_disk {
     struct sim_tree tree;
     uint64_t limit;                    /* UINT64_MAX: what the world's options say */
     uint64_t fail_after[SIM_DISK_OPS]; /* so many more succeed; UINT64_MAX: all */
+    uint64_t refuse_after;             /* of the writes through the cache */
 };
 
 /* What becomes of an operation. */
@@ -220,6 +221,10 @@ int sim_file_write(struct io_file *file, const struct iovec *iov, int count, uin
     uint64_t fits = size_that_fits(disk, node, offset + total), left = total;
     if (fits < offset + total) left = fits > offset ? fits - offset : 0;
     int result = left < total ? ERR_NO_SPACE : 0;
+    if (!file->direct && disk->refuse_after != UINT64_MAX && disk->refuse_after-- == 0) {
+        result = ERR_NO_SPACE;
+        left = sim_prng_below(prng_of(disk), left + 1);
+    }
     if (turn != TURN_WORKS) left = sim_prng_below(prng_of(disk), left + 1);
     for (int i = 0; i < count && left; i++) {
         size_t part = iov[i].iov_len < left ? iov[i].iov_len : (size_t)left;
@@ -442,7 +447,7 @@ struct sim_disk *sim_disk_new(struct sim_host *host)
 {
     struct sim_disk *disk = sim_alloc(1, sizeof *disk);
     disk->host = host;
-    disk->limit = UINT64_MAX;
+    disk->limit = disk->refuse_after = UINT64_MAX;
     for (int op = 0; op < SIM_DISK_OPS; op++) disk->fail_after[op] = UINT64_MAX;
     sim_tree_init(&disk->tree);
     return disk;
@@ -462,6 +467,11 @@ void sim_disk_crash(struct sim_disk *disk)
 void sim_disk_fail(struct sim_host *host, enum sim_disk_op op, uint64_t skip)
 {
     host->disk->fail_after[op] = skip;
+}
+
+void sim_disk_refuse(struct sim_host *host, uint64_t skip)
+{
+    host->disk->refuse_after = skip;
 }
 
 void sim_disk_limit(struct sim_host *host, uint64_t bytes)

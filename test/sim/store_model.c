@@ -12,7 +12,10 @@ static size_t payload_fill(uint32_t number, char *payload)
     uint64_t x = (number + 1) * UINT64_C(0x9e3779b97f4a7c15);
     size_t len = (x >> 40) % 4 == 0 ? (x >> 20) % MODEL_PAYLOAD_MAX : (x >> 20) % 80;
     if (len < 4) len = 4;
-    for (size_t i = 4; i < len; i++) payload[i] = (char)(x >> (i % 57));
+    for (size_t i = 0; i < len; i += 8) {
+        uint64_t word = x ^ (i * UINT64_C(0xff51afd7ed558ccd));
+        memcpy(payload + i, &word, len - i < 8 ? len - i : 8);
+    }
     memcpy(payload, &number, 4);
     return len;
 }

@@ -298,7 +298,10 @@ static void fill_the_disk(struct sim *sim, bool with_wal)
     for (int life = 0; life < 3; life++) {
         open_until_it_works(h);
         sim_disk_limit(h->host, sim_disk_used(h->host) + sim_random_below(sim, 8192));
+        bool refuses = sim_random_below(sim, 2);
+        if (refuses) sim_disk_refuse(h->host, sim_random_below(sim, 40));
         live(h, 30);
+        sim_disk_refuse(h->host, UINT64_MAX);
         seen_no_space += h->metrics.no_space;
         h->metrics.no_space = 0;
         if (sim_random_below(sim, 3) == 0) sim_host_crash(h->host);
