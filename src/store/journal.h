@@ -1,11 +1,12 @@
 /* journal: the durable log. An append-only run of records, numbered from 1 without gaps, that
  * survives kill -9 and power loss. (Named journal because `struct log` is the event log of base.)
  *
- *     append -> batch -> [job: write + fdatasync] -> appended(record, 0), in order
+ *     append -> batch -> [job: write + sync] -> appended(record, 0), in order
  *
  * Group commit: what is appended while a batch is on its way to the disk forms the next batch, and
- * a batch costs one write and one sync. A record is acknowledged (`appended`) only when it is on
- * the disk, as the journal's sync policy defines it.
+ * a batch costs one write and one sync; with a wal (store/wal.h) the batches of all journals cost
+ * one durable write together. A record is acknowledged (`appended`) only when it is on the disk, as
+ * the journal's sync policy defines it.
  *
  * The records lie in segment files, each named by the first sequence it holds. A segment's blocks
  * are allocated ahead of the writes, so that a sync need not write metadata. What recovery can tell
@@ -39,7 +40,7 @@ struct journal_record {
 };
 
 enum journal_sync {
-    JOURNAL_SYNC_EACH,     /* acknowledged after fdatasync: survives power loss */
+    JOURNAL_SYNC_EACH,     /* acknowledged when synced, here or in the wal: survives power loss */
     JOURNAL_SYNC_INTERVAL, /* acknowledged after write; synced every sync_interval_ms */
     JOURNAL_SYNC_NEVER,    /* acknowledged after write: survives kill -9 only */
 };

@@ -65,7 +65,8 @@ static int64_t look(struct scan *scan, struct wal_file *file, uint64_t offset, s
             if (!scan->window) return ERR_NOMEM;
             scan->window_size = len;
         }
-        int64_t n = io_file_read(&file->file, scan->window, scan->window_size, offset);
+        size_t ahead = offset == 0 ? len : scan->window_size; /* a header is looked at alone */
+        int64_t n = io_file_read(&file->file, scan->window, ahead, offset);
         if (n < 0) return n;
         scan->window_file = file;
         scan->window_offset = offset;
@@ -157,11 +158,14 @@ static int judge(struct scan *scan, int index, uint64_t offset)
     uint64_t missing = scan->expected;
     for (int i = index; i < scan->count; i++) {
         struct wal_file *file = scan->files[i];
-        for (uint64_t at = i == index ? offset : WAL_BLOCK; at < file->size; at += WAL_BLOCK) {
+        uint64_t at = i == index ? offset : WAL_BLOCK, end = file->size;
+        if (i > index && end > WINDOW) end = WINDOW; /* a file begins with a frame, or has none */
+        for (; at < end; at += WAL_BLOCK) {
             struct wal_head head;
             int r = head_at(scan, file, at, &head);
             if (r < 0) return r;
             if (r == 0) continue;
+            end = file->size;
             if (!missing) missing = head.first;
             if (head.acked > missing) return damaged(scan, scan->files[index], offset, "bad frame");
         }
@@ -266,7 +270,7 @@ static int settle_tail(struct scan *scan)
     for (uint64_t number = scan->acked; r == 0 && number < scan->expected; number++) {
         const struct place *place = &scan->tail[number % TAIL];
         if (!place->file || place->number != number) continue;
-        char *bytes;
+        char *bytes = NULL;
         int64_t n = look(scan, place->file, place->offset, place->size, &bytes);
         if (n < (int64_t)place->size) return n < 0 ? (int)n : ERR_IO;
         r = io_file_write_durable(&place->file->file, bytes, place->size, place->offset);
