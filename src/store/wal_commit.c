@@ -263,6 +263,7 @@ static void finish(struct wal *wal, struct wal_commit *commit)
     if (commit->result < 0) wal_fail(wal, ERR_IO, "write");
     if (wal->status == 0) {
         wal->metrics->commits++;
+        wal->metrics->wal_behind += commit->size;
         histogram_add(&wal->metrics->commit_duration,
                       (io_now_ns(wal->io) - commit->started_ns) / 1000);
         wal->acked = commit->head.number + 1;

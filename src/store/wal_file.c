@@ -124,6 +124,11 @@ static void checkpoint_done(struct io_job *job)
         histogram_add(&wal->metrics->checkpoint_duration,
                       (io_now_ns(wal->io) - checkpoint->started_ns) / 1000);
         wal_file_forget(file);
+        wal->metrics->wal_behind = wal->active->end;
+        for (int i = 0; i < wal->file_count; i++) {
+            const struct wal_file *other = &wal->files[i];
+            if (other->state == WAL_FULL && other != file) wal->metrics->wal_behind += other->end;
+        }
         wal->replay_from = file->generation + 1;
         if (file->state == WAL_FULL) file->state = WAL_SYNCED;
     }
