@@ -1,8 +1,9 @@
 #include "base/arena.h"
 #include "jetstream/api_requests.h"
 #include "jetstream/jetstream_impl.h"
+#include "jetstream/pull.h"
 
-enum { NAME_LEN = 8, CONFIG_MAX = 1 << 20 };
+enum { NAME_LEN = 8, GROUP_NAME_MAX = 16, CONFIG_MAX = 1 << 20 };
 
 /* ---- create: what is asked for ----------------------------------------------------------------
  */
@@ -224,4 +225,39 @@ void api_consumer_pause(struct api_call *call)
         api_fail(call, API_CONSUMER_STORE, "%s", err_text(r));
     else
         consumer_when_durable(call->consumer, &call->wait, paused);
+}
+
+/* ---- unpin ----------------------------------------------------------------------------------- */
+
+static bool is_group_name(struct bytes name)
+{
+    if (name.len > GROUP_NAME_MAX) return false;
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.data[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!letter && !strchr("-_/=", c)) return false;
+    }
+    return true;
+}
+
+void api_consumer_unpin(struct api_call *call)
+{
+    struct bytes group;
+    if (!api_get_string(call, "group", &group)) return;
+    if (!group.len) {
+        api_fail(call, API_INVALID_JSON, "consumer group not specified");
+        return;
+    }
+    if (!is_group_name(group)) {
+        api_fail(call, API_GROUP_NAME, NULL);
+        return;
+    }
+    struct consumer *consumer = api_consumer(call);
+    if (!consumer) return;
+    if (pull_unpin(consumer, group) < 0) {
+        api_fail(call, API_PRIORITY_GROUP, NULL);
+        return;
+    }
+    api_begin(call);
+    api_end(call);
 }

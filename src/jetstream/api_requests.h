@@ -33,6 +33,7 @@ void api_consumer_create(struct api_call *call);
 void api_consumer_create_durable(struct api_call *call);
 void api_consumer_delete(struct api_call *call);
 void api_consumer_pause(struct api_call *call);
+void api_consumer_unpin(struct api_call *call);
 
 /* api_consumer_info.c */
 

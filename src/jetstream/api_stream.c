@@ -130,6 +130,24 @@ void api_stream_update(struct api_call *call)
 
 /* ---- purge ----------------------------------------------------------------------------------- */
 
+static void answer_purged(struct api_call *call)
+{
+    api_begin(call);
+    jsonw_bool(&call->json, "success", true);
+    jsonw_u64(&call->json, "purged", call->purged);
+    api_end(call);
+}
+
+static void moved_on(struct stream_op *op, int result)
+{
+    struct api_call *call = CONTAINER_OF(op, struct api_call, op);
+    if (result < 0)
+        api_fail_result(call, result, &op->refusal);
+    else
+        answer_purged(call);
+}
+
+/* A purge up to a sequence that has not been given yet moves the stream on to it. */
 static void purged(struct stream_op *op, int result)
 {
     struct api_call *call = CONTAINER_OF(op, struct api_call, op);
@@ -137,10 +155,13 @@ static void purged(struct stream_op *op, int result)
         api_fail_result(call, result, &op->refusal);
         return;
     }
-    api_begin(call);
-    jsonw_bool(&call->json, "success", true);
-    jsonw_u64(&call->json, "purged", op->purged);
-    api_end(call);
+    bool filtered = json_string_length(json_object_get(call->body, "filter"));
+    uint64_t seq = (uint64_t)json_integer_value(json_object_get(call->body, "seq"));
+    call->purged = op->purged;
+    if (!filtered && seq > stream_state(call->stream).last_seq + 1)
+        stream_store(call->stream, op, seq - 1, io_wall_ns(call->js->io), NULL, moved_on);
+    else
+        answer_purged(call);
 }
 
 void api_stream_purge(struct api_call *call)
@@ -153,8 +174,8 @@ void api_stream_purge(struct api_call *call)
         api_fail(call, API_BAD_REQUEST, NULL);
         return;
     }
-    struct stream *stream = api_stream(call);
-    if (stream) stream_purge(stream, &call->op, filter, seq, keep, purged);
+    call->stream = api_stream(call);
+    if (call->stream) stream_purge(call->stream, &call->op, filter, seq, keep, purged);
 }
 
 /* ---- delete ---------------------------------------------------------------------------------- */

@@ -39,6 +39,8 @@ const struct api_request api_requests[] = {
      api_consumer_delete},
     {"CONSUMER.PAUSE", 2, 2, API_BODY_MAYBE, true, "consumer_pause_response",
      ",\"paused\":false,\"pause_until\":\"0001-01-01T00:00:00Z\"", api_consumer_pause},
+    {"CONSUMER.UNPIN", 2, 2, API_BODY_OBJECT, true, "consumer_unpin_response", NULL,
+     api_consumer_unpin},
     {"CONSUMER.INFO", 2, 2, API_BODY_NONE, false, "consumer_info_response", NULL,
      api_consumer_info},
     {"CONSUMER.LEADER.STEPDOWN", 2, 2, API_BODY_MAYBE, false, "consumer_leader_stepdown_response",

@@ -151,6 +151,9 @@ static void test_messages(void **state)
                 "\"num_subjects\":1,\"subjects\":{\"s.a\":2},\"num_deleted\":1,\"deleted\":[2]");
     text = answer_to(&t, "$JS.API.STREAM.PURGE.S", "{\"filter\":\"s.a\",\"keep\":1}");
     expect_part(text, "\"success\":true,\"purged\":1");
+    text = answer_to(&t, "$JS.API.STREAM.PURGE.S", "{\"seq\":10}");
+    expect_part(text, "\"success\":true,\"purged\":1");
+    expect_part(answer_to(&t, "s.a", "next"), "\"seq\":10}");
     api_stop(&t);
 }
 

@@ -157,6 +157,32 @@ static void test_pause(void **state)
     api_stop(&t);
 }
 
+static void test_unpin(void **state)
+{
+    struct api_test t;
+    prepare(&t);
+    create(&t, "CREATE.S.c",
+           "{\"ack_policy\":\"explicit\",\"priority_policy\":\"pinned_client\","
+           "\"priority_groups\":[\"jobs\"]}",
+           "");
+    static const char *const cases[][3] = {
+        {"S.c", "", "10025"},
+        {"S.c", "{\"group\":\"a b\"}", "10162"},
+        {"N.c", "{\"group\":\"jobs\"}", "10059"},
+        {"S.n", "{\"group\":\"jobs\"}", "10014"},
+        {"S.c", "{\"group\":\"others\"}", "10160"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char subject[80], number[32];
+        snprintf(subject, sizeof subject, "$JS.API.CONSUMER.UNPIN.%s", cases[i][0]);
+        snprintf(number, sizeof number, "\"err_code\":%s,", cases[i][2]);
+        expect_part(answer_to(&t, subject, cases[i][1]), number);
+    }
+    assert_string_equal(answer_to(&t, "$JS.API.CONSUMER.UNPIN.S.c", "{\"group\":\"jobs\"}"),
+                        "{\"type\":\"io.nats.jetstream.api.v1.consumer_unpin_response\"}");
+    api_stop(&t);
+}
+
 static void test_advisories(void **state)
 {
     struct api_test t;
@@ -187,9 +213,10 @@ static void test_advisories(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_create),  cmocka_unit_test(test_work_queue),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_pause),   cmocka_unit_test(test_advisories),
+        cmocka_unit_test(test_create),     cmocka_unit_test(test_work_queue),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_pause),      cmocka_unit_test(test_unpin),
+        cmocka_unit_test(test_advisories),
     };
     return cmocka_run_group_tests_name("jetstream api: consumers", tests, NULL, NULL);
 }
