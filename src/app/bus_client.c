@@ -138,14 +138,16 @@ static const char *find_bus(const struct bus_client *client, char url[URL_MAX])
 /* ---- running ---- */
 
 struct run {
-    bus_work *work;
+    bus_work *check, *work;
     void *argument;
 };
 
 static int connect_and_work(struct dure_ctx *ctx)
 {
     struct run *run = dure_argument(ctx);
-    int err = dure_connect(ctx, CONNECT_MS);
+    int err = run->check ? run->check(ctx, run->argument) : 0;
+    if (err) return err;
+    err = dure_connect(ctx, CONNECT_MS);
     if (err) return bus_fail(ctx, err, "cannot connect to the bus");
     err = run->work(ctx, run->argument);
     return err < 0 ? bus_fail(ctx, err, "it did not work") : err;
@@ -154,7 +156,7 @@ static int connect_and_work(struct dure_ctx *ctx)
 int bus_client_run(const struct bus_client *client, bus_work *work, void *argument)
 {
     char url[URL_MAX] = "";
-    struct run run = {work, argument};
+    struct run run = {client->check, work, argument};
     const char *found = find_bus(client, url);
     if (!found) {
         fprintf(stderr, "dure: no system is up in %s\n  start it: dure up %s\n", client->dir,
@@ -369,15 +371,19 @@ void bus_print_json(struct dure_ctx *ctx, const struct dure_json *json)
 
 /* ---- progress ---- */
 
+/* Work that is over in a moment shows none. */
+enum { PROGRESS_AFTER_MS = 500, PROGRESS_EACH_MS = 100 };
+
 static bool progress_shown;
 
 void bus_progress(const char *what, uint64_t done, uint64_t total)
 {
-    static uint64_t last_ns;
+    static uint64_t due_ns;
     char text[PRINT_TEXT], all[PRINT_TEXT];
     uint64_t now = dure_now_ns();
-    if (!isatty(STDERR_FILENO) || now - last_ns < 100000000) return;
-    last_ns = now;
+    if (!due_ns) due_ns = now + PROGRESS_AFTER_MS * UINT64_C(1000000);
+    if (now < due_ns || !isatty(STDERR_FILENO)) return;
+    due_ns = now + PROGRESS_EACH_MS * UINT64_C(1000000);
     progress_shown = true;
     if (total)
         fprintf(stderr, "\r\033[K%s %s of %s (%u %%)", what, count_text(done, text),

@@ -8,19 +8,20 @@
 #include "base/jsonw.h"
 #include "dure/dure.h"
 
+/* What a command does on a fiber: an exit code, or a negative error. */
+typedef int bus_work(struct dure_ctx *ctx, void *argument);
+
 struct bus_client {
     const char *server, *dir, *user, *password, *token, *creds, *nkey, *ca, *cert, *key, *timeout;
     bool tls_first, json;
     uint32_t timeout_ms; /* of one request */
+    bus_work *check;     /* looks at the command's values before it connects; or NULL */
 };
 
 /* Takes the command's own options and those of every bus command. As cli_parse(), and the values
  * are checked: -1 when stderr was told what is wrong. */
 int bus_client_parse(struct bus_client *client, int argc, char **argv, const struct cli_option *own,
                      size_t own_count);
-
-/* What a command does when it is connected: an exit code, or a negative error. */
-typedef int bus_work(struct dure_ctx *ctx, void *argument);
 
 /* Finds the bus (--server, $NATS_URL, the system of this folder, 127.0.0.1:4222), connects, runs
  * `work`, and tells what it returned when that is an error. Returns the exit code. */

@@ -19,6 +19,7 @@ enum exit_code {
 struct command {
     const char *name, *arguments, *summary, *help;
     int (*run)(int argc, char **argv); /* argv[0] is the command's name */
+    bool of_bus;                       /* takes the options of bus_client.h */
 };
 
 extern const struct command commands[];

@@ -119,6 +119,14 @@ static int info(struct dure_ctx *ctx, void *argument)
     return EXIT_OK;
 }
 
+static int check_add(struct dure_ctx *ctx, void *argument)
+{
+    const struct queue_command *c = argument;
+    return consumer_options_apply(&c->options, c->command, ctx, dure_json_object(ctx)) != 0
+               ? EXIT_USAGE
+               : EXIT_OK;
+}
+
 static int add(struct dure_ctx *ctx, void *argument)
 {
     struct queue_command *c = argument;
@@ -247,8 +255,8 @@ static const struct cli_sub subs[] = {
     {"rm", "STREAM QUEUE [--force]", sub_rm},
     {"next", "STREAM QUEUE [--count N] [--wait 5s] [--settle ack|nak|term|none] [--raw]", sub_next},
     {"pull", "STREAM QUEUE ... (the same as next)", sub_next},
-    {"dead", "[list | show SEQUENCE] [--stream S] [--queue Q]", sub_dead},
-    {"replay", "SEQUENCE | --all | --stream S [--queue Q]", sub_replay},
+    {"dead", "[list | show LETTER] [--stream S] [--queue Q]", sub_dead},
+    {"replay", "LETTER | --all | --stream S [--queue Q]", sub_replay},
     {"purge-dead", "--all | --stream S [--queue Q] [--force]", sub_purge_dead},
 };
 enum { SUBS = sizeof subs / sizeof *subs };
@@ -267,10 +275,10 @@ static const char *mistake(const struct queue_command *c, bus_work *work, int le
     bool which = c->dead.all || c->dead.stream || c->dead.queue;
     if (c->settle && !is_settle(c->settle)) return "--settle needs ack, nak, term or none";
     if (work == dead && left && strcmp(c->stream, "list") != 0 && strcmp(c->stream, "show") != 0)
-        return "'dead' lists (list) or shows one (show SEQUENCE)";
+        return "'dead' lists (list) or shows one (show LETTER)";
     if (work == dead && left && (strcmp(c->stream, "show") == 0) != (left == 2))
-        return "show needs the letter's sequence, list nothing";
-    if (work == replay && (left == 1) == which) return "say which: SEQUENCE, --all or --stream";
+        return "show needs the letter's number, list nothing";
+    if (work == replay && (left == 1) == which) return "say which: LETTER, --all or --stream";
     if (work == purge_dead && !which) return "say which: --all or --stream";
     return NULL;
 }
@@ -298,6 +306,7 @@ static int run(int argc, char **argv, bus_work *work, int least, int most)
     if (bus_number(argv[0], "count", c.count_text, &c.count) != 0 ||
         bus_duration(argv[0], "wait", c.wait_text, &c.wait_ns) != 0)
         return EXIT_USAGE;
+    c.client.check = work == add ? check_add : NULL;
     signal(SIGPIPE, SIG_DFL);
     return bus_client_run(&c.client, work, &c);
 }

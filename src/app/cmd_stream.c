@@ -148,6 +148,14 @@ static int info(struct dure_ctx *ctx, void *argument)
 
 /* ---- add, edit, rm ---- */
 
+static int check_settings(struct dure_ctx *ctx, void *argument)
+{
+    const struct stream_command *c = argument;
+    return stream_options_apply(&c->options, c->command, ctx, dure_json_object(ctx)) != 0
+               ? EXIT_USAGE
+               : EXIT_OK;
+}
+
 static int add(struct dure_ctx *ctx, void *argument)
 {
     struct stream_command *c = argument;
@@ -296,6 +304,12 @@ static int view_one_by_one(struct dure_ctx *ctx, struct stream_command *c, uint6
     return EXIT_OK;
 }
 
+static int check_view(struct dure_ctx *ctx, void *argument)
+{
+    struct dure_reader_options options = {0};
+    return begin_at(ctx, argument, &options) != 0 ? EXIT_USAGE : EXIT_OK;
+}
+
 static int view(struct dure_ctx *ctx, void *argument)
 {
     struct stream_command *c = argument;
@@ -397,6 +411,9 @@ static int run(int argc, char **argv, bus_work *work, int least, int most)
     c.name = argv[1];
     c.text = left > 1 ? argv[2] : NULL;
     c.second = c.text;
+    c.client.check = work == add || work == edit ? check_settings
+                     : work == view              ? check_view
+                                                 : NULL;
     signal(SIGPIPE, SIG_DFL);
     return bus_client_run(&c.client, work, &c);
 }

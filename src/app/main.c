@@ -44,17 +44,17 @@ const struct command commands[] = {
      "stream has it on disk;\n"
      "--id stores it once, however often the command is repeated. --reply S, --sleep 1s between\n"
      "several (--count), --window N durable ones under way (256).",
-     cmd_pub},
+     cmd_pub, true},
     {"sub", "SUBJECT ... [--queue GROUP] [--count N] [--wait 5s] [--raw] [--headers-only]",
      "print what comes on a subject",
      "Subjects may have wildcards: orders.*, orders.>. --queue shares them with others of the "
      "group.\n"
      "Ends after --count messages, when none came for --wait, or with Ctrl-C. --raw prints bodies\n"
      "only.",
-     cmd_sub},
+     cmd_sub, true},
     {"req", "SUBJECT [TEXT | -] [--header K:V] [--timeout 5s] [--replies N]",
      "ask on a bus and print the answer",
-     "Ends with 5 when nobody answers or the answer is an error.", cmd_req},
+     "Ends with 5 when nobody answers or the answer is an error.", cmd_req, true},
     {"queue", "ls | info | add | rm | next | dead | replay | purge-dead ...",
      "the work that waits in streams, and dead letters",
      "ls [STREAM]                         the queues (durable consumers) and how much waits\n"
@@ -68,7 +68,7 @@ const struct command commands[] = {
      "replay LETTER | --all | --stream S [--queue Q]          store it again where it came from\n"
      "purge-dead --all | --stream S [--queue Q] [--force]     forget it\n"
      "pull is another name of next.",
-     cmd_queue},
+     cmd_queue, true},
     {"stream", "ls | info | add | edit | rm | purge | get | view | rm-msg | backup | restore ...",
      "streams: what is kept of which subjects",
      "ls [--names]\n"
@@ -88,7 +88,7 @@ const struct command commands[] = {
      "rm-msg STREAM SEQUENCE\n"
      "backup STREAM FILE         while it runs; restore FILE [STREAM] makes it anew\n"
      "create is another name of add.",
-     cmd_stream},
+     cmd_stream, true},
     {"kv", "ls | add | get | put | create | update | del | purge | keys | watch | history ...",
      "values by key",
      "ls; status BUCKET; rm BUCKET [--force]\n"
@@ -101,7 +101,7 @@ const struct command commands[] = {
      "del, purge BUCKET KEY [--revision N]     purge forgets the history, too\n"
      "keys, watch BUCKET [PATTERN]; history BUCKET KEY\n"
      "info is another name of status.",
-     cmd_kv},
+     cmd_kv, true},
     {"obj", "ls | add | rm | put | get | del | info | watch | seal ...", "files on the bus",
      "ls [BUCKET]\n"
      "add BUCKET [--ttl D] [--max-bytes SIZE] [--replicas N] [--storage file|memory]\n"
@@ -110,14 +110,14 @@ const struct command commands[] = {
      "put BUCKET FILE|- [--name NAME] [--description TEXT] [--chunk SIZE]\n"
      "get BUCKET OBJECT [--output FILE|-] [--force]\n"
      "del BUCKET OBJECT; info BUCKET OBJECT; watch BUCKET; seal BUCKET [--force]",
-     cmd_obj},
+     cmd_obj, true},
     {"bench", "[pub | pubsub | request | sync | async | pull | all] [--count N] [--size B] ...",
      "how fast a bus is for one client",
      "--count N messages (100000) of --size SIZE (128); --window N durable ones under way (256);\n"
      "--subject S; for durable ones --storage file|memory and --fsync each|interval|never. What "
      "is\n"
      "stored for it is removed again.",
-     cmd_bench},
+     cmd_bench, true},
     {"trace", "[--json] [--dir DIR] [--last N] [TRACE]", "the last requests, each as a tree",
      "Shows the last N traces (default 10), or one by its id, with who called whom, how long each\n"
      "took, and what failed.",
@@ -196,6 +196,12 @@ int cmd_help(int argc, char **argv)
     if (!command) return unknown(argv[1]);
     printf("dure %s %s\n\n%s.\n", command->name, command->arguments, command->summary);
     if (command->help[0]) printf("\n%s\n", command->help);
+    if (command->of_bus)
+        printf("\nWhere the bus is: --server URL[,URL], else $NATS_URL, else the system of this "
+               "folder\n"
+               "(--dir DIR). Who you are: --user, --password, --token, --creds FILE, --nkey FILE;\n"
+               "--tls-ca, --tls-cert, --tls-key FILE, --tls-first. --timeout 5s of a request, "
+               "--json.\n");
     return EXIT_OK;
 }
 

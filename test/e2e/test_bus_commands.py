@@ -384,7 +384,7 @@ def test_where_the_bus_is(bus, tmp_path):
     (("stream", "view", "X", "--from", "soon"), "--from needs"), (("stream", "add"), "Usage: dure stream add STREAM"),
     (("stream", "get", "X"), "Usage: dure stream get"), (("pub",), "Usage: dure pub"), (("pub", "a", "--count", "many"), "a number"),
     (("pub", "a", "-H", "colour"), "Colour:blue"), (("sub",), "Usage: dure sub"), (("req",), "Usage: dure req"),
-    (("queue", "replay"), "SEQUENCE, --all or --stream"), (("queue", "dead", "shw"), "list"), (("bench", "fast"), "pub, pubsub"),
+    (("queue", "replay"), "LETTER, --all or --stream"), (("queue", "dead", "shw"), "list"), (("bench", "fast"), "pub, pubsub"),
     (("queue", "next", "A", "b", "--settle", "x"), "ack, nak, term or none"), (("kv", "add", "a", "--ttl", "long"), "a duration"),
     (("kv", "add", "a", "--max-value", "big"), "a size"), (("kv", "update", "a", "b", "c"), "REVISION"), (("obj", "put", "a"), "FILE"),
     (("kv", "add", "a", "--history", "65"), "at most 64"), (("queue", "purge-dead"), "--all or --stream"),
