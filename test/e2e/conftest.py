@@ -38,8 +38,8 @@ def wait_until(condition, what, seconds=START_SECONDS):
 def set_ports(manifest, gateway, bus):
     """Other ports than the usual ones in a dure.yaml: several systems may run here at once."""
     text = manifest.read_text()
-    text = re.sub(r"127\.0\.0\.1:8080", f"127.0.0.1:{gateway}", text)
-    manifest.write_text(re.sub(r"127\.0\.0\.1:4222", f"127.0.0.1:{bus}", text))
+    text = re.sub(r"127\.0\.0\.1:8080\b", f"127.0.0.1:{gateway}", text)
+    manifest.write_text(re.sub(r"127\.0\.0\.1:4222\b", f"127.0.0.1:{bus}", text))
 
 
 class System:
