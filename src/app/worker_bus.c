@@ -58,33 +58,22 @@ static int open_embedded(struct worker *worker, const struct manifest *manifest,
 
 /* ---- a cluster ------------------------------------------------------------------------------- */
 
-/* The path as the system's folder has it, absolute; NULL: none was given. */
-static int path_of(struct worker *worker, struct bytes path, char text[static PATH_MAX],
-                   const char **ret_path)
-{
-    bool absolute = bytes_starts(path, BYTES("/"));
-    *ret_path = NULL;
-    if (!path.len) return 0;
-    int len = snprintf(text, PATH_MAX, "%s%s%s", absolute ? "" : worker->paths.dir,
-                       absolute ? "" : "/", path.data);
-    if (len >= PATH_MAX) return ERR_TOO_BIG;
-    *ret_path = text;
-    return 0;
-}
-
-static int read_text(struct worker *worker, const char *path, char *text, struct error *error)
+/* The whole of a file of text, ended by NUL, in a buffer that is initialised. */
+static int read_text(struct worker *worker, const char *path, struct buf *text, struct error *error)
 {
     struct io_file file;
-    int err = io_file_open(worker->io, &file, path, IO_READ);
+    char *room = buf_reserve(text, FILE_MAX_BYTES);
+    int err = room ? io_file_open(worker->io, &file, path, IO_READ) : ERR_NOMEM;
     int64_t len = err;
     if (!err) {
-        len = io_file_read(&file, text, FILE_MAX_BYTES - 1, 0);
+        len = io_file_read(&file, room, FILE_MAX_BYTES - 1, 0);
         io_file_close(&file);
     }
     if (len < 0)
         return error_set(error, (int)len, "cannot read the credentials %s: %s", path,
                          err_text((int)len));
-    text[len] = '\0';
+    room[len] = '\0';
+    buf_commit(text, (size_t)len + 1);
     return 0;
 }
 
@@ -109,8 +98,12 @@ static int make_services_url(struct worker *worker, const struct manifest_bus *b
         struct bytes url = bytes_trim(bytes_cut(&rest, ','));
         bool has_scheme = bytes_find(url, '/') < url.len;
         size_t scheme = !has_scheme ? 0 : bytes_find(url, '/') + 2;
-        bool names_us = bytes_find(url, '@') < url.len || bytes_starts(url, BYTES("unix:"));
+        bool names_us = bytes_find(url, '@') < url.len;
         if (buf_len(&out)) buf_append_char(&out, ',');
+        if (bytes_starts(url, BYTES("unix:"))) {
+            buf_append(&out, url);
+            continue;
+        }
         buf_append(&out, has_scheme ? bytes_head(url, scheme) : BYTES("nats://"));
         if (!names_us && (bus->token.len || bus->user.len)) {
             put_escaped(&out, bus->token.len ? bus->token : bus->user);
@@ -131,37 +124,44 @@ static const char *text_or_null(struct bytes text)
     return text.len ? text.data : NULL;
 }
 
-static int open_cluster(struct worker *worker, const struct manifest *manifest, struct error *error)
+static int connect_cluster(struct worker *worker, const struct manifest_system *system,
+                           const char *creds, const struct client_tls *tls, struct error *error)
 {
-    const struct manifest_bus *bus = &manifest->system->bus;
-    char cert[PATH_MAX], key[PATH_MAX];
-    char *creds_text = NULL;
-    const char *creds = NULL;
-    struct client_tls tls = {0};
-    int err = path_of(worker, bus->creds, worker->bus_creds, &creds);
-    if (!err) err = path_of(worker, bus->ca, worker->bus_ca, &tls.ca);
-    if (!err) err = path_of(worker, bus->cert, cert, &tls.cert);
-    if (!err) err = path_of(worker, bus->key, key, &tls.key);
-    if (!err) err = make_services_url(worker, bus);
-    if (err) return error_set(error, err, "a URL or path of the bus is too long");
-    if (creds) {
-        creds_text = malloc(FILE_MAX_BYTES);
-        err = creds_text ? read_text(worker, creds, creds_text, error) : ERR_NOMEM;
-    }
+    const struct manifest_bus *bus = &system->bus;
     const struct messaging_cluster_options options = {
         .client =
             {
                 .urls = bus->url.data,
-                .name = manifest->system->name.data,
+                .name = system->name.data,
                 .identity = {text_or_null(bus->user), text_or_null(bus->password),
-                             text_or_null(bus->token), creds_text},
-                .tls = tls.ca || tls.cert ? &tls : NULL,
+                             text_or_null(bus->token), creds},
+                .tls = tls->ca || tls->cert ? tls : NULL,
             },
         .replicas = bus->replicas,
     };
+    return messaging_connect(worker->io, &options, &worker->log, &worker->messaging, error);
+}
+
+static int open_cluster(struct worker *worker, const struct manifest *manifest, struct error *error)
+{
+    const struct manifest_bus *bus = &manifest->system->bus;
+    const char *dir = worker->paths.dir;
+    char cert[PATH_MAX], key[PATH_MAX];
+    struct buf creds;
+    const struct client_tls tls = {
+        .ca = bus_setup_path(dir, bus->ca, worker->bus_ca),
+        .cert = bus_setup_path(dir, bus->cert, cert),
+        .key = bus_setup_path(dir, bus->key, key),
+    };
+    buf_init(&creds, FILE_MAX_BYTES);
+    int err = make_services_url(worker, bus);
+    if (err) error_set(error, err, "the URLs of the bus are too long");
+    if (!err && bus_setup_path(dir, bus->creds, worker->bus_creds))
+        err = read_text(worker, worker->bus_creds, &creds, error);
     if (!err)
-        err = messaging_connect(worker->io, &options, &worker->log, &worker->messaging, error);
-    free(creds_text);
+        err = connect_cluster(worker, manifest->system, bus->creds.len ? creds.data : NULL, &tls,
+                              error);
+    buf_release(&creds);
     return err;
 }
 

@@ -36,7 +36,7 @@ static bool unescape(struct bytes from, char *to, size_t size)
 
 static bool take_address(struct server *server, struct bytes address)
 {
-    struct bytes host = address, port = BYTES("");
+    struct bytes host, port;
     uint64_t number = SERVER_PORT;
     if (bytes_starts(address, BYTES("["))) {
         size_t end = bytes_find(address, ']');

@@ -11,6 +11,7 @@
 enum {
     KEYS_MAX = 1 << 20,
     HEARTBEAT_MS = 2000,
+    INACTIVE_MS = 30000, /* a consumer that nobody listens to */
     SILENCE_MS = 3 * HEARTBEAT_MS,
     TICK_MS = 500,
     WAITED_MAX = 20 /* ticks */
@@ -169,14 +170,15 @@ static void consumer_made(struct jsapi *api, int result, json_t *answer, const s
 static json_t *ordered_consumer(const struct cluster_bucket *bucket, const char *inbox)
 {
     char stream[BUCKET_NAME_MAX + 8], filter[BUCKET_NAME_MAX + 8];
+    const json_int_t heartbeat_ns = HEARTBEAT_MS * ms_ns, inactive_ns = INACTIVE_MS * ms_ns;
     snprintf(stream, sizeof stream, "KV_%s", bucket->name);
     snprintf(filter, sizeof filter, "$KV.%s.>", bucket->name);
     return json_pack("{s:s, s:{s:s, s:s, s:s, s:s, s:s, s:i, s:b, s:I, s:b, s:i, s:I}}",
                      "stream_name", stream, "config", "deliver_policy", "last_per_subject",
                      "deliver_subject", inbox, "ack_policy", "none", "filter_subject", filter,
                      "replay_policy", "instant", "max_deliver", 1, "flow_control", 1,
-                     "idle_heartbeat", (json_int_t)(HEARTBEAT_MS * ms_ns), "mem_storage", 1,
-                     "num_replicas", 1, "inactive_threshold", (json_int_t)(30000 * ms_ns));
+                     "idle_heartbeat", heartbeat_ns, "mem_storage", 1, "num_replicas", 1,
+                     "inactive_threshold", inactive_ns);
 }
 
 /* Deliveries may come before the answer to the request that makes the consumer. */

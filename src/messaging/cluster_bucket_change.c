@@ -86,7 +86,7 @@ static bool is_key(struct bytes key)
     for (size_t i = 0; i < key.len; i++) {
         char c = key.data[i];
         bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                    memchr("-/_=.", c, 5);
+                    bytes_find(BYTES("-/_=."), c) < strlen("-/_=.");
         if (!good) return false;
     }
     return true;

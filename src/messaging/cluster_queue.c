@@ -5,6 +5,7 @@
 #include "stream/consumer_config.h"
 #include "wire/nats.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -126,8 +127,9 @@ void cluster_queue_pull(struct cluster_queue *queue)
     snprintf(subject, sizeof subject, "$JS.API.CONSUMER.MSG.NEXT.%s.%s", queue->stream,
              queue->name);
     snprintf(reply, sizeof reply, "%s.%llu", queue->inbox, (unsigned long long)queue->pull);
-    snprintf(body, sizeof body, "{\"batch\":%u,\"expires\":%lld,\"idle_heartbeat\":%lld}", batch,
-             (long long)(PULL_EXPIRES_MS * ms_ns), (long long)(HEARTBEAT_MS * ms_ns));
+    snprintf(body, sizeof body,
+             "{\"batch\":%u,\"expires\":%" PRId64 ",\"idle_heartbeat\":%" PRId64 "}", batch,
+             PULL_EXPIRES_MS * ms_ns, HEARTBEAT_MS * ms_ns);
     struct message message =
         message_borrow(bytes_str(subject), bytes_str(reply), BYTES(""), bytes_str(body));
     if (client_publish(queue->cluster->client, &message) == 0) {
@@ -273,7 +275,7 @@ static int nak(struct queue *of, uint64_t seq, uint32_t delay_ms)
     struct held *held = pending(of, seq);
     char word[48];
     if (!held) return ERR_NOT_FOUND;
-    snprintf(word, sizeof word, "-NAK {\"delay\":%lld}", (long long)(delay_ms * ms_ns));
+    snprintf(word, sizeof word, "-NAK {\"delay\":%" PRId64 "}", delay_ms * ms_ns);
     cluster_held_settle(held, delay_ms ? word : "-NAK");
     return 0;
 }

@@ -287,8 +287,8 @@ static void cut_anywhere(struct sim *sim, uint64_t seed)
     seen_replays += client_metrics(world.client)->replayed;
     client_close(world.client, closed, &world);
     CHECK(sim_run_until(sim, 5000, is_closed, &world), "does not close");
-    server_free(&world);
     sim_host_crash(world.host);
+    server_free(&world);
 }
 
 static void all_have_happened(void)
@@ -337,8 +337,8 @@ static void end_anywhere(struct sim *sim, uint64_t seed)
         client_close(world.client, closed, &world);
     CHECK(sim_run_until(sim, 60000, is_closed, &world), "does not close");
     CHECK(world.ended == 40, "%u are told", world.ended);
-    server_free(&world);
     sim_host_crash(world.host);
+    server_free(&world);
 }
 
 RUNNER_MAIN({"cut_anywhere", cut_anywhere, .finish = all_have_happened, .seeds = 300},

@@ -421,8 +421,8 @@ static void cut_anywhere(struct sim *sim, uint64_t seed)
     check_dead(&world);
     check_bucket(&world);
     close_program(&world);
-    server_free(&world);
     sim_host_crash(world.host);
+    server_free(&world);
 }
 
 static void all_have_happened(void)
