@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+enum { DAY_S = 24 * 3600, WARN_DAYS = 14 };
+
 static int make_context(struct io *io, const struct bus_tls_options *options,
                         struct io_tls_context **ret_context, struct error *error)
 {
@@ -26,6 +28,15 @@ static int make_context(struct io *io, const struct bus_tls_options *options,
     return io_tls_context_new(io, &wanted, ret_context, error);
 }
 
+/* Somebody should hear of it before all clients do. */
+static void warn_of_expiry(struct bus_server *server, const struct io_tls_context *context)
+{
+    int64_t left_s =
+        io_tls_context_expiry(context) - (int64_t)(io_wall_ns(server->io) / 1000000000);
+    if (left_s < WARN_DAYS * DAY_S)
+        LOG(server->log, LOG_WARN, "bus_certificate_expires", LOG_I("days", left_s / DAY_S));
+}
+
 int bus_server_use_tls(struct bus_server *server, const struct bus_tls_options *options,
                        struct error *error)
 {
@@ -37,6 +48,7 @@ int bus_server_use_tls(struct bus_server *server, const struct bus_tls_options *
         io_tls_context_unref(context);
         return error_set(error, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     }
+    warn_of_expiry(server, context);
     io_tls_context_unref(server->tls->context);
     server->tls->context = context;
     server->tls->options = *options;

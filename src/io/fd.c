@@ -2,7 +2,7 @@
 #include "io/epoll.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -24,12 +24,16 @@ static uint64_t time_ns(struct timeval time)
 /* The second number of statm is the resident set, in pages (proc(5)). */
 static uint64_t resident_bytes(void)
 {
-    unsigned long long size, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (!file) return 0;
-    if (fscanf(file, "%llu %llu", &size, &resident) != 2) resident = 0;
-    fclose(file);
-    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+    char text[128];
+    uint64_t pages = 0;
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    ssize_t len = read(fd, text, sizeof text);
+    close(fd);
+    struct bytes rest = bytes_make(text, len > 0 ? (size_t)len : 0);
+    bytes_cut(&rest, ' ');
+    if (bytes_to_u64(bytes_cut(&rest, ' '), UINT64_MAX, &pages)) return 0;
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 void epoll_usage(struct io_usage *ret_usage)

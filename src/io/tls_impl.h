@@ -1,5 +1,6 @@
 /* tls_impl: the inside of TLS. Private to src/io: tls.c (streams), tls_context.c (certificates,
- * trust, policy), tls_pem.c (files), tls_session.c (what a client resumes), tls_problem.c (why). */
+ * trust, policy), tls_pem.c (files), tls_session.c (what a client resumes), tls_problem.c (why),
+ * tls_info.c (what the owner asks). */
 #ifndef DURE_IO_TLS_IMPL_H
 #define DURE_IO_TLS_IMPL_H
 
@@ -83,6 +84,9 @@ struct tls {
 };
 
 BIO_METHOD *tls_bio_method(void);
+
+/* NULL: the stream is in clear text. */
+struct tls *tls_of(const struct io_stream *stream);
 
 /* ---- tls_problem.c ------------------------------------------------------------------------- */
 

@@ -35,13 +35,13 @@ static void answer_list(struct http_exchange *x)
     buf_release(&out);
 }
 
-static void answer_page(struct http_exchange *x, struct monitor *monitor, page_fn *write)
+static void answer_page(struct http_exchange *x, struct monitor *monitor, page_fn *fill)
 {
     struct page page = {.monitor = monitor, .query = x->in.query, .status = 200};
     buf_init(&page.out, PAGE_MAX);
     jsonw_init(&page.json, &page.out);
     jsonw_object(&page.json, NULL);
-    write(&page);
+    fill(&page);
     jsonw_object_end(&page.json);
     buf_append_char(&page.out, '\n');
     if (page.status == 400)
@@ -63,8 +63,8 @@ static void request(struct http_exchange *x)
     for (size_t i = 0; i < PAGE_PATHS; i++) {
         if (!bytes_eq(x->in.path, bytes_str(page_paths[i].path))) continue;
         monitor->requests[i]++;
-        if (page_paths[i].write)
-            answer_page(x, monitor, page_paths[i].write);
+        if (page_paths[i].fill)
+            answer_page(x, monitor, page_paths[i].fill);
         else
             answer_list(x);
         return;

@@ -45,7 +45,7 @@ page_fn page_varz, page_connz, page_subsz, page_jsz, page_healthz, page_accountz
 /* The paths by name, with how often each was asked for. */
 struct page_path {
     const char *path;
-    page_fn *write; /* NULL: the list of paths */
+    page_fn *fill; /* NULL: the list of paths */
 };
 extern const struct page_path page_paths[PAGE_PATHS];
 
