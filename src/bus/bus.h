@@ -153,12 +153,16 @@ struct bus_inbox {
 /* False: nobody listens. */
 bool bus_inbox_find(struct bus *bus, struct bytes subject, struct bus_inbox *ret_inbox);
 
+/* Whether somebody has subscribed to exactly this subject, without wildcards: what JetStream calls
+ * interest in a deliver subject. */
+bool bus_inbox_is_bound(struct bus *bus, struct bytes subject);
+
 /* Hands the message, under its own subject, to those who listen: all of them, and one of each
  * queue group. Returns how many have taken it; 0: they have gone meanwhile. */
 unsigned bus_inbox_put(struct bus_inbox *inbox, struct message *message);
 
-/* Tells when somebody has subscribed who would get messages with a subject. Embedded in its owner,
- * zeroed before its first use. */
+/* Tells when somebody has subscribed to exactly a subject. Embedded in its owner, zeroed before its
+ * first use. */
 struct bus_watch {
     /* Runs inside the subscribing; must not publish, subscribe or unsubscribe from inside. */
     void (*came)(struct bus_watch *watch);

@@ -223,6 +223,26 @@ bool bus_inbox_find(struct bus *bus, struct bytes subject, struct bus_inbox *ret
     return false;
 }
 
+static bool is_bound(const struct route_target *targets, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct subscription *s = targets[i].subscription;
+        if (!s->gone && trie_is_literal(&s->entry)) return true;
+    }
+    return false;
+}
+
+bool bus_inbox_is_bound(struct bus *bus, struct bytes subject)
+{
+    const struct route *route = router_find(&bus->router, subject);
+    if (!route) return false;
+    if (is_bound(route->targets, route->target_count)) return true;
+    for (uint32_t i = 0; i < route->group_count; i++) {
+        if (is_bound(route->groups[i].members, route->groups[i].count)) return true;
+    }
+    return false;
+}
+
 /* The prefix for one who listens, with the message's own subject instead of the inbox. */
 static bool retarget(struct publication *p, struct route_target *target)
 {

@@ -1,7 +1,6 @@
-/* Who wants to know that somebody has subscribed to a subject: by subject, so that a new literal
+/* Who wants to know that somebody has subscribed to a subject: by subject, so that a new
  * subscription costs one look. */
 #include "bus/core.h"
-#include "bus/subject.h"
 
 #include <stdlib.h>
 
@@ -21,17 +20,8 @@ static void tell(struct bus_watched *watched)
 static void added(void *context, struct bytes pattern)
 {
     struct bus *bus = context;
-    struct bus_watched *watched;
-    size_t cursor = 0;
-    if (bus->watched.count == 0) return;
-    if (subject_is_literal(pattern)) {
-        watched = map_get(&bus->watched, pattern);
-        if (watched) tell(watched);
-        return;
-    }
-    while ((watched = map_next(&bus->watched, &cursor))) {
-        if (subject_matches(pattern, watched->subject)) tell(watched);
-    }
+    struct bus_watched *watched = bus->watched.count ? map_get(&bus->watched, pattern) : NULL;
+    if (watched) tell(watched);
 }
 
 void interest_init(struct bus *bus)

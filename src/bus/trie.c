@@ -278,6 +278,14 @@ void trie_pattern(const struct trie_entry *entry, struct buf *out)
     }
 }
 
+bool trie_is_literal(const struct trie_entry *entry)
+{
+    for (const struct trie_node *node = entry->node; node && node->parent; node = node->parent) {
+        if (node == node->parent->star || node == node->parent->rest) return false;
+    }
+    return true;
+}
+
 static bool reaches(const struct trie *trie, const struct trie_node *node, struct bytes tokens)
 {
     if (!node) return false;

@@ -48,6 +48,9 @@ void trie_each(const struct trie *trie, void (*each)(void *context, struct trie_
 /* Appends the pattern under which the entry stands. */
 void trie_pattern(const struct trie_entry *entry, struct buf *out);
 
+/* Whether the entry's pattern has no wildcard. */
+bool trie_is_literal(const struct trie_entry *entry);
+
 /* Whether some entry's pattern matches a subject that begins with these tokens and goes on. The
  * first of them must begin with '$'. */
 bool trie_reaches(const struct trie *trie, struct bytes tokens);

@@ -153,10 +153,12 @@ static void make(struct api_call *call, struct creation *creation)
         api_fail_result(call, r, &refusal);
         return;
     }
-    if (!before)
-        advisory_consumer(&js->advisories, ADVISORY_CREATE, call->stream_name,
-                          bytes_str(config->name));
-    consumer_when_durable(call->consumer, &call->wait, made);
+    if (before) {
+        consumer_when_durable(call->consumer, &call->wait, made);
+        return;
+    }
+    advisory_consumer(&js->advisories, ADVISORY_CREATE, call->stream_name, bytes_str(config->name));
+    made(&call->wait, 0); /* durable already, and told before anything is delivered */
 }
 
 static void create(struct api_call *call, enum form form)

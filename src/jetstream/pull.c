@@ -295,7 +295,7 @@ static void idle(struct consumer_outlet *outlet)
     size_t before = pull->waiting_count;
     LIST_EACH(&pull->waiting, struct pull_request, link, request) {
         if (!request->no_wait || (request->delivered == 0 && request->expires_ns)) continue;
-        say_rest(pull, request, 408, "Request Timeout");
+        say(pull, request, 404, "No Messages");
         drop(pull, request);
     }
     if (before != pull->waiting_count) set_timer(pull);

@@ -60,11 +60,13 @@ static void read_object(struct pull_request *request, json_t *object)
 
 static void read_json(struct pull_request *request, struct bytes payload)
 {
-    json_t *object = json_loadb(payload.data, payload.len, 0, NULL);
-    if (json_is_object(object)) {
+    json_error_t error;
+    json_t *object = json_loadb(payload.data, payload.len, 0, &error);
+    if (object) {
         read_object(request, object);
     } else {
-        wrong(request, "invalid JSON");
+        bool cut = json_error_code(&error) == json_error_premature_end_of_input;
+        wrong(request, cut ? "unexpected end of JSON input" : "invalid JSON");
     }
     json_decref(object);
 }

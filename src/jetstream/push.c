@@ -32,8 +32,7 @@ static struct io *io_of(const struct push *push)
 
 static bool is_bound(const struct push *push)
 {
-    struct bus_inbox inbox;
-    return bus_inbox_find(push->base.deliveries->bus, subject_of(push), &inbox);
+    return bus_inbox_is_bound(push->base.deliveries->bus, subject_of(push));
 }
 
 /* ---- heartbeats ---- */
@@ -137,7 +136,8 @@ static void rate_due(struct io_timer *timer)
 static bool wants(struct consumer_outlet *outlet)
 {
     struct push *push = of(outlet);
-    return !is_stalled(push) && is_bound(push);
+    push->bound = is_bound(push);
+    return push->bound && !is_stalled(push);
 }
 
 static bool takes(struct consumer_outlet *outlet, const struct stream_message *message)
@@ -165,7 +165,8 @@ static void idle(struct consumer_outlet *outlet)
 
 static void info(const struct consumer_outlet *outlet, struct consumer_info *ret_info)
 {
-    ret_info->push_bound = is_bound(of(outlet));
+    const struct push *push = of(outlet);
+    ret_info->push_bound = push->bound && is_bound(push);
 }
 
 /* ---- interest ---- */

@@ -73,7 +73,7 @@ struct consumer_info consumer_info(const struct consumer *consumer)
     const struct consumer_state *state = &consumer->state;
     struct consumer_info info = {
         .created_ns = consumer->created_ns,
-        .delivered = {state->consumer_seq, state->next_seq - 1, state->delivered_ns},
+        .delivered = {state->consumer_seq, state->seen_seq, state->delivered_ns},
         .ack_floor = {state->floor_consumer_seq, state->floor_seq, state->settled_ns},
         .num_pending = consumer->num_pending,
         .num_ack_pending = state->pending.count,

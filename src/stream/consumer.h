@@ -61,7 +61,7 @@ struct consumer_place {
 
 struct consumer_info {
     uint64_t created_ns;
-    struct consumer_place delivered; /* the last delivery */
+    struct consumer_place delivered; /* the last delivery; of the stream: or what was passed */
     struct consumer_place ack_floor; /* everything up to here is settled */
     uint64_t num_pending;            /* messages that were never delivered yet; exact */
     uint64_t num_ack_pending, num_redelivered;
@@ -142,7 +142,7 @@ struct consumer_outlet {
     bool (*takes)(struct consumer_outlet *outlet, const struct stream_message *message);
     /* May settle messages. */
     void (*deliver)(struct consumer_outlet *outlet, const struct delivery *delivery);
-    /* It wants more, but there is nothing that may be delivered now. */
+    /* It wants more, but there is nothing to deliver now. */
     void (*idle)(struct consumer_outlet *outlet);
     /* The configuration has changed. May be NULL. */
     void (*updated)(struct consumer_outlet *outlet);
@@ -160,8 +160,7 @@ struct consumer_outlet *consumer_outlet(const struct consumer *consumer);
 /* There is room again. */
 void consumer_wake(struct consumer *consumer);
 
-/* How many messages could be delivered now, if there were room: new ones and those that are to come
- * again, bounded by max_ack_pending. */
+/* How many messages there are to deliver now: new ones and those that are to come again. */
 uint64_t consumer_available(const struct consumer *consumer);
 
 /* ---- a consumer of this program ------------------------------------------------------------ */

@@ -84,15 +84,7 @@ int consumer_recount(struct consumer *consumer)
 uint64_t consumer_available(const struct consumer *consumer)
 {
     const struct consumer_again *again = &consumer->again;
-    int64_t most = consumer->config->max_ack_pending;
-    uint64_t fresh = consumer->num_pending;
-    if (is_paused(consumer)) return 0;
-    if (consumer->state.keeps && most > 0) {
-        uint64_t count = consumer->state.pending.count;
-        uint64_t room = count < (uint64_t)most ? (uint64_t)most - count : 0;
-        if (fresh > room) fresh = room;
-    }
-    return fresh + (again->end - again->start);
+    return is_paused(consumer) ? 0 : consumer->num_pending + (again->end - again->start);
 }
 
 /* ---- what is new ---- */
@@ -331,7 +323,7 @@ static enum step step(struct consumer *consumer)
     if (!wants(consumer)) return STEP_STOP;
     const struct pending *ready = consumer_next_ready(consumer);
     if (ready) return step_again(consumer, ready->seq);
-    if (!may_deliver_new(consumer)) return STEP_IDLE;
+    if (!may_deliver_new(consumer)) return STEP_STOP;
     consumer->scanning = false;
     uint64_t seq = next_new(consumer);
     if (seq) return step_new(consumer, seq);
@@ -340,6 +332,9 @@ static enum step step(struct consumer *consumer)
         return STEP_STOP;
     }
     consumer->replaying = false;
+    if (consumer->state.seen_seq < consumer->stream->last_seq) {
+        consumer->state.seen_seq = consumer->stream->last_seq;
+    }
     return consumer->reading_again || consumer->reading_next ? STEP_STOP : STEP_IDLE;
 }
 

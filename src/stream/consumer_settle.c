@@ -199,7 +199,8 @@ int consumer_term(struct consumer *consumer, uint64_t seq, struct bytes reason)
 int consumer_progress(struct consumer *consumer, uint64_t seq)
 {
     struct pending *one = consumer_pending_find(&consumer->state.pending, seq);
-    if (!one || consumer->closing || one->place == PENDING_NAKED) return ERR_NOT_FOUND;
+    if (!one || consumer->closing) return ERR_NOT_FOUND;
+    if (one->place == PENDING_READY) return 0; /* comes again all the same */
     uint64_t wait = consumer_wait_ns(consumer, one->attempts);
     wait_until(consumer, one, io_wall_ns(consumer->io) + wait, PENDING_OUT);
     return 0;

@@ -10,15 +10,30 @@ static int later_one(void *context, const struct stream_subject_info *info)
     return 0;
 }
 
-/* The last message that matches; 0: none. */
+static int earlier_one(void *context, const struct stream_subject_info *info)
+{
+    uint64_t *first = context;
+    if (*first == 0 || info->last_seq < *first) *first = info->last_seq;
+    return 0;
+}
+
+/* The first of the last messages of each subject; 0: none. */
+static uint64_t first_last(const struct consumer *consumer)
+{
+    const struct consumer_config *config = consumer->config;
+    uint64_t first = 0;
+    for (size_t i = 0; i < config->filter_count; i++) {
+        (void)stream_subjects(consumer->stream, bytes_str(config->filters[i]), earlier_one, &first);
+    }
+    return first;
+}
+
+/* The last message that matches; 0: none, and it begins with the first. */
 static uint64_t last_match(const struct consumer *consumer)
 {
     const struct consumer_config *config = consumer->config;
     uint64_t last = 0;
-    if (config->filter_count == 0) {
-        struct stream_state state = stream_state(consumer->stream);
-        return state.messages ? state.last_seq : 0;
-    }
+    if (config->filter_count == 0) return stream_state(consumer->stream).last_seq;
     for (size_t i = 0; i < config->filter_count; i++) {
         (void)stream_subjects(consumer->stream, bytes_str(config->filters[i]), later_one, &last);
     }
@@ -28,16 +43,16 @@ static uint64_t last_match(const struct consumer *consumer)
 static uint64_t choose(const struct consumer *consumer, uint64_t first, uint64_t behind)
 {
     const struct consumer_config *config = consumer->config;
-    uint64_t seq;
+    uint64_t seq = 0;
     switch (config->deliver_policy) {
-    case CONSUMER_DELIVER_LAST: seq = last_match(consumer); return seq ? seq : behind;
+    case CONSUMER_DELIVER_LAST: return last_match(consumer);
     case CONSUMER_DELIVER_NEW: return behind;
     case CONSUMER_DELIVER_BY_START_SEQ: return config->start_seq;
     case CONSUMER_DELIVER_BY_START_TIME:
         seq = stream_seq_at(consumer->stream, (uint64_t)config->start_time_ns);
         return seq ? seq : behind;
-    case CONSUMER_DELIVER_ALL:
-    case CONSUMER_DELIVER_LAST_PER_SUBJECT: break;
+    case CONSUMER_DELIVER_LAST_PER_SUBJECT: seq = first_last(consumer); return seq ? seq : behind;
+    case CONSUMER_DELIVER_ALL: break;
     }
     return first;
 }

@@ -28,7 +28,7 @@ void consumer_state_start(struct consumer_state *state, uint64_t next_seq, uint6
     state->next_seq = next_seq;
     state->last_until = last_until;
     state->floor_consumer_seq = state->consumer_seq;
-    state->floor_seq = next_seq ? next_seq - 1 : 0;
+    state->floor_seq = state->seen_seq = next_seq ? next_seq - 1 : 0;
 }
 
 int consumer_state_deliver(struct consumer_state *state, uint64_t seq, uint64_t due_ns)
@@ -40,6 +40,7 @@ int consumer_state_deliver(struct consumer_state *state, uint64_t seq, uint64_t 
     }
     state->consumer_seq++;
     state->next_seq = seq + 1;
+    state->seen_seq = seq;
     if (!state->keeps) {
         state->floor_consumer_seq = state->consumer_seq;
         state->floor_seq = seq;
@@ -63,7 +64,7 @@ void consumer_state_settle(struct consumer_state *state, struct pending *one)
     const struct pending *first = consumer_pending_first(&state->pending);
     if (!first) {
         state->floor_consumer_seq = state->consumer_seq;
-        state->floor_seq = state->next_seq - 1;
+        state->floor_seq = state->seen_seq;
     } else if (oldest) {
         state->floor_consumer_seq = first->consumer_seq - 1;
         state->floor_seq = first->seq - 1;
@@ -115,16 +116,18 @@ void consumer_state_bury(struct consumer_state *state, struct consumer_grave *gr
 }
 
 /* ---- the whole state ----
- * version:1 next_seq consumer_seq last_until floor_consumer_seq floor_seq delivered_ns settled_ns
- * count (seq consumer_seq attempts due_ns naked)* count (seq attempts exceeded reason)* */
+ * version:1 next_seq consumer_seq seen_seq last_until floor_consumer_seq floor_seq delivered_ns
+ * settled_ns count (seq consumer_seq attempts due_ns naked)* count (seq attempts exceeded reason)*
+ */
 
 enum { STATE_VERSION = 1 };
 
 void consumer_state_encode(const struct consumer_state *state, struct buf *out)
 {
-    const uint64_t numbers[] = {state->next_seq,           state->consumer_seq, state->last_until,
-                                state->floor_consumer_seq, state->floor_seq,    state->delivered_ns,
-                                state->settled_ns,         state->pending.count};
+    const uint64_t numbers[] = {
+        state->next_seq,     state->consumer_seq,       state->seen_seq,
+        state->last_until,   state->floor_consumer_seq, state->floor_seq,
+        state->delivered_ns, state->settled_ns,         state->pending.count};
     uint64_t seq = 0, consumer_seq = 0, due_ns = 0;
     buf_append_char(out, STATE_VERSION);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) varint_put(out, numbers[i]);
@@ -188,6 +191,7 @@ int consumer_state_decode(struct consumer_state *state, struct bytes bytes, stru
     state->started = true;
     state->next_seq = varint_get(&in);
     state->consumer_seq = varint_get(&in);
+    state->seen_seq = varint_get(&in);
     state->last_until = varint_get(&in);
     state->floor_consumer_seq = varint_get(&in);
     state->floor_seq = varint_get(&in);

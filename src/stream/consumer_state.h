@@ -36,6 +36,7 @@ struct consumer_state {
     bool started;          /* next_seq was chosen */
     uint64_t next_seq;     /* everything before has been delivered, or is not for this consumer */
     uint64_t consumer_seq; /* deliveries made */
+    uint64_t seen_seq;     /* the last message delivered, or passed while somebody wanted one */
     uint64_t last_until;   /* up to here only the last message of each subject counts; 0: no */
     uint64_t floor_consumer_seq, floor_seq; /* everything up to here is settled */
     uint64_t delivered_ns, settled_ns;      /* wall clock of the last; 0: never */

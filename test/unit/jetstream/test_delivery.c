@@ -102,9 +102,7 @@ static void pulls(void **state)
     ask(&t, NEXT, "{\"batch\":5,\"no_wait\":true}");
     await(&t, 4);
     expect_message(&t, 2, "s.c", "three");
-    expect_status(&t, 3,
-                  "NATS/1.0 408 Request Timeout\r\nNats-Pending-Messages: 4\r\n"
-                  "Nats-Pending-Bytes: 0\r\n\r\n");
+    expect_status(&t, 3, "NATS/1.0 404 No Messages\r\n\r\n");
     ask(&t, NEXT, "{\"batch\":5,\"no_wait\":true}");
     await(&t, 5);
     expect_status(&t, 4, "NATS/1.0 404 No Messages\r\n\r\n");
@@ -284,6 +282,10 @@ static void pushes(void **state)
     assert_false(info_of(&t).push_bound);
     assert_int_equal(info_of(&t).delivered.consumer_seq, 0); /* nobody listens yet */
     assert_int_equal(bus_subscribe(t.bus, BYTES("push.*"), BYTES(""), on_answer, &t, &s), 0);
+    turns(&t, 5);
+    assert_int_equal(t.count, 0); /* only who listens exactly there counts */
+    bus_unsubscribe(s);
+    assert_int_equal(bus_subscribe(t.bus, BYTES("push.here"), BYTES(""), on_answer, &t, &s), 0);
     await(&t, 1);
     expect_message(&t, 0, "s.a", "one");
     expect_reply(&t, 0, "$JS.ACK.S.c.1.1.1.", ".0");
