@@ -30,8 +30,9 @@ static void run(struct io_job *job)
 {
     struct auth_password *password = CONTAINER_OF(job, struct auth_password, job);
     struct crypt_data *data = calloc(1, sizeof *data);
-    const char *made = data ? crypt_r(password->said, password->hash, data) : NULL;
-    password->fits = made && made[0] != '*' && strcmp(made, password->hash) == 0;
+    const char *made =
+        data ? crypt_rn(password->said, password->hash, data, (int)sizeof *data) : NULL;
+    password->fits = made && strcmp(made, password->hash) == 0;
     if (data) explicit_bzero(data, sizeof *data);
     free(data);
 }

@@ -163,6 +163,7 @@ static void await_sent(struct session *session)
 {
     struct bus_server *server = session->server;
     session->sending_since_ms = io_now_ns(server->io) / NS_PER_MS;
+    session->sending_progress = io_send_progress(&session->stream);
     list_push(&server->sending, &session->sending);
     if (!server->write_deadline.armed)
         io_timer_set(server->io, &server->write_deadline, server->options.write_deadline_ms);
@@ -179,7 +180,10 @@ void sessions_write_deadline(struct io_timer *timer)
             return;
         }
         list_remove(&session->sending);
-        if (session->state == SESSION_OPEN) cut_slow(session);
+        if (io_send_progress(&session->stream) != session->sending_progress)
+            await_sent(session);
+        else if (session->state == SESSION_OPEN)
+            cut_slow(session);
     }
 }
 

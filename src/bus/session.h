@@ -32,11 +32,12 @@ struct session {
     struct bus_server *server;
     struct bus *bus; /* its account; NULL: it has not yet said who it is */
     struct bus_listener *listener;
-    struct list link;    /* of the server's sessions */
-    struct list dirty;   /* waits for the flush */
-    struct list stalled; /* waits to be read from again */
-    struct list sending; /* has not yet taken what was sent */
-    uint64_t sending_since_ms;
+    struct list link;          /* of the server's sessions */
+    struct list dirty;         /* waits for the flush */
+    struct list stalled;       /* waits to be read from again */
+    struct list sending;       /* has not yet taken what was sent */
+    uint64_t sending_since_ms; /* since when it has taken nothing */
+    size_t sending_progress;
     struct opening *opening; /* NULL: it has begun */
     struct outbox out;
     struct buf partial;       /* the start of an operation that is not yet whole */

@@ -219,6 +219,21 @@ bool io_send_taken(const struct io_stream *stream)
     return stream->send_index == stream->send_count;
 }
 
+static size_t progress(const struct iovec *iov, int index, size_t offset)
+{
+    for (int i = 0; i < index; i++) offset += iov[i].iov_len;
+    return offset;
+}
+
+size_t io_send_progress(const struct io_stream *stream)
+{
+    const struct io_filter *filter = stream->filter;
+    if (filter)
+        return progress(filter->above.send_iov, filter->above.send_index,
+                        filter->above.send_offset);
+    return progress(stream->send_iov, stream->send_index, stream->send_offset);
+}
+
 void io_shutdown(struct io_stream *stream)
 {
     assert(!(stream->flags & IO_STREAM_CLOSED));

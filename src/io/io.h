@@ -193,6 +193,9 @@ void io_send(struct io_stream *stream, const struct iovec *iov, int count, io_st
  * first. */
 bool io_send_taken(const struct io_stream *stream);
 
+/* How many bytes of the send in flight the engine has taken: whether a slow peer takes any. */
+size_t io_send_progress(const struct io_stream *stream);
+
 /* Ends the sending direction (FIN), after a send that has completed. */
 void io_shutdown(struct io_stream *stream);
 

@@ -36,6 +36,7 @@ struct world {
     struct bus *bus;
     struct bus_server *server;
     struct peer publisher, subscribers[SUBSCRIBERS];
+    bool asks; /* who a client is; the hash of its password takes a thread some time */
     bool closed;
 };
 
@@ -164,7 +165,8 @@ static void peer_connected(struct io_stream *stream, int result)
         peer_lost(peer);
         return;
     }
-    nats_put_connect(&peer->out, BYTES("{\"verbose\":false,\"protocol\":1}"));
+    nats_put_connect(&peer->out, BYTES("{\"verbose\":false,\"protocol\":1,"
+                                       "\"user\":\"u\",\"pass\":\"pw\"}"));
     peer->connected = true;
     if (peer->subscribe) {
         struct bytes text = bytes_str(peer->subscribe);
@@ -219,6 +221,19 @@ static void peer_release(struct peer *peer)
 
 /* ---- the world ------------------------------------------------------------------------------ */
 
+static struct bus_auth *make_auth(void)
+{
+    struct bus_auth *auth;
+    struct error error;
+    const struct bus_user user = {
+        .name = BYTES("u"),
+        .password = BYTES("$2b$04$MDEyMzQ1Njc4OWFiY2RlZeDAqJkitE/1BR5JqBQXGd1y6EOxFCSyO")};
+    const struct bus_auth_options options = {
+        .users = &user, .user_count = 1, .timeout_ms = 60 * 1000};
+    CHECK(bus_auth_new(&options, &auth, &error) == 0);
+    return auth;
+}
+
 static void bus_start(struct world *world)
 {
     struct bus_server_options options = {.ping_interval_ms = 60 * 1000, .max_pending = 1 << 20};
@@ -226,6 +241,7 @@ static void bus_start(struct world *world)
     CHECK(bus_new(sim_host_io(world->host), NULL, NULL, &world->bus) == 0);
     CHECK(bus_server_new(sim_host_io(world->host), &options, world->bus, NULL, &world->server) ==
           0);
+    if (world->asks) bus_server_set_auth(world->server, make_auth());
     CHECK(bus_server_listen(world->server, &any, NULL) == 0);
 }
 
@@ -244,7 +260,7 @@ static bool publisher_finished(void *context)
 
 static void world_start(struct world *world, struct sim *sim)
 {
-    *world = (struct world){.sim = sim};
+    *world = (struct world){.sim = sim, .asks = sim_random_below(sim, 2)};
     world->host = sim_host_new(sim, "bus");
     world->away = sim_host_new(sim, "away");
     bus_start(world);

@@ -333,6 +333,54 @@ static void set_true(void *context)
     *(bool *)context = true;
 }
 
+/* Many long messages at once, to clients with the same sid, with others, and with a maximum. */
+static void test_long_runs(void **state)
+{
+    enum { COUNT = 50, SIZE = 1500, STRIDE = 16 + SIZE + 2 };
+    static const char *const subscribe[] = {"SUB a 1\r\n", "SUB a 1\r\n", "SUB a 22\r\n",
+                                            "SUB * 22\r\nUNSUB 22 3\r\n"};
+    static const char *const heads[] = {"MSG a 1 1500\r\n", "MSG a 1 1500\r\n", "MSG a 22 1500\r\n",
+                                        "MSG a 22 1500\r\n"};
+    struct test_bus t;
+    struct client c[4], publisher;
+    start(&t, NULL);
+    char *text = malloc(COUNT * STRIDE + 1), *body = malloc(SIZE + 3);
+    open_client(&t, &publisher, QUIET);
+    for (int limited = 0; limited < 2; limited++) {
+        int clients = limited ? 4 : 3;
+        for (int i = 0; i < clients; i++) {
+            open_client(&t, &c[i], QUIET);
+            say(&c[i], subscribe[i]);
+            expect_all(&c[i], "");
+        }
+        size_t len = 0;
+        for (int i = 0; i < COUNT; i++) {
+            memset(body, 'a' + i % 26, SIZE);
+            len += (size_t)snprintf(text + len, COUNT * STRIDE + 1 - len, "PUB a %d\r\n%.*s\r\n",
+                                    SIZE, SIZE, body);
+        }
+        say_bytes(&publisher, text, len);
+        expect_all(&publisher, "");
+        for (int i = 0; i < clients; i++) {
+            for (int j = 0; j < (i == 3 ? 3 : COUNT); j++) {
+                expect(&c[i], heads[i]);
+                client_wait(&c[i], SIZE + 2);
+                assert_int_equal(c[i].data[0], 'a' + j % 26);
+                assert_int_equal(c[i].data[SIZE - 1], 'a' + j % 26);
+                memmove(c[i].data, c[i].data + SIZE + 2, c[i].len - SIZE - 2);
+                c[i].len -= SIZE + 2;
+            }
+            expect_all(&c[i], "");
+            close_client(&c[i]);
+        }
+        turn(&t, 20);
+    }
+    free(text);
+    free(body);
+    close_client(&publisher);
+    stop(&t);
+}
+
 /* Who takes nothing for too long is cut, however little waits for it. */
 static void test_write_deadline(void **state)
 {
@@ -476,9 +524,9 @@ int main(void)
         cmocka_unit_test(test_queue_groups),    cmocka_unit_test(test_large),
         cmocka_unit_test(test_limits),          cmocka_unit_test(test_stale),
         cmocka_unit_test(test_slow_consumer),   cmocka_unit_test(test_stall),
-        cmocka_unit_test(test_write_deadline),  cmocka_unit_test(test_lame_duck),
-        cmocka_unit_test(test_churn),           cmocka_unit_test(test_half_close),
-        cmocka_unit_test(test_listeners),
+        cmocka_unit_test(test_long_runs),       cmocka_unit_test(test_write_deadline),
+        cmocka_unit_test(test_lame_duck),       cmocka_unit_test(test_churn),
+        cmocka_unit_test(test_half_close),      cmocka_unit_test(test_listeners),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
