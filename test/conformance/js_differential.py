@@ -11,6 +11,7 @@ What may differ, and why:
   - a 503 where nats-server 2.9 says nothing (a consumer that is not there, direct get not allowed);
   - what a server adds to a stream's metadata (_nats.level, _dure.fsync); null for an empty list; how it goes on
     behind "invalid JSON";
+  - push_bound of a consumer that is just made: the other server notices its listeners later;
   - members that the other server's version does not know (EXTRA).
 Everything else must be the same: codes, texts, sequences, counts, order. A difference names its script's seed:
 --seed N --scripts 1 --verbose shows every step of it."""
@@ -51,6 +52,8 @@ def different(ours, theirs, path=""):
         for key in sorted(set(ours) | set(theirs)):
             if key[:1] == "_" or (ours.get(key) in ([], None) and theirs.get(key) in ([], None)):
                 continue
+            if key == "push_bound" and key not in theirs:
+                continue
             if key in IGNORED or (key in EXTRA and (key not in theirs or key not in ours)):
                 continue
             if key not in ours or key not in theirs:
@@ -60,8 +63,9 @@ def different(ours, theirs, path=""):
             if found:
                 return found
         return None
-    if isinstance(ours, str) and isinstance(theirs, str) and ours.startswith("invalid JSON") and theirs.startswith("invalid JSON"):
-        return None
+    for text in ("invalid JSON", "NATS/1.0 400 Bad Request - "):  # what follows are the words of a JSON parser
+        if isinstance(ours, str) and isinstance(theirs, str) and ours.startswith(text) and theirs.startswith(text):
+            return None
     if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
         for i, pair in enumerate(zip(ours, theirs)):
             found = different(*pair, f"{path}[{i}]")

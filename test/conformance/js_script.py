@@ -74,7 +74,7 @@ class Script:
         config = {"name": name, "subjects": patterns, "storage": self.one("file", "file", "memory"),
                   "retention": self.one("limits", "limits", "limits", "interest", "workqueue")}
         options = {
-            "max_msgs": lambda: self.one(-1, 3, 5), "max_bytes": lambda: self.one(-1, 200, 500),
+            "max_msgs": lambda: self.one(-1, 3, 5), "max_bytes": lambda: self.one(-1, 600, 900),
             "max_msgs_per_subject": lambda: self.one(-1, 1, 2), "max_msg_size": lambda: self.one(-1, 20, 100),
             "discard": lambda: self.one("old", "new"), "allow_rollup_hdrs": lambda: self.one(True, False),
             "allow_direct": lambda: self.one(True, False), "deny_delete": lambda: True, "deny_purge": lambda: True,

@@ -311,7 +311,7 @@ static inline void parsed_release(struct parsed *parsed)
 }
 
 /* Without waiting for anything. */
-static inline void begin(struct parsed *parsed, const char *shop, const char *other)
+static inline void begin_parsing(struct parsed *parsed, const char *shop, const char *other)
 {
     parse(parsed, shop, other);
     bridge_configure(world.bridge, &parsed->manifest);
@@ -319,7 +319,7 @@ static inline void begin(struct parsed *parsed, const char *shop, const char *ot
 
 static inline void configure(struct parsed *parsed, const char *shop, const char *other)
 {
-    begin(parsed, shop, other);
+    begin_parsing(parsed, shop, other);
     turn_for(2); /* a stream takes a turn of the loop, and the disk */
     if (world.complaint[0]) fail_msg("%s", world.complaint);
 }

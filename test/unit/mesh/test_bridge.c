@@ -23,7 +23,7 @@ static void make(const char *shop, const char *other)
 
 static void make_now(const char *shop, const char *other)
 {
-    begin(&parsed[parsed_count++], shop, other);
+    begin_parsing(&parsed[parsed_count++], shop, other);
 }
 
 /* Until so many deliveries have come and are settled: one under way comes again after a change. */
