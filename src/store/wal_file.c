@@ -6,7 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ZEROS = 256 << 10, BUSY_NS = 2000000000 /* a file that is full so soon was too small */ };
+enum {
+    ZEROS = 256 << 10,
+    BUSY_NS = 2000000000, /* a file that is full so soon was too small */
+    PART_OF_DISK = 16,
+};
 
 int wal_file_path(const struct wal *wal, const struct wal_file *file, char ret_path[WAL_PATH])
 {
@@ -183,6 +187,15 @@ static int write_header(struct wal_file *file, const struct wal_header *header)
     return r;
 }
 
+/* The log takes a small part of what is free, and the least that it can do with when the disk is
+ * nearly full: the room is for journals. */
+static uint64_t modest(struct wal *wal, const struct wal_file *file, uint64_t size)
+{
+    uint64_t left = 0, least = file->size ? file->size : wal->options.file_min;
+    if (size <= least || io_disk_free(wal->io, wal->path, &left) < 0) return least;
+    return left / PART_OF_DISK >= size - file->size ? size : least;
+}
+
 /* A file that cannot grow is used as it is. One that cannot be made is not there. */
 static int make_room(struct wal *wal, struct wal_file *file, uint64_t size)
 {
@@ -193,12 +206,14 @@ static int make_room(struct wal *wal, struct wal_file *file, uint64_t size)
         file->open = r == 0;
         if (r == 0) r = io_sync_dir(wal->io, wal->path);
     }
+    size = modest(wal, file, size);
     if (r < 0 || file->size >= size) return r;
     r = write_zeros(&file->file, file->size, size);
     if (r == 0) file->size = size;
-    if (r == ERR_NO_SPACE && file->size >= wal->options.file_min) return 0;
-    if (r == ERR_NO_SPACE && file->size == 0) (void)io_file_truncate(&file->file, 0);
-    return r;
+    if (r != ERR_NO_SPACE) return r;
+    int back = io_file_truncate(&file->file, file->size);
+    if (back < 0) return back;
+    return file->size >= wal->options.file_min ? 0 : ERR_NO_SPACE;
 }
 
 int wal_file_second(struct wal *wal)
