@@ -154,9 +154,9 @@ bool stream_publish(struct stream *stream, struct stream_op *op, struct message 
                     const struct stream_expect *expect,
                     void (*done)(struct stream_op *op, int result));
 
-/* Stores a message that was in a stream before, with its sequence, which must be behind the last one
- * (ERR_CONFLICT), and its time; without any of the conditions of a publish. NULL: a sequence without
- * a message. The limits of this stream hold. Otherwise as above. */
+/* Stores a message that was in a stream before, with its sequence, which must be behind the last
+ * one (ERR_CONFLICT), and its time; without any of the conditions of a publish. NULL: a sequence
+ * without a message. The limits of this stream hold. Otherwise as above. */
 void stream_store(struct stream *stream, struct stream_op *op, uint64_t seq, uint64_t time_ns,
                   const struct message *message, void (*done)(struct stream_op *op, int result));
 

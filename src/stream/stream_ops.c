@@ -144,8 +144,11 @@ int stream_submit_message(struct stream *stream, const struct stream_record *rec
     stream->submitted_seq = record->seq;
     stream->pending_messages++;
     stream->pending_bytes += pending.size;
+    if (id.len == 0) return 0;
     /* Without memory a duplicate of this message will not be known as one. */
-    if (id.len > 0) (void)stream_dedupe_add(&stream->dedupe, id, record->seq, record->value);
+    uint64_t forgotten = stream->dedupe.forgotten;
+    (void)stream_dedupe_add(&stream->dedupe, id, record->seq, record->value);
+    stream->host->metrics->ids_forgotten += stream->dedupe.forgotten - forgotten;
     return 0;
 }
 

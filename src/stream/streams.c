@@ -85,8 +85,13 @@ static int enlist(struct streams *streams, struct stream *stream)
     return r;
 }
 
-const struct stream_metrics *streams_metrics(const struct streams *streams)
+const struct stream_metrics *streams_metrics(struct streams *streams)
 {
+    size_t cursor = 0;
+    streams->metrics.memory = 0;
+    for (struct stream *stream; (stream = map_next(&streams->streams, &cursor));) {
+        streams->metrics.memory += stream_memory_bytes(stream);
+    }
     return &streams->metrics;
 }
 

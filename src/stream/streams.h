@@ -70,7 +70,8 @@ struct stream *streams_capturing(struct streams *streams, struct bytes subject);
 /* Walks the streams in no order: start with *cursor = 0; NULL at the end. */
 struct stream *streams_next(struct streams *streams, size_t *cursor);
 
-const struct stream_metrics *streams_metrics(const struct streams *streams);
+/* As of now; good until the next call. */
+const struct stream_metrics *streams_metrics(struct streams *streams);
 const struct store_metrics *streams_store_metrics(const struct streams *streams);
 
 #endif

@@ -234,6 +234,50 @@ static void configurations_are_checked_and_kept(void **state)
     stop_streams(&s);
 }
 
+/* Many streams, and patterns that begin with a wildcard: the server's own subjects stay its own. */
+static void each_subject_finds_its_stream(void **state)
+{
+    struct test_streams s;
+    start_streams(&s);
+    for (int i = 0; i < 100; i++) {
+        char name[16], subject[32];
+        struct stream *stream;
+        const char *subjects[] = {subject};
+        snprintf(name, sizeof name, "S%d", i);
+        snprintf(subject, sizeof subject, i == 99 ? "*.wild" : "n%d.>", i);
+        const struct stream_config config = {
+            .name = name,
+            .subjects = subjects,
+            .subject_count = 1,
+            .storage = STREAM_STORAGE_MEMORY,
+        };
+        assert_int_equal(streams_add(s.streams, &config, &stream, NULL),
+                         i == 99 ? ERR_CONFLICT : 0);
+    }
+    static const char *const wild[] = {"*.*.*.wild"};
+    struct stream *all;
+    const struct stream_config config = {.name = "W", .subjects = wild, .subject_count = 1};
+    assert_int_equal(streams_add(s.streams, &config, &all, NULL), ERR_CONFLICT);
+    struct bytes name = BYTES("n42.x.y");
+    assert_ptr_equal(streams_capturing(s.streams, name), streams_find(s.streams, BYTES("S42")));
+    assert_null(streams_capturing(s.streams, BYTES("n100.x")));
+    assert_true(streams_metrics(s.streams)->memory == 0);
+    stop_streams(&s);
+}
+
+static void the_servers_subjects_stay_its_own(void **state)
+{
+    static const char *const wild[] = {"*.API.x", "$JS.EVENT.>"};
+    struct test_streams s;
+    struct stream *stream;
+    start_streams(&s);
+    const struct stream_config config = {.name = "W", .subjects = wild, .subject_count = 1};
+    assert_int_equal(streams_add(s.streams, &config, &stream, NULL), 0);
+    assert_ptr_equal(streams_capturing(s.streams, BYTES("a.API.x")), stream);
+    assert_null(streams_capturing(s.streams, BYTES("$JS.API.x")));
+    stop_streams(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +287,8 @@ int main(void)
         cmocka_unit_test(age_drops_the_oldest),
         cmocka_unit_test(gets_content),
         cmocka_unit_test(configurations_are_checked_and_kept),
+        cmocka_unit_test(each_subject_finds_its_stream),
+        cmocka_unit_test(the_servers_subjects_stay_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -173,6 +173,11 @@ static void what_never_expires_outlives_the_age(void **state)
     stop_streams(&s);
 }
 
+static void count_message(void *context, struct message *message)
+{
+    ++*(int *)context;
+}
+
 static void delayed_messages_come_at_their_time(void **state)
 {
     struct test_streams s;
@@ -196,8 +201,15 @@ static void delayed_messages_come_at_their_time(void **state)
     expect_all(&c, "MSG r 2 22\r\n{\"stream\":\"S\",\"seq\":1}\r\n");
     close_client(&c);
     reopen(&s); /* it waits on the disk */
+    struct bus_subscription *subscription;
+    int delivered = 0;
+    assert_int_equal(
+        bus_subscribe(s.t.bus, BYTES("s.a"), BYTES(""), count_message, &delivered, &subscription),
+        0);
     stream_observe(s.stream, &seen.observer);
-    for (int i = 0; i < TURNS_MAX && !seen.count; i++) io_turn(s.t.io, 10);
+    for (int i = 0; i < TURNS_MAX && !(seen.count && delivered); i++) io_turn(s.t.io, 10);
+    assert_int_equal(delivered, 1);
+    bus_unsubscribe(subscription);
     assert_string_equal(seen.headers, HEAD "Dure-Delayed-Sequence: 1\r\n\r\n");
     assert_int_equal(stream_state(s.stream).messages, 1);
     assert_int_equal(stream_last_seq(s.stream, BYTES("s.a")), 2);
