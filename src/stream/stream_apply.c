@@ -5,6 +5,7 @@
 #include "stream/stream_impl.h"
 #include "bus/subject.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 void stream_remove(struct stream *stream, const struct stream_entry *entry)
@@ -196,6 +197,7 @@ static int apply_message(struct stream *stream, const struct stream_record *reco
         note_id(stream, record);
         return 0;
     }
+    assert(config); /* live, a stream has one */
     bool timed = record->flags & (STREAM_FLAG_TTL | STREAM_FLAG_DELAYED);
     if (timed || (config->max_age_ns > 0 && !stream->timer.armed)) stream_tick_soon(stream);
     if (record->flags & STREAM_FLAG_DELAYED) return 0;
