@@ -2,7 +2,9 @@
  * commit log, as fast as it can, and writes to stdout which of them are acknowledged. store_writer
  * write DIR JOURNALS   prints "open J N" (journal J has N records), then "J N" for each
  *                                     acknowledged record, in order
- *   store_writer read DIR JOURNALS    prints "J N" for every record, in order, then "end" */
+ *   store_writer read DIR JOURNALS    prints "J N" for every record, in order, then "end"
+ *   store_writer fill DIR JOURNALS    as write, but goes on when the disk is full: prints "full"
+ * once, and appends again when a line comes on stdin */
 #include "io/io.h"
 #include "store/journal.h"
 #include "store/wal.h"
@@ -20,7 +22,7 @@ struct line {
 };
 
 static struct line lines[JOURNALS_MAX];
-static bool reading;
+static bool reading, filling, full, had_room;
 
 static size_t payload_of(int line, uint64_t number, char *payload)
 {
@@ -63,6 +65,10 @@ static void appended(void *context, const struct journal_record *record, int res
 {
     const struct line *line = context;
     char text[48];
+    if (result == ERR_NO_SPACE && filling) {
+        full = true;
+        return;
+    }
     if (result < 0) exit(2);
     int len = snprintf(text, sizeof text, "%d %" PRIu64 "\n", line->number, record->seq);
     if (write(STDOUT_FILENO, text, (size_t)len) != len) exit(0);
@@ -98,6 +104,17 @@ static void open_store(struct io *io, const char *dir, int count)
     }
 }
 
+/* Somebody makes room meanwhile. */
+static void wait_for_room(void)
+{
+    char line[16];
+    printf("full\n");
+    fflush(stdout);
+    if (!fgets(line, sizeof line, stdin)) exit(0);
+    full = false;
+    had_room = true; /* what was refused before is still being told */
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 4) return 64;
@@ -105,6 +122,7 @@ int main(int argc, char **argv)
     int count = (int)strtol(argv[3], NULL, 10);
     if (count < 1 || count > JOURNALS_MAX) return 64;
     reading = argv[1][0] == 'r';
+    filling = argv[1][0] == 'f';
     if (io_new(NULL, &io) < 0) return 1;
     open_store(io, argv[2], count);
     if (reading) {
@@ -118,5 +136,6 @@ int main(int argc, char **argv)
     for (;;) {
         for (int i = 0; i < count; i++) append_more(&lines[i]);
         io_turn(io, -1);
+        if (full && !had_room) wait_for_room();
     }
 }
