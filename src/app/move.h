@@ -82,6 +82,12 @@ int move_consumers(struct move *move, struct move_stream *stream);
 /* Reads all messages of both sides, and says whether they are the same (stream->same). */
 int move_check(struct move *move, struct move_stream *stream);
 
+/* ---- move_place.c ---- */
+
+/* Settles at the target what the consumer "STREAM.NAME" has settled at the source: everything up to
+ * the sequence `floor`, for which it needed so many deliveries. */
+int move_place(struct move *move, const char *consumer, uint64_t floor, uint64_t deliveries);
+
 #define MOVE_FILLER "_MOVE"
 
 #endif

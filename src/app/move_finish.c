@@ -99,14 +99,27 @@ int move_finish(struct move *move, struct move_stream *stream)
 
 /* ---- consumers ------------------------------------------------------------------------------- */
 
-/* One that begins where the other is. Its place is given by its start: so the policy is another
- * one than the source's, unless it has not begun. */
+static bool says(const json_t *config, const char *key, const char *value)
+{
+    const char *text = json_string_value(json_object_get(config, key));
+    return text && bytes_eq(bytes_str(text), bytes_str(value));
+}
+
+/* Whether it can be brought to its place by acknowledging what is settled already. */
+static bool is_placed_by_acks(const json_t *config)
+{
+    return says(config, "ack_policy", "explicit") && says(config, "deliver_policy", "all") &&
+           !json_object_get(config, "deliver_subject");
+}
+
+/* Another's place is given by its start: so its policy is another one than the source's, unless it
+ * has not begun. */
 static json_t *placed(const json_t *info, uint64_t floor)
 {
     json_t *config = json_deep_copy(json_object_get(info, "config"));
     json_object_del(config, "num_replicas");
+    if (!floor || is_placed_by_acks(config)) return config;
     json_object_del(config, "opt_start_time");
-    if (!floor) return config;
     json_object_set_new(config, "deliver_policy", json_string("by_start_sequence"));
     json_object_set_new(config, "opt_start_seq", json_integer((json_int_t)floor + 1));
     return config;
@@ -119,8 +132,9 @@ static int move_consumer(struct move *move, struct move_stream *stream, const js
     char what[2 * MOVE_NAME_MAX + 8];
     json_t *answer = NULL;
     if (!name) return 0; /* goes with its client */
-    uint64_t floor = (uint64_t)json_integer_value(
-        json_object_get(json_object_get(info, "ack_floor"), "stream_seq"));
+    const json_t *ack_floor = json_object_get(info, "ack_floor");
+    uint64_t floor = (uint64_t)json_integer_value(json_object_get(ack_floor, "stream_seq"));
+    uint64_t deliveries = (uint64_t)json_integer_value(json_object_get(ack_floor, "consumer_seq"));
     snprintf(what, sizeof what, "%s.%s", stream->name, name);
     int err = ask(move, move->to, "CONSUMER.INFO", what, NULL, &answer);
     bool used = json_integer_value(
@@ -136,6 +150,8 @@ static int move_consumer(struct move *move, struct move_stream *stream, const js
     err = ask(move, move->to, "CONSUMER.DURABLE.CREATE", what,
               json_pack("{s:s, s:o}", "stream_name", stream->name, "config", placed(info, floor)),
               NULL);
+    if (!err && deliveries && is_placed_by_acks(config))
+        err = move_place(move, what, floor, deliveries);
     if (err) return err;
     json_array_append_new(stream->consumers,
                           json_pack("{s:s, s:I, s:I}", "name", name, "ack_floor", (json_int_t)floor,

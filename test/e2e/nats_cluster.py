@@ -172,6 +172,25 @@ class Client:
     def api(self, what, **body):
         return json.loads(self.request(f"$JS.API.{what}", json.dumps(body).encode() if body else b""))
 
+    def take(self, stream, consumer):
+        """The next message of a pull consumer, acknowledged: (sequence, body)."""
+        self.count += 1
+        self.socket.sendall(f"SUB _T.{self.count} 2\r\nPUB $JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer} _T.{self.count} 1\r\n1\r\n"
+                            .encode())
+        while True:
+            words = self.file.readline().split()
+            assert words, "the server has closed the connection"
+            if words[0] == b"PING":
+                self.socket.sendall(b"PONG\r\n")
+            elif words[0] in (b"MSG", b"HMSG"):
+                data = self.file.read(int(words[-1]) + 2)[:-2]
+                if words[2] != b"2":
+                    continue
+                assert words[3].startswith(b"$JS.ACK"), data
+                self.socket.sendall(b"UNSUB 2\r\n")
+                self.request(words[3].decode(), b"+ACK")
+                return int(words[3].split(b".")[5]), data[int(words[-2]) if words[0] == b"HMSG" else 0:]
+
     def close(self):
         self.file.close()
         self.socket.close()

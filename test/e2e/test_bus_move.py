@@ -204,6 +204,27 @@ def test_consumers_stand_where_they_stood(bus, cluster):
     theirs.close()
 
 
+def test_what_is_settled_stays_settled(bus, cluster):
+    bus.start().fill(600)
+    client = Client(bus.port)
+    config = {"durable_name": "c", "ack_policy": "explicit", "deliver_policy": "all", "filter_subject": "s.1"}
+    made = client.api("CONSUMER.DURABLE.CREATE.S.c", stream_name="S", config=config)
+    assert "error" not in made, made
+    for _ in range(30):
+        client.take("S", "c")
+    here = client.api("CONSUMER.INFO.S.c")
+    assert here["ack_floor"]["consumer_seq"] == 30
+    code, result, _ = move(bus.url, cluster, "--quiet", "100ms")
+    assert code == 0
+    theirs = Client(cluster.servers[0].port)
+    there = theirs.api("CONSUMER.INFO.S.c")
+    assert there["config"]["deliver_policy"] == "all"
+    assert there["ack_floor"]["stream_seq"] == here["ack_floor"]["stream_seq"]
+    assert client.take("S", "c") == theirs.take("S", "c"), "both go on with the same message"
+    client.close()
+    theirs.close()
+
+
 def test_what_is_in_use_at_the_target_is_left_alone(bus, cluster):
     bus.start().fill(250)
     assert move(bus.url, cluster, "--quiet", "100ms")[0] == 0

@@ -4,8 +4,10 @@ import base64
 import http.client
 import json
 import os
+import re
 import shutil
 import subprocess
+import sys
 import threading
 import time
 
@@ -463,3 +465,28 @@ def test_a_server_that_is_cut_off(network, fresh, tmp_path):
         check_nothing_lost(probe, publisher.end())
         check_settled_stays_settled(probe)
         assert probe.healthy() and registry(cluster) == 2
+
+
+# ---- a whole system: services in three languages, some with a bus client of their own ----
+
+
+def test_the_shop_on_a_cluster_whose_servers_die(fresh, shop):
+    cluster = fresh().start()
+    manifest = shop.folder / "dure.yaml"
+    manifest.write_text(re.sub(r"bus:\n  listen: .*", f"bus: '{cluster.url}'", manifest.read_text()))
+    shop.up()
+    load = subprocess.Popen([sys.executable, str(shop.folder / "load"), "--json", "--orders", "600", "--seed", "1",
+                             "--gateway", shop.gateway, "--state", str(shop.state)],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        for server in cluster.servers:
+            time.sleep(2)
+            server.kill()
+            time.sleep(3)
+            server.start()
+            cluster.wait()
+        out, said = load.communicate(timeout=200)
+    finally:
+        load.kill()
+    assert load.returncode == 0, f"the books do not agree:\n{said[-4000:]}"
+    print(out[-300:])
