@@ -125,8 +125,24 @@ void session_ponged(struct session *session);
 /* Sets the timer that pings, and ends those whose time is over. */
 void session_set_timer(struct session *session);
 
+/* Everything has been sent: says so, and waits until the client has read it. */
+void session_linger(struct session *session);
+
+/* ---- session_receive.c ---- */
+
+/* Listens for the next bytes; once, and not while it listens already. */
+void session_receive(struct session *session);
+
+/* Takes bytes of the client's, and listens for more unless it is to wait. */
+void session_take(struct session *session, struct bytes bytes);
+
 /* Goes on with what came behind the CONNECT whose password was looked at. */
 void session_continue(struct session *session);
+
+/* ---- session_send.c ---- */
+
+/* It has something to send at the end of the turn. */
+void session_mark_dirty(struct session *session);
 
 /* Tasks of the server: sends what a turn has gathered; reads again from those that were stalled. */
 void sessions_flush(struct io_task *task);
