@@ -293,6 +293,32 @@ def test_dead_letters(orders):
     orders.run("stream", "rm", "DEAD", "--force")
 
 
+def test_a_message_that_was_tried_too_often(orders):
+    if orders.engine != "dure":
+        pytest.skip("dead letters of its own are what our bus adds")
+    orders.ok("queue", "add", "ORDERS", "picky", "--max-deliver", "2", "--ack-wait", "300ms")
+    orders.ok("pub", "orders.a", "too hard", "--durable", "--id", "hard")
+    orders.ok("queue", "next", "ORDERS", "picky", "--settle", "nak")
+    orders.ok("queue", "next", "ORDERS", "picky", "--settle", "none")
+    wait_until(lambda: orders.lines("queue", "dead"), "it is given up", 10)
+    letter = orders.lines("queue", "dead")[0]
+    assert (letter["queue"], letter["reason"], letter["attempts"], letter["data"]) == ("picky", "max_deliver", "2", "too hard")
+    assert orders.ok("queue", "replay", "--all") == "replayed 1 dead letter\n"
+    assert orders.ok("queue", "next", "ORDERS", "picky", "--raw") == "too hard\n"
+    orders.run("stream", "rm", "DEAD", "--force")
+
+
+def test_a_replay_that_was_cut_short_doubles_nothing(orders):
+    """The letter is stored again, but was not taken out of DEAD: the next replay finds it there."""
+    make_dead(orders, "once")
+    first = orders.lines("queue", "replay", "--all")[0]
+    held = orders.lines("stream", "get", "ORDERS", str(first["sequence"]))[0]["headers"]["Nats-Msg-Id"][0]
+    assert held.startswith("dead-")
+    again = orders.lines("pub", "orders.a", "once", "--durable", "--id", held)[0]
+    assert again["duplicate"] and again["sequence"] == first["sequence"]
+    orders.run("stream", "rm", "DEAD", "--force")
+
+
 def test_dead_letters_are_forgotten(orders):
     make_dead(orders, "a", "b")
     assert orders.ok("queue", "purge-dead", "--stream", "OTHER", "--force") == "forgot 0 dead letters\n"

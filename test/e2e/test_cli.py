@@ -142,10 +142,21 @@ def test_up_says_all_mistakes(tmp_path):
 # ---- with a system ----
 
 
+def test_the_bus_of_the_folder(probe):
+    """The bus's commands find the system that runs where they are, without being told."""
+    environment = {key: value for key, value in os.environ.items() if key != "NATS_URL"}
+    here = subprocess.run([DURE, "stream", "ls", "--names"], cwd=probe.folder, env=environment, capture_output=True, text=True,
+                          timeout=30)
+    assert here.returncode == OK and "EVENTS" in here.stdout.split()
+    assert dure("stream", "ls", "--names", "--dir", str(probe.folder)).stdout == here.stdout
+    assert dure("kv", "ls", "--dir", str(probe.folder)).returncode == OK
+
+
 def test_up_prints_lines(probe):
+    said = {"one 1.0.0 is up (one-1-0)", "two 1.0.0 is up (two-1-0)", "all services are up"}
+    wait_until(lambda: said <= set(probe.log.read_text().splitlines()), "what is up is said")
     lines = probe.log.read_text().splitlines()
     assert re.fullmatch(rf"gateway {probe.gateway}  bus nats://127.0.0.1:{probe.bus_port}  internal http://127\.0\.0\.1:\d+", lines[0])
-    assert {"one 1.0.0 is up (one-1-0)", "two 1.0.0 is up (two-1-0)", "all services are up"} <= set(lines)
     assert not any("\033" in line for line in lines)
 
 

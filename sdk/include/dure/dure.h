@@ -1,4 +1,5 @@
-/* dure.h: write a service in C.
+/* dure.h: write a service in C. Streams, queues and clients: bus.h; values by key: kv.h; files:
+ * object.h (all three come with this one).
  *
  * A whole service:
  *
@@ -59,10 +60,11 @@
  * is not counted, so that a text can be used as a string.
  *
  * Environment a service reads: PORT (0: any), HOST (127.0.0.1), NATS_URL (nats://host:port,
- * nats://user:password@host:port, unix:/path; without it the bus is unavailable and everything else
- * works), DURE_HTTP (http://host:port, the road to other services), DURE_SERVICE (name, default:
- * the module's), DURE_INSTANCE, DURE_GRACE_MS (how long SIGTERM lets handlers finish, 10000),
- * DURE_LOG (debug, info, warn, error; default info), and the limits below.
+ * nats://user:password@host:port, tls://host:port, unix:/path, or several separated by commas;
+ * without it the bus is unavailable and everything else works) and who we are there (bus.h),
+ * DURE_HTTP (http://host:port, the road to other services), DURE_SERVICE (name, default: the
+ * module's), DURE_INSTANCE, DURE_GRACE_MS (how long SIGTERM lets handlers finish, 10000), DURE_LOG
+ * (debug, info, warn, error; default info), and the limits below.
  *
  * SIGTERM and SIGINT stop gracefully: no more connections and messages are taken, handlers in
  * flight finish within the grace, exit hooks run, what was published is flushed, exit code 0. */
