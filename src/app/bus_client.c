@@ -90,9 +90,11 @@ int bus_headers(const char *command, const struct cli_list *list, const char **h
     for (size_t i = 0; i < list->count; i++) {
         char *name = strdup(list->values[i]); /* lives as long as the program */
         char *colon = name ? strchr(name, ':') : NULL;
-        if (!colon || colon == name)
+        if (!colon || colon == name) {
+            free(name);
             return wrong(command, "header", "a name and a value as in Colour:blue",
                          list->values[i]);
+        }
         *colon++ = '\0';
         while (*colon == ' ') colon++;
         headers[n++] = name;
