@@ -2,6 +2,7 @@
 
 #include "bus/subject.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 static const int64_t duplicate_window_default_ns = INT64_C(120000000000);
@@ -149,13 +150,14 @@ static void fill_in(struct stream_config *config)
 
 struct stream_config *stream_config_copy(const struct stream_config *config)
 {
-    struct pack pack = {NULL, sizeof *config + 8};
+    static_assert(sizeof *config % 8 == 0, "what follows is aligned");
+    struct pack pack = {NULL, sizeof *config};
     struct stream_config scratch = *config;
     pack_all(&pack, config, &scratch);
     struct stream_config *copy = malloc(pack.size);
     if (!copy) return NULL;
     *copy = *config;
-    pack = (struct pack){(char *)(((uintptr_t)(copy + 1) + 7) & ~(uintptr_t)7), 0};
+    pack = (struct pack){(char *)(copy + 1), 0};
     pack_all(&pack, config, copy);
     fill_in(copy);
     return copy;

@@ -2,6 +2,7 @@
 
 #include "bus/subject.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -271,6 +272,7 @@ static void put_partition(struct output *out, const struct part *part, const str
     uint32_t sum = 2166136261u;
     for (size_t i = 0; i < part->wildcard_count; i++) sum = hash(sum, tokens[part->wildcards[i]]);
     if (part->wildcard_count == 0) sum = hash(sum, subject);
+    assert(part->number > 0);
     int len = snprintf(text, sizeof text, "%u", sum % part->number);
     put(out, bytes_make(text, (size_t)len));
 }

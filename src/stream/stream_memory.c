@@ -13,6 +13,15 @@ struct memory_record {
     char data[];
 };
 
+/* A place of the index is the record's address. */
+static struct memory_record *record_at(uint64_t place)
+{
+    struct memory_record *record;
+    uintptr_t address = (uintptr_t)place;
+    memcpy(&record, &address, sizeof record);
+    return record;
+}
+
 static void free_all(struct list *records)
 {
     for (struct list *link; (link = list_pop(records));) {
@@ -42,7 +51,7 @@ void stream_memory_release(struct stream *stream)
     struct stream_entry entry;
     if (!stream->in_memory) return;
     for (uint64_t seq = 0; stream_index_from(&stream->index, seq, &entry); seq = entry.seq + 1) {
-        free((struct memory_record *)(uintptr_t)entry.place);
+        free(record_at(entry.place));
     }
 }
 
@@ -68,18 +77,18 @@ int stream_memory_append(struct stream *stream, const struct iovec *parts, int c
 
 struct bytes stream_memory_at(uint64_t place)
 {
-    const struct memory_record *record = (const struct memory_record *)(uintptr_t)place;
+    const struct memory_record *record = record_at(place);
     return bytes_make(record->data, record->len);
 }
 
 void stream_memory_hold(uint64_t place)
 {
-    ((struct memory_record *)(uintptr_t)place)->held = true;
+    record_at(place)->held = true;
 }
 
 void stream_memory_forget(struct stream *stream, uint64_t place)
 {
-    list_push(&stream->memory.dead, &((struct memory_record *)(uintptr_t)place)->link);
+    list_push(&stream->memory.dead, &record_at(place)->link);
     io_defer(stream->host->io, &stream->memory.task);
 }
 

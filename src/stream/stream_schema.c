@@ -2,6 +2,7 @@
 
 #include "bus/subject.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdarg.h>
@@ -73,6 +74,7 @@ static const char *const types[] = {"object", "array",   "string", "integer",
 
 static bool has_type(const json_t *value, const char *type)
 {
+    assert(value);
     switch (json_typeof(value)) {
     case JSON_OBJECT: return strcmp(type, "object") == 0;
     case JSON_ARRAY: return strcmp(type, "array") == 0;
