@@ -136,7 +136,7 @@ def test_nats_py_over_tls(start_dure, certificates, python_client):
 
 @pytest.mark.parametrize("first", ("handshake", "either"))
 def test_nats_py_handshake_first(start_dure, certificates, python_client, first):
-    bus = start_dure(tls(certificates, f", first: {first}"))
+    bus = start_dure(tls(certificates, f", first: {first}, first_wait: 1s"))
     argv = [python_client, CLIENTS / "client.py", f"tls://localhost:{bus.port}", certificates / "ca.pem"]
     run([*argv, "first"])
     if first == "either":

@@ -26,7 +26,7 @@ class Bus:
     def __init__(self, folder, first):
         self.port, self.websocket, self.monitoring = free_port(), free_port(), free_port()
         self.unix, self.first = str(folder / "bus.sock"), first
-        tls = f"tls: {{certificate: bus.pem, key: bus.key, first: {first}}}\n" if first else ""
+        tls = f"tls: {{certificate: bus.pem, key: bus.key, first: {first}, first_wait: 1s}}\n" if first else ""
         (folder / "bus.yaml").write_text(f"{tls}unix: {self.unix}\nhttp: 127.0.0.1:{self.monitoring}\n"
                                          f"websocket: {{listen: '127.0.0.1:{self.websocket}'}}\n")
         self.log = folder / "log"
@@ -187,9 +187,10 @@ def test_crowds(buses, door):
 
 
 def test_memory_is_given_back(buses):
-    """Behind all that: no descriptors of dead connections, and not much memory."""
+    """Behind all that: no descriptors of dead connections, and not much memory (a sanitizer keeps what was freed)."""
+    most = 60 * 1024 if b"__asan_init" not in pathlib.Path(DURE).read_bytes() else 1 << 20
     for bus in buses.values():
         here = pathlib.Path(f"/proc/{bus.process.pid}")
         wait_until(lambda: len(os.listdir(here / "fd")) < 30, "descriptors are closed", 10)
         resident = next(int(line.split()[1]) for line in (here / "status").read_text().split("\n") if line.startswith("VmRSS:"))
-        assert resident < 60 * 1024, resident
+        assert resident < most, resident
