@@ -143,7 +143,7 @@ void status_write(const struct status *status, struct buf *out)
     struct jsonw json;
     jsonw_init(&json, out);
     jsonw_object(&json, NULL);
-    jsonw_str(&json, "system", status->system);
+    jsonw_cstr(&json, "system", status->system);
     write_bus(status, &json);
     if (status->supervisor)
         write_running(status, &json);

@@ -23,7 +23,7 @@ struct status {
     struct supervisor *supervisor;
     const struct proxy *proxy;
     struct messaging *messaging;
-    struct bytes system;
+    char system[64]; /* its name */
     const char *bus; /* its URLs; shown without who we are */
     struct io_addr gateway, internal;
     uint64_t window_ns; /* when it began; io_now_ns */

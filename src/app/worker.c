@@ -410,7 +410,9 @@ static void on_hello(struct worker *worker, json_t *hello)
         worker_give_up(worker, &error);
         return;
     }
-    worker->status.system = worker->beginning->manifest.system->name;
+    /* The deployment goes when another one takes its place; its name stays. */
+    snprintf(worker->status.system, sizeof worker->status.system, "%s",
+             worker->beginning->manifest.system->name.data);
     int err = worker_open_bus(worker, &worker->beginning->manifest, &error);
     if (!err) {
         err = admin_open(worker, HANDOVER_ADMIN);
