@@ -182,6 +182,11 @@ ssize_t pwritev64v2(int fd, const struct iovec *iov, int count, off_t offset, in
     REAL(ssize_t, "pwritev64v2", int, const struct iovec *, int, off_t, int);
     size_t len = 0;
     for (int i = 0; i < count; i++) len += iov[i].iov_len;
+    if (!(flags & RWF_DSYNC)) {
+        ssize_t cached = real(fd, iov, count, offset, flags);
+        wrote(fd, offset, iov, count, cached);
+        return cached;
+    }
     struct event event = {.kind = DURABLE_BEGINS, .file = file_of(fd), .offset = (uint64_t)offset};
     if (event.file) event.number = note(event, NULL, NULL, iov, count, len);
     ssize_t n = real(fd, iov, count, offset, flags);
