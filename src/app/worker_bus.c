@@ -21,9 +21,41 @@ static int open_streams(struct worker *worker, struct error *error)
                           error);
 }
 
-static int open_server(struct worker *worker, const struct manifest *manifest, struct error *error)
+static void put_escaped(struct buf *out, struct bytes text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        if (strchr("@:/,%", c))
+            buf_append_format(out, "%%%02X", (unsigned char)c);
+        else
+            buf_append_char(out, c);
+    }
+}
+
+/* With who they are, where the configuration says so. */
+static int say_services_url(struct worker *worker, const struct manifest_bus *bus,
+                            const struct io_addr *addr)
 {
     char addr_text[IO_ADDR_TEXT];
+    struct buf out;
+    buf_init(&out, sizeof worker->bus_url - 1);
+    buf_append_str(&out, "nats://");
+    if (bus->auth.given && bus->auth.services_index != SIZE_MAX) {
+        const struct manifest_bus_user *user = &bus->auth.users[bus->auth.services_index];
+        put_escaped(&out, user->user);
+        buf_append_char(&out, ':');
+        put_escaped(&out, user->password);
+        buf_append_char(&out, '@');
+    }
+    buf_append(&out, bytes_make(addr_text, io_addr_format(addr, addr_text, sizeof addr_text)));
+    snprintf(worker->bus_url, sizeof worker->bus_url, "%.*s", BYTES_ARG(buf_bytes(&out)));
+    int err = out.failed ? ERR_TOO_BIG : 0;
+    buf_release(&out);
+    return err;
+}
+
+static int open_server(struct worker *worker, const struct manifest *manifest, struct error *error)
+{
     struct io_addr addr;
     struct bus_setup_options setup = {.config = &manifest->system->bus,
                                       .bus = worker->bus,
@@ -33,9 +65,8 @@ static int open_server(struct worker *worker, const struct manifest *manifest, s
     int err = bus_setup_open(&worker->bus_setup, worker->io, &worker->log, &setup, error);
     if (err) return err;
     err = bus_server_adopt(worker->bus_setup.server, HANDOVER_BUS, &addr);
+    if (!err) err = say_services_url(worker, &manifest->system->bus, &addr);
     if (err) return error_set(error, err, "cannot open the bus: %s", err_text(err));
-    io_addr_format(&addr, addr_text, sizeof addr_text);
-    snprintf(worker->bus_url, sizeof worker->bus_url, "nats://%s", addr_text);
     err = bus_setup_listen(&worker->bus_setup, &setup, error);
     struct monitor_account own = {worker->bus, worker->streams, worker->jetstream};
     return err ? err
@@ -75,17 +106,6 @@ static int read_text(struct worker *worker, const char *path, struct buf *text, 
     room[len] = '\0';
     buf_commit(text, (size_t)len + 1);
     return 0;
-}
-
-static void put_escaped(struct buf *out, struct bytes text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.data[i];
-        if (strchr("@:/,%", c))
-            buf_append_format(out, "%%%02X", (unsigned char)c);
-        else
-            buf_append_char(out, c);
-    }
 }
 
 /* The servers with who we are in each URL, for services. */

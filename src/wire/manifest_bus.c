@@ -362,6 +362,12 @@ static const struct yaml_field auth_fields[] = {
      .example = "no_auth_user: guest",
      .doc =
          "The user that those are who come without any credentials. Left out: they are refused."},
+    {.key = "services",
+     .type = YAML_STRING,
+     AT(manifest_bus_auth, services),
+     .example = "services: order",
+     .doc = "The user that the services of a system come as: its name and password stand in "
+            "`$NATS_URL`. Left out, services say by themselves who they are."},
     {.key = "default_permissions",
      .type = YAML_STRUCT,
      AT(manifest_bus_auth, default_permissions),

@@ -90,10 +90,12 @@ struct manifest_bus_auth {
     bool given;
     struct bytes token;
     struct bytes no_auth_user;
+    struct bytes services; /* the user that the system's services come as; len 0: nobody */
     uint32_t timeout_ms;
     struct manifest_bus_permissions default_permissions;
     struct manifest_bus_user *users;
     size_t user_count;
+    size_t services_index; /* set by the check: in `users`; SIZE_MAX: none */
     struct bytes *operators;
     size_t operator_count;
 };

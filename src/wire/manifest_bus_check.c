@@ -135,6 +135,29 @@ static void check_no_auth_user(const struct check *check, const struct manifest_
                         "credentials.");
 }
 
+/* They come with a URL, so with a name and a password as it is. */
+static void find_services_user(const struct check *check, struct manifest_bus_auth *auth)
+{
+    auth->services_index = SIZE_MAX;
+    if (!auth->services.len) return;
+    for (size_t i = 0; i < auth->user_count; i++)
+        if (bytes_eq(auth->services, auth->users[i].user)) auth->services_index = i;
+    if (auth->services_index == SIZE_MAX) {
+        struct error *error = mistake(check, &auth->services);
+        error_set(error, ERR_INVALID, "no user of this bus is called `%.*s`",
+                  BYTES_ARG(yaml_shown(auth->services)));
+        error_remedy(error, "Add it to `users`, with a password.");
+        return;
+    }
+    const struct manifest_bus_user *user = &auth->users[auth->services_index];
+    if (user->password.len && !bytes_starts(user->password, BYTES("$2"))) return;
+    struct error *error = mistake(check, &auth->services);
+    error_set(error, ERR_INVALID,
+              "services cannot come as `%.*s`: its password is not written here",
+              BYTES_ARG(yaml_shown(auth->services)));
+    error_remedy(error, "Give that user a password as it is, not a hash.");
+}
+
 static void check_auth(const struct check *check, struct manifest_bus *bus)
 {
     struct manifest_bus_auth *auth = &bus->auth;
@@ -142,6 +165,7 @@ static void check_auth(const struct check *check, struct manifest_bus *bus)
     settle_permissions(check, &auth->default_permissions);
     check_users(check, bus);
     check_no_auth_user(check, auth);
+    find_services_user(check, auth);
     if (!auth->given || auth->token.len || auth->user_count || auth->operator_count) return;
     struct error *error = mistake(check, auth);
     error_set(error, ERR_INVALID, "`auth` names nobody, so nobody could come in");

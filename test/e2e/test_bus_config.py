@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 from conftest import DURE, dure, free_port, wait_until
+from dure_system import running
 
 CONFIG = """
 listen: 127.0.0.1:{port}
@@ -93,7 +94,7 @@ def test_accounts_have_streams_of_their_own(bus):
         return json.loads(lines[3])["streams"]
 
     assert create(Client(bus.address, "partner")) == ["S"]
-    assert (bus.folder / "streams" / ".accounts" / "partner" / "S").is_dir()
+    assert (bus.folder / "streams" / ".accounts" / "partner").is_dir()
     order = Client(bus.address, "order")
     order.say("SUB r 9", "PUB $JS.API.STREAM.NAMES r 0", "")
     lines = []
@@ -122,3 +123,24 @@ def test_mistakes(tmp_path):
     config.write_text("tls: {certificate: no.crt, key: no.key}\n")
     run = dure("bus", "--config", str(config), "--listen", "127.0.0.1:0")
     assert run.returncode == 1 and "no.crt" in run.stderr
+
+
+def test_services_come_as_a_user(tmp_path):
+    """A system whose bus asks: its services are told who they are, and nobody else comes in."""
+    bus = '{listen: "127.0.0.1:4222", auth: {services: shop, users: [{user: shop, password: "p@:"}]}}'
+    with running(tmp_path / "probe", {"one": ""}, bus=bus) as probe:
+        pid = probe.pids("one")[0]
+        environment = open(f"/proc/{pid}/environ", "rb").read().decode().split("\0")
+        url = f"nats://shop:p%40%3A@127.0.0.1:{probe.bus_port}"
+        assert f"NATS_URL={url}" in environment
+        assert "p%40" not in json.dumps(probe.status())
+        with socket.create_connection(("127.0.0.1", probe.bus_port)) as stranger:
+            stranger.sendall(b'CONNECT {"verbose":false}\r\n')
+            file = stranger.makefile("rb")
+            assert b'"auth_required":true' in file.readline()
+            assert file.readline() == b"-ERR 'Authorization Violation'\r\n"
+        with socket.create_connection(("127.0.0.1", probe.bus_port)) as known:
+            known.sendall(b'CONNECT {"verbose":false,"user":"shop","pass":"p@:"}\r\nPING\r\n')
+            file = known.makefile("rb")
+            file.readline()
+            assert file.readline() == b"PONG\r\n"
