@@ -220,9 +220,10 @@ void api_consumer_pause(struct api_call *call)
     bool given;
     uint64_t until;
     if (!api_get_time(call, "pause_until", &given, &until)) return;
-    call->consumer = api_consumer(call);
-    if (!call->consumer) return;
-    int r = consumer_pause(call->consumer, given ? (int64_t)until : 0);
+    struct consumer *consumer = api_consumer(call);
+    if (!consumer) return;
+    call->consumer = consumer;
+    int r = consumer_pause(consumer, given ? (int64_t)until : 0);
     if (r < 0)
         api_fail(call, API_CONSUMER_STORE, "%s", err_text(r));
     else

@@ -104,6 +104,8 @@ void api_message_delete(struct api_call *call)
         return;
     }
     if (!api_get_u64(call, "seq", &seq)) return;
-    call->stream = api_stream(call);
-    if (call->stream) stream_delete(call->stream, &call->op, seq, deleted);
+    struct stream *stream = api_stream(call);
+    if (!stream) return;
+    call->stream = stream;
+    stream_delete(stream, &call->op, seq, deleted);
 }

@@ -8,35 +8,24 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* The configuration of the body, checked, for the stream that the subject names; the caller frees
- * it. NULL: the call has been failed. */
-static struct stream_config *read_config(struct api_call *call, bool must_exist)
+static bool is_named(struct api_call *call, struct bytes name)
+{
+    if (bytes_eq(name, call->stream_name)) return true;
+    api_fail(call, API_STREAM_MISMATCH, NULL);
+    return false;
+}
+
+/* The configuration of the body, checked; the caller frees it. NULL: the call has been failed. */
+static struct stream_config *read_config(struct api_call *call)
 {
     struct api_error refusal = {0};
     struct stream_config *config = NULL;
-    struct bytes name;
-    if (!api_get_string(call, "name", &name)) return NULL;
-    if (!bytes_eq(name, call->stream_name)) {
-        api_fail(call, API_STREAM_MISMATCH, NULL);
-        return NULL;
-    }
-    if (bytes_find(name, '/') < name.len || bytes_find(name, '\\') < name.len) {
-        api_fail(call, API_STREAM_NAME_PATH, NULL);
-        return NULL;
-    }
     int r = stream_config_decode(call->message->payload, &config, &refusal);
-    if (r < 0) {
-        /* How many copies there can be is asked only of a stream that is there. */
-        bool first = refusal.kind == API_REPLICAS_UNSUPPORTED && must_exist;
-        if (first && !api_stream(call)) return NULL;
-        api_fail_result(call, r, &refusal);
-        return NULL;
-    }
-    if (stream_subjects_distinct(config, &refusal) &&
+    if (r == 0 && stream_subjects_distinct(config, &refusal) &&
         stream_origins_fit(call->js->streams, config, &refusal))
         return config;
     free(config);
-    api_fail_error(call, &refusal);
+    api_fail_result(call, r, &refusal);
     return NULL;
 }
 
@@ -83,7 +72,13 @@ static bool may_be_made(struct api_call *call, const struct stream_config *confi
 void api_stream_create(struct api_call *call)
 {
     struct jetstream *js = call->js;
-    struct stream_config *config = read_config(call, false);
+    struct bytes name;
+    if (!api_get_string(call, "name", &name) || !is_named(call, name)) return;
+    if (bytes_find(name, '/') < name.len || bytes_find(name, '\\') < name.len) {
+        api_fail(call, API_STREAM_NAME_PATH, NULL);
+        return;
+    }
+    struct stream_config *config = read_config(call);
     if (!config) return;
     struct stream *stream;
     struct api_error refusal = {0};
@@ -114,16 +109,21 @@ static void updated(struct stream_op *op, int result)
     answer_info(call, call->stream, false);
 }
 
+/* What is wrong with the configuration by itself is said first, then whose it is; how many copies
+ * there are to be is asked only of a stream that is there. */
 void api_stream_update(struct api_call *call)
 {
-    struct stream_config *config = read_config(call, true);
+    struct bytes name = bytes_str(json_string_value(json_object_get(call->body, "name")));
+    bool copies = json_integer_value(json_object_get(call->body, "num_replicas")) > 1;
+    if (copies && bytes_eq(name, call->stream_name) && !api_stream(call)) return;
+    struct stream_config *config = read_config(call);
     if (!config) return;
-    call->stream = api_stream(call);
-    if (call->stream) {
-        if (config->num_replicas > 1)
-            api_fail(call, API_REPLICAS_UNSUPPORTED, NULL);
-        else
-            stream_update(call->stream, &call->op, config, updated);
+    if (is_named(call, bytes_str(config->name))) {
+        struct stream *stream = api_stream(call);
+        if (stream) {
+            call->stream = stream;
+            stream_update(stream, &call->op, config, updated);
+        }
     }
     free(config);
 }
@@ -174,8 +174,10 @@ void api_stream_purge(struct api_call *call)
         api_fail(call, API_BAD_REQUEST, NULL);
         return;
     }
-    call->stream = api_stream(call);
-    if (call->stream) stream_purge(call->stream, &call->op, filter, seq, keep, purged);
+    struct stream *stream = api_stream(call);
+    if (!stream) return;
+    call->stream = stream;
+    stream_purge(stream, &call->op, filter, seq, keep, purged);
 }
 
 /* ---- delete ---------------------------------------------------------------------------------- */

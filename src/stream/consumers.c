@@ -150,11 +150,10 @@ static int check_work_queue(const struct stream *stream, const struct consumer_c
     if (config->ack_policy != CONSUMER_ACK_EXPLICIT) {
         return api_error_fail(refusal, ERR_INVALID, API_WORKQUEUE_ACK, NULL);
     }
-    int r = check_others(stream, config, refusal);
-    if (r == 0 && config->deliver_policy != CONSUMER_DELIVER_ALL) {
-        r = api_error_fail(refusal, ERR_INVALID, API_WORKQUEUE_DELIVER_ALL, NULL);
+    if (config->deliver_policy != CONSUMER_DELIVER_ALL) {
+        return api_error_fail(refusal, ERR_INVALID, API_WORKQUEUE_DELIVER_ALL, NULL);
     }
-    return r;
+    return check_others(stream, config, refusal);
 }
 
 /* Owns `config` (complete). */
