@@ -113,3 +113,14 @@ int bus_servers_parse(const char *urls, struct bus_server servers[BUS_SERVERS_MA
     } while (rest.data);
     return count;
 }
+
+int bus_server_learn(const char *address, const struct bus_server *known,
+                     struct bus_server *ret_server)
+{
+    struct bus_server server = *known;
+    if (!known->port) return ERR_INVALID; /* a socket of this machine: there is no other */
+    int err = take_host(bytes_str(address), &server);
+    if (!server.tls_name[0]) memcpy(server.tls_name, known->host, sizeof server.tls_name);
+    if (!err) *ret_server = server;
+    return err;
+}

@@ -23,6 +23,7 @@ struct bus_server {
     bool tls;
     char user[BUS_TEXT], password[BUS_TEXT], token[BUS_TEXT]; /* of the URL; "": none */
     char shown[BUS_TEXT + 16];                                /* for people: without secrets */
+    char tls_name[BUS_TEXT]; /* whose certificate is wanted; "": the host's */
 };
 
 /* $NATS_URL and the rest. */
@@ -30,5 +31,10 @@ void bus_settings_read(struct bus_settings *ret_settings);
 
 /* "nats://user:pw@a:4222,tls://b,unix:/run/bus,[::1]:4333": how many, or ERR_INVALID. */
 int bus_servers_parse(const char *urls, struct bus_server servers[BUS_SERVERS_MAX]);
+
+/* Another server of the cluster that `known` belongs to, as its INFO names it ("host:port"): the
+ * way in is the same. ERR_INVALID. */
+int bus_server_learn(const char *address, const struct bus_server *known,
+                     struct bus_server *ret_server);
 
 #endif

@@ -110,6 +110,21 @@ static bool greet(struct buslink *link)
     return join(link);
 }
 
+/* The other servers of a cluster come behind those that we were told of. */
+static void learn_servers(struct buslink *link)
+{
+    const struct bus_server *here = &link->servers[link->server_at];
+    for (unsigned i = 0; i < link->info.connect_url_count; i++) {
+        struct bus_server server;
+        bool known = bus_server_learn(link->info.connect_urls[i], here, &server) != 0;
+        for (size_t j = 0; j < link->server_count && !known; j++)
+            known = link->servers[j].port == server.port &&
+                    strcmp(link->servers[j].host, server.host) == 0;
+        if (!known && link->server_count < BUS_SERVERS_MAX)
+            link->servers[link->server_count++] = server;
+    }
+}
+
 static void take_info(struct buslink *link, struct bytes json)
 {
     if (nats_info_parse(json, &link->info) != 0) {
@@ -117,6 +132,7 @@ static void take_info(struct buslink *link, struct bytes json)
         link->dropping = true;
         return;
     }
+    learn_servers(link);
     if (link->info.max_payload > NATS_PAYLOAD_CAP) link->info.max_payload = NATS_PAYLOAD_CAP;
     if (link->info.max_payload) link->decoder.max_payload = link->info.max_payload;
     if (link->state == BUSLINK_GREETING && !greet(link)) link->dropping = true;

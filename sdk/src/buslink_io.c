@@ -105,8 +105,9 @@ int buslink_secure(struct buslink *link)
         broken(link, "the server wants TLS and this program was linked without OpenSSL", 0);
         return ERR_UNSUPPORTED;
     }
-    int err =
-        dure_secure.session_new(&files, link->servers[link->server_at].host, &link->secure, why);
+    const struct bus_server *server = &link->servers[link->server_at];
+    const char *name = server->tls_name[0] ? server->tls_name : server->host;
+    int err = dure_secure.session_new(&files, name, &link->secure, why);
     if (err) snprintf(link->why, sizeof link->why, "%s", why);
     return err;
 }

@@ -208,7 +208,7 @@ int dure_kv_get(struct dure_ctx *ctx, const char *bucket, const char *key, uint6
                 struct dure_kv_entry *ret_entry)
 {
     char stream[KV_STREAM], subject[KV_SUBJECT];
-    struct dure_message message = {0};
+    struct dure_message message = {.subject = ""};
     *ret_entry = (struct dure_kv_entry){.key = "", .value = ""};
     if (!bucket_name_valid(bucket) || !kv_key_valid(key, false)) return DURE_EINVALID;
     int err;
@@ -279,7 +279,7 @@ static bool was_ours(const struct dure_message *last, const char *id)
 static int change_key(struct dure_ctx *ctx, const char *bucket, const char *key, const void *value,
                       size_t len, const struct change *change, uint64_t *ret_revision)
 {
-    struct dure_message last = {0};
+    struct dure_message last = {.subject = ""};
     const char *id = dure_new_id(ctx);
     if (!bucket_name_valid(bucket) || !kv_key_valid(key, false) || (len && !value))
         return DURE_EINVALID;
@@ -309,7 +309,7 @@ int dure_kv_update(struct dure_ctx *ctx, const char *bucket, const char *key, co
 int dure_kv_create(struct dure_ctx *ctx, const char *bucket, const char *key, const void *value,
                    size_t len, uint64_t *ret_revision)
 {
-    struct dure_message last = {0};
+    struct dure_message last = {.subject = ""};
     struct dure_kv_entry entry;
     int err = dure_kv_update(ctx, bucket, key, value, len, 0, ret_revision);
     if (err != DURE_ECONFLICT) return err;

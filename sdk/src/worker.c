@@ -101,7 +101,7 @@ static void came(struct puller *puller, const struct nats_frame *frame)
     int err =
         run ? buslink_fill(ctx, frame, worker->config.filter ? worker->config.filter : ">", &reply)
             : DURE_ENOMEM;
-    if (!ctx->delivery) { /* nothing can be said of it but that it comes again */
+    if (!run || !ctx->delivery) { /* nothing can be said of it but that it comes again */
         LOGGER(host, worker->tenant, DURE_ERROR, "work_dropped",
                DURE_S("error", dure_error_name(err)));
         ctx_free(ctx);

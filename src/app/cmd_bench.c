@@ -113,7 +113,7 @@ static int pubsub(struct dure_ctx *ctx, struct bench *bench)
 static int request(struct dure_ctx *ctx, struct bench *bench)
 {
     struct dure_subscription *questions, *answers;
-    struct dure_message message;
+    struct dure_message message = {0};
     const char *inbox = dure_new_inbox(ctx);
     struct dure_publication publication = one(bench), answer = {0};
     publication.reply = inbox;

@@ -41,6 +41,12 @@ static int listen_to(struct dure_ctx *ctx, struct sub *sub,
     return EXIT_OK;
 }
 
+/* 0: without end. */
+static int64_t wait_ms(const struct sub *sub)
+{
+    return sub->wait_ns ? (int64_t)(sub->wait_ns / 1000000) + 1 : 0;
+}
+
 /* One wait for all: the first pattern's queue is waited on in short turns when there are several.
  */
 static int next(struct sub *sub, struct dure_subscription *subscriptions[],
@@ -48,7 +54,7 @@ static int next(struct sub *sub, struct dure_subscription *subscriptions[],
 {
     enum { TURN_MS = 20 };
     uint64_t begun = dure_now_ns();
-    int64_t turn = sub->pattern_count == 1 ? (int64_t)(sub->wait_ns / 1000000) : TURN_MS;
+    int64_t turn = sub->pattern_count == 1 ? wait_ms(sub) : TURN_MS;
     for (int i = 0;; i = (i + 1) % sub->pattern_count) {
         int err = dure_next(subscriptions[i], turn, ret);
         bool over = sub->wait_ns && dure_now_ns() - begun >= sub->wait_ns;
@@ -59,7 +65,7 @@ static int next(struct sub *sub, struct dure_subscription *subscriptions[],
 static int subscribe(struct dure_ctx *ctx, void *argument)
 {
     struct sub *sub = argument;
-    struct dure_subscription *subscriptions[CLI_LIST_MAX];
+    struct dure_subscription *subscriptions[CLI_LIST_MAX] = {NULL};
     struct dure_message message;
     uint64_t got = 0;
     int err = listen_to(ctx, sub, subscriptions);

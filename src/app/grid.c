@@ -77,6 +77,7 @@ static void print_line(const struct grid *grid, const char *const *cells, const 
 void grid_print(const struct grid *grid, const char *nothing)
 {
     size_t widths[GRID_COLUMNS_MAX];
+    assert(grid->columns);
     if (!grid->count) {
         printf("%s\n", nothing);
         return;

@@ -10,7 +10,8 @@
  *   values by key; files                 kv.h; object.h
  *
  * The connection is the process's: $NATS_URL names one server or several ("nats://a:4222,tls://b,
- * unix:/run/bus"), tried in turn, for as long as the process lives. After it was lost subscriptions
+ * unix:/run/bus"), tried in turn, for as long as the process lives, and behind them the others of
+ * their cluster, of which a server tells. After it was lost subscriptions
  * are there again, what was not acknowledged is sent again under its message id, and readers and
  * pulls go on behind the last message that they gave.
  *

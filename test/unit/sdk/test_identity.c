@@ -1,4 +1,5 @@
 /* Who we are to a server, and TLS: against nats-server with each kind of authorisation. */
+#include "program.h"
 #include "work.h"
 
 #include "sdk/src/bus_address.h"
@@ -235,6 +236,49 @@ static void tls_carries_much(void **state)
         work_run_options((struct dure_run_options){.ca = path("cert.pem")}, echoes, NULL), 0);
 }
 
+/* Told of one server of a cluster, it goes on with another when that one dies. */
+static int changes_server(struct dure_ctx *ctx)
+{
+    const struct nats_server *first = dure_argument(ctx);
+    struct dure_server before, after;
+    DONE(dure_connect(ctx, 5000));
+    dure_server(ctx, &before);
+    DONE(dure_sleep(ctx, 1500)); /* servers tell each other, then us */
+    nats_server_kill((struct nats_server *)(uintptr_t)first);
+    int err = DURE_EUNREACHABLE;
+    for (int i = 0; i < 100 && err; i++) {
+        DONE(dure_sleep(ctx, 50));
+        err = dure_flush(ctx, 2000);
+    }
+    DONE(err);
+    dure_server(ctx, &after);
+    CHECK(after.connected && after.reconnects == 1 && strcmp(before.url, after.url) != 0);
+    CHECK(strcmp(after.name, "B") == 0);
+    return 0;
+}
+
+static void a_cluster_is_learned(void **state)
+{
+    static struct nats_server other;
+    char config[512];
+    int ports[2] = {free_port(), free_port()};
+    if (!nats_server_exists() || getenv("DURE_TEST_BUS")) skip();
+    for (int i = 0; i < 2; i++) {
+        snprintf(config, sizeof config,
+                 "server_name: %c\ncluster { name: c, listen: \"127.0.0.1:%d\", routes: "
+                 "[\"nats://127.0.0.1:%d\"] }\n",
+                 "AB"[i], ports[i], ports[!i]);
+        write_file(i ? "b.conf" : "a.conf", config);
+    }
+    work_server = (struct nats_server){.config = path("a.conf")};
+    nats_server_start(&work_server);
+    other = (struct nats_server){.config = path("b.conf")};
+    nats_server_start(&other);
+    int err = work_run_options((struct dure_run_options){0}, changes_server, &work_server);
+    nats_server_release(&other);
+    assert_int_equal(err, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +289,7 @@ int main(void)
         cmocka_unit_test_teardown(permissions, stop_server),
         cmocka_unit_test_teardown(tls, stop_server),
         cmocka_unit_test_teardown(tls_carries_much, stop_server),
+        cmocka_unit_test_teardown(a_cluster_is_learned, stop_server),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
