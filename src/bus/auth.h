@@ -89,4 +89,11 @@ enum auth_verdict auth_judge_jwt(const struct bus_auth *auth, const struct auth_
                                  struct auth_identity *ret_identity);
 void auth_jwt_release(struct bus_auth *auth);
 
+/* ---- auth_template.c ---- */
+
+/* Replaces what subjects of a scoped signing key say of the user; the lists become new ones in the
+ * arena. False: they ask for something that is not known, or that would not be a plain subject. */
+bool auth_expand(struct nats_permissions *permissions, const struct nats_jwt *user,
+                 const struct nats_jwt *account, struct arena *arena);
+
 #endif

@@ -185,14 +185,16 @@ static const struct nats_jwt_user *rights_of(const struct auth_account *account,
 
 static enum auth_verdict accept_user(const struct auth_account *account,
                                      const struct nats_jwt *user,
-                                     const struct nats_jwt_user *rights,
+                                     const struct nats_jwt_user *rights, struct arena *arena,
                                      struct auth_identity *identity)
 {
-    const struct nats_permissions *permissions = &rights->permissions;
-    if (!has_permissions(permissions)) permissions = &account->jwt.user.permissions;
-    if (has_permissions(permissions)) {
-        if (!auth_rules_are_valid(permissions) ||
-            permissions_new(permissions, &identity->permissions))
+    struct nats_permissions permissions = rights->permissions;
+    if (!has_permissions(&permissions)) permissions = account->jwt.user.permissions;
+    if (has_permissions(&permissions)) {
+        bool scoped = rights != &user->user;
+        if ((scoped && !auth_expand(&permissions, user, &account->jwt, arena)) ||
+            !auth_rules_are_valid(&permissions) ||
+            permissions_new(&permissions, &identity->permissions))
             return AUTH_DENIED;
         identity->own_permissions = true;
     }
@@ -211,7 +213,8 @@ static enum auth_verdict accept_user(const struct auth_account *account,
 
 static enum auth_verdict judge_token(const struct bus_auth *auth,
                                      const struct auth_request *request,
-                                     const struct nats_jwt *user, struct auth_identity *identity)
+                                     const struct nats_jwt *user, struct arena *arena,
+                                     struct auth_identity *identity)
 {
     struct bytes owner = user->issuer_account.len ? user->issuer_account : user->issuer;
     const struct auth_account *account = find_account(auth, owner);
@@ -226,7 +229,7 @@ static enum auth_verdict judge_token(const struct bus_auth *auth,
     if (!comes_from(rights, request->peer) || !comes_at(rights, request->now_s) ||
         !comes_by(rights, request->transport))
         return AUTH_DENIED;
-    return accept_user(account, user, rights, identity);
+    return accept_user(account, user, rights, arena, identity);
 }
 
 enum auth_verdict auth_judge_jwt(const struct bus_auth *auth, const struct auth_request *request,
@@ -237,7 +240,7 @@ enum auth_verdict auth_judge_jwt(const struct bus_auth *auth, const struct auth_
     arena_init(&arena, USER_ARENA);
     enum auth_verdict verdict = AUTH_DENIED;
     if (nats_jwt_parse(request->connect->jwt, &arena, &user) == 0)
-        verdict = judge_token(auth, request, &user, ret_identity);
+        verdict = judge_token(auth, request, &user, &arena, ret_identity);
     arena_release(&arena);
     return verdict;
 }

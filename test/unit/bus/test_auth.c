@@ -482,6 +482,33 @@ static void test_jwt_rights(void **state)
     stop(&t);
 }
 
+/* A scoped key gives its users what its template says, with their names in it. */
+static void test_jwt_template(void **state)
+{
+    struct test_bus t;
+    struct client c;
+    struct test_key scoped = test_key_make(NKEY_ACCOUNT, 8), bad = test_key_make(NKEY_ACCOUNT, 9);
+    char claims[1024], issuer[128], own[256];
+    snprintf(claims, sizeof claims,
+             ",\"signing_keys\":[{\"kind\":\"user_scope\",\"key\":\"%s\",\"template\":{"
+             "\"pub\":{\"allow\":[\"of.{{name()}}.>\",\"{{ account-name() }}.x\"]}}},"
+             "{\"kind\":\"user_scope\",\"key\":\"%s\",\"template\":{"
+             "\"pub\":{\"allow\":[\"of.{{tag(x)}}\"]}}}]",
+             scoped.text, bad.text);
+    jwt_start(&t, claims);
+    snprintf(issuer, sizeof issuer, ",\"issuer_account\":\"%s\"", account_key.text);
+    open_client(&t, &c, NULL);
+    say_jwt(&c, &scoped, "", issuer, &user_key);
+    say(&c, "PUB of.test.a 0\r\n\r\nPUB test.x 0\r\n\r\nPUB of.other.a 0\r\n\r\n");
+    expect_all(&c, "-ERR 'Permissions Violation for Publish to \"of.other.a\"'\r\n");
+    close_client(&c);
+    turn(&t, 10);
+    snprintf(own, sizeof own, "%s,\"pub\":{\"allow\":[\">\"]}", issuer);
+    jwt_check(&t, &scoped, "", own, &user_key, false);
+    jwt_check(&t, &bad, "", issuer, &user_key, false);
+    stop(&t);
+}
+
 static void test_jwt_expires(void **state)
 {
     struct test_bus t;
@@ -538,8 +565,8 @@ int main(void)
         cmocka_unit_test(test_permissions), cmocka_unit_test(test_allow_responses),
         cmocka_unit_test(test_isolation),   cmocka_unit_test(test_told),
         cmocka_unit_test(test_jwt_user),    cmocka_unit_test(test_jwt_revoked),
-        cmocka_unit_test(test_jwt_rights),  cmocka_unit_test(test_jwt_expires),
-        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_jwt_rights),  cmocka_unit_test(test_jwt_template),
+        cmocka_unit_test(test_jwt_expires), cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
