@@ -107,6 +107,10 @@ struct bus_capture {
      * when the data is safe (PubAck), in the order of appending. Returns whether the same message
      * also goes to subscribers now. */
     bool (*append)(struct bus_capture *capture, void *target, struct message *message);
+
+    /* Set by append: much waits for the disk, and the client that published is not read from for a
+     * moment. So publishers are held back before anything must be refused. */
+    bool busy;
 };
 
 /* As bus_publish, past the capture: for what is stored already, and is to be seen now. */

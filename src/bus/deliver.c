@@ -196,6 +196,7 @@ unsigned deliver(struct bus *bus, struct message *message, struct bytes tail, st
     if (captured) {
         seen = bus->capture->append(bus->capture, route->captured, message);
         bus->metrics.captured++;
+        if (bus->capture->busy && from) from->stall = true;
     }
     for (uint32_t i = 0; seen && i < route->target_count; i++) to_target(&p, &route->targets[i]);
     for (uint32_t i = 0; seen && i < route->group_count; i++) to_group(&p, &route->groups[i]);

@@ -68,6 +68,11 @@ int segment_note(struct segment *segment, uint64_t seq, uint64_t offset)
 
 /* ---- appending ---- */
 
+bool journal_is_busy(const struct journal *journal)
+{
+    return journal->pending > journal->options.pending_max / 8;
+}
+
 int journal_append(struct journal *journal, const struct iovec *parts, int count, uint64_t *ret_seq)
 {
     if (journal->closing) return ERR_CLOSED;

@@ -142,6 +142,8 @@ static bool append(struct bus_capture *bus_capture, void *target, struct message
 {
     struct streams_capture *capture = target;
     struct streams *streams = capture->streams;
+    const struct journal *journal = capture->stream->journal;
+    bus_capture->busy = journal && journal_is_busy(journal);
     if (message->reply.len == 0 || capture->stream->config->no_ack) {
         return stream_publish(capture->stream, NULL, message, NULL, NULL);
     }
