@@ -59,6 +59,7 @@ static void tell(struct pull *pull, const char *group, struct bytes id, const ch
     advisory_pinned(pull->base.deliveries->advisories,
                     bytes_str(stream_config(consumer_stream(consumer))->name),
                     bytes_str(consumer_config(consumer)->name), group, id, reason);
+    pull->told++;
 }
 
 static void pin(struct pull *pull, struct pull_request *request)
