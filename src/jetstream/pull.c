@@ -122,10 +122,11 @@ static void timer_done(struct io_timer *timer)
 /* "500ms", "1.5s", "2m0s": as Go writes durations, to the millisecond. */
 static void put_duration(char *text, size_t size, int64_t ns)
 {
-    double seconds = (double)(ns / 1000000) / 1000;
+    int64_t ms = ns / 1000000;
+    double seconds = (double)ms / 1000;
     int64_t minutes = ns / INT64_C(60000000000);
     if (ns < INT64_C(1000000000)) {
-        snprintf(text, size, "%" PRId64 "ms", ns / 1000000);
+        snprintf(text, size, "%" PRId64 "ms", ms);
     } else if (minutes == 0) {
         snprintf(text, size, "%gs", seconds);
     } else if (minutes < 60) {

@@ -48,7 +48,7 @@ static void pack_all(struct pack *pack, const struct consumer_config *config,
 
 static void fill_in_acks(struct consumer_config *config, const struct stream_config *stream)
 {
-    if (config->backoff_count) config->ack_wait_ns = config->backoff_ns[0];
+    if (config->backoff_ns) config->ack_wait_ns = config->backoff_ns[0];
     if (config->max_deliver == 0) config->max_deliver = -1;
     if (config->ack_policy == CONSUMER_ACK_NONE) return;
     if (config->ack_wait_ns <= 0) config->ack_wait_ns = ACK_WAIT_S * second_ns;

@@ -107,7 +107,7 @@ static void encode(const struct consumer *consumer, struct buf *out)
 
 static int decode(struct consumer *consumer, struct bytes data)
 {
-    struct consumer_config *config;
+    struct consumer_config *config = NULL;
     struct bytes rest;
     int r = consumer_state_decode(&consumer->state, data, &rest);
     if (r == 0 && rest.len < 8) r = ERR_CORRUPT;
@@ -285,7 +285,7 @@ static int recovered(void *context, const struct journal_record *record)
 {
     struct consumer *consumer = context;
     enum consumer_record_kind kind;
-    struct consumer_config *config;
+    struct consumer_config *config = NULL;
     uint64_t time_ns;
     struct bytes rest;
     if (record->seq <= consumer->writing.covers) return 0;
