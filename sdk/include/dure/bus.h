@@ -9,6 +9,30 @@
  *   a queue: each message done once      dure_work (handlers), dure_pull_* (by hand)
  *   values by key; files                 kv.h; object.h
  *
+ * A service that works on a queue, and a program that gives it work:
+ *
+ *     static int bill(struct dure_ctx *ctx)
+ *     {
+ *         return charge(dure_body(ctx, NULL)); // 0: done; an error: again, later
+ *     }
+ *
+ *     static int start(struct dure_ctx *ctx)
+ *     {
+ *         const struct dure_worker billing = {
+ *             .stream = "ORDERS", .consumer = "billing", .filter = "orders.new", .handler = bill};
+ *         return dure_work(ctx, &billing);
+ *     }
+ *
+ *     static int order(struct dure_ctx *ctx)
+ *     {
+ *         return dure_tell(ctx, "orders.new", "order-7", "{\"id\":7}", 0);
+ *     }
+ *
+ *     int main(void)
+ *     {
+ *         return dure_run(NULL, order, NULL) != 0;
+ *     }
+ *
  * The connection is the process's: $NATS_URL names one server or several ("nats://a:4222,tls://b,
  * unix:/run/bus"), tried in turn, for as long as the process lives, and behind them the others of
  * their cluster, of which a server tells. After it was lost subscriptions
