@@ -20,6 +20,8 @@ enum {
     NUMBER_LEN = 12,
 };
 
+static const char magic[8] = {'u', 's', 't', 'a', 'r', '\0', '0', '0'};
+
 static unsigned checksum(const char *header)
 {
     unsigned sum = 0;
@@ -30,18 +32,16 @@ static unsigned checksum(const char *header)
     return sum;
 }
 
-static int put_name(char *header, const char *name)
+static int put_name(char *header, struct bytes name)
 {
-    size_t len = strlen(name);
-    if (len <= NAME_LEN) {
-        memcpy(header + NAME, name, len);
-        return 0;
+    if (name.len > NAME_LEN) {
+        size_t least = name.len - NAME_LEN - 1; /* what has to go into the prefix */
+        size_t slash = least + bytes_find(bytes_skip(name, least), '/');
+        if (slash + 1 >= name.len || slash > PREFIX_LEN) return ERR_TOO_BIG;
+        memcpy(header + PREFIX, name.data, slash);
+        name = bytes_skip(name, slash + 1);
     }
-    const char *slash = name + len - NAME_LEN - 1;
-    slash = strchr(slash, '/');
-    if (!slash || (size_t)(slash - name) > PREFIX_LEN || !slash[1]) return ERR_TOO_BIG;
-    memcpy(header + PREFIX, name, (size_t)(slash - name));
-    memcpy(header + NAME, slash + 1, strlen(slash + 1));
+    memcpy(header + NAME, name.data, name.len);
     return 0;
 }
 
@@ -49,7 +49,7 @@ int tar_put(struct buf *out, const char *name, struct bytes content, uint64_t mt
 {
     static const char zeros[TAR_BLOCK];
     char header[TAR_BLOCK] = {0}, number[32];
-    int r = put_name(header, name);
+    int r = put_name(header, bytes_str(name));
     if (r < 0) return r;
     snprintf(header + MODE, 8, "%07o", 0600U);
     snprintf(header + OWNER, 8, "%07o", 0U);
@@ -59,7 +59,7 @@ int tar_put(struct buf *out, const char *name, struct bytes content, uint64_t mt
     snprintf(number, sizeof number, "%011llo", (unsigned long long)(mtime_s & 077777777777));
     memcpy(header + MTIME, number, NUMBER_LEN);
     header[TYPE] = '0';
-    memcpy(header + MAGIC, "ustar\00000", 8);
+    memcpy(header + MAGIC, magic, sizeof magic);
     snprintf(header + CHECKSUM, CHECKSUM_LEN, "%06o", checksum(header));
     header[CHECKSUM + 7] = ' ';
     buf_append(out, bytes_make(header, sizeof header));
@@ -96,7 +96,7 @@ int tar_read(struct bytes in, char ret_name[static TAR_NAME_MAX + 2], uint64_t *
     if (!octal(header + SIZE, NUMBER_LEN, ret_size)) return ERR_SYNTAX;
     size_t prefix = strnlen(header + PREFIX, PREFIX_LEN), name = strnlen(header + NAME, NAME_LEN);
     size_t len = 0;
-    if (prefix && memcmp(header + MAGIC, "ustar", 5) == 0) {
+    if (prefix && memcmp(header + MAGIC, magic, 5) == 0) {
         memcpy(ret_name, header + PREFIX, prefix);
         ret_name[prefix] = '/';
         len = prefix + 1;
