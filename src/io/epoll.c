@@ -187,6 +187,7 @@ static const struct io_ops ops = {
     .unlink = epoll_unlink,
     .mkdir = epoll_mkdir,
     .sync_dir = epoll_sync_dir,
+    .lock_dir = epoll_lock_dir,
     .list_dir = epoll_list_dir,
     .stat = epoll_stat,
     .disk_free = epoll_disk_free,

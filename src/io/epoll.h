@@ -155,6 +155,7 @@ int epoll_rename(struct io *io, const char *from, const char *to);
 int epoll_unlink(struct io *io, const char *path);
 int epoll_mkdir(struct io *io, const char *path);
 int epoll_sync_dir(struct io *io, const char *path);
+int epoll_lock_dir(struct io_file *lock, const char *path);
 int epoll_list_dir(struct io *io, const char *path, int (*each)(void *context, const char *name),
                    void *context);
 int epoll_stat(struct io *io, const char *path, uint64_t *ret_size, uint64_t *ret_mtime_ns,

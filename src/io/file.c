@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -178,6 +179,16 @@ int epoll_sync_dir(struct io *io, const char *path)
     if (fd < 0) return err_from_errno(errno);
     int err = result(fsync(fd));
     close(fd);
+    return err;
+}
+
+int epoll_lock_dir(struct io_file *lock, const char *path)
+{
+    lock->fd = open_mode(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock->fd < 0) return err_from_errno(errno);
+    if (flock(lock->fd, LOCK_EX | LOCK_NB) == 0) return 0;
+    int err = errno == EWOULDBLOCK ? ERR_IN_USE : err_from_errno(errno);
+    epoll_file_close(lock);
     return err;
 }
 

@@ -389,6 +389,12 @@ int io_sync_dir(struct io *io, const char *path)
     return io->ops->sync_dir(io, path);
 }
 
+int io_lock_dir(struct io *io, const char *path, struct io_file *ret_lock)
+{
+    *ret_lock = (struct io_file){.io = io, .fd = -1};
+    return io->ops->lock_dir(ret_lock, path);
+}
+
 int io_list_dir(struct io *io, const char *path, int (*each)(void *context, const char *name),
                 void *context)
 {

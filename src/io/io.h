@@ -323,6 +323,10 @@ int io_mkdir(struct io *io, const char *path);
 /* Makes names that were created, renamed or removed in the directory durable (fsync). */
 int io_sync_dir(struct io *io, const char *path);
 
+/* Opens the directory so that no other process can, until `ret_lock` is closed or this process
+ * ends: ERR_IN_USE. (Simulated: a host has one process; nothing is ever in use.) */
+int io_lock_dir(struct io *io, const char *path, struct io_file *ret_lock);
+
 /* Calls `each` for every name in the directory, in order of the bytes, without "." and "..";
  * `each` returns 0 to go on, or an error that ends the walk and is returned. */
 int io_list_dir(struct io *io, const char *path, int (*each)(void *context, const char *name),

@@ -74,6 +74,7 @@ struct io_ops {
     int (*unlink)(struct io *io, const char *path);
     int (*mkdir)(struct io *io, const char *path);
     int (*sync_dir)(struct io *io, const char *path);
+    int (*lock_dir)(struct io_file *lock, const char *path);
     int (*list_dir)(struct io *io, const char *path, int (*each)(void *context, const char *name),
                     void *context);
     int (*stat)(struct io *io, const char *path, uint64_t *ret_size, uint64_t *ret_mtime_ns,

@@ -392,6 +392,11 @@ int sim_sync_dir(struct io *io, const char *path)
     return end(io, turn, result);
 }
 
+int sim_lock_dir(struct io_file *lock, const char *path)
+{
+    return lock->io->dead ? ERR_IO : 0;
+}
+
 /* The names are copied first: `each` may change the directory. */
 int sim_list_dir(struct io *io, const char *path, int (*each)(void *context, const char *name),
                  void *context)

@@ -167,6 +167,7 @@ int sim_rename(struct io *io, const char *from, const char *to);
 int sim_unlink(struct io *io, const char *path);
 int sim_mkdir(struct io *io, const char *path);
 int sim_sync_dir(struct io *io, const char *path);
+int sim_lock_dir(struct io_file *lock, const char *path);
 int sim_list_dir(struct io *io, const char *path, int (*each)(void *context, const char *name),
                  void *context);
 int sim_stat(struct io *io, const char *path, uint64_t *ret_size, uint64_t *ret_mtime_ns,

@@ -125,6 +125,16 @@ static int wal_make(struct io *io, const struct wal_options *options, struct wal
     return 0;
 }
 
+static int lock(struct wal *wal, struct error *error)
+{
+    int r = io_lock_dir(wal->io, wal->path, &wal->lock);
+    wal->locked = r == 0;
+    if (r != ERR_IN_USE) return r;
+    error_set(error, r, "another process has this store open");
+    error_at(error, wal->dir, 0, 0);
+    return r;
+}
+
 int wal_open(struct io *io, const struct wal_options *options, struct wal **ret_wal,
              struct error *error)
 {
@@ -134,6 +144,7 @@ int wal_open(struct io *io, const struct wal_options *options, struct wal **ret_
     int r = wal_make(io, options, &wal);
     if (r == 0) r = journal_make_dir(io, wal->dir);
     if (r == 0) r = journal_make_dir(io, wal->path);
+    if (r == 0) r = lock(wal, error);
     if (r == 0) r = wal_recover(wal, error);
     if (r < 0) {
         if (error && !error->code) {
@@ -170,6 +181,7 @@ void wal_free(struct wal *wal)
     }
     for (size_t i = 0; i < wal->end_count; i++) free(wal->ends[i].name);
     free(wal->ends);
+    if (wal->locked) io_file_close(&wal->lock);
     free(wal->dir);
     free(wal->path);
     free(wal);

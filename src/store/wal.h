@@ -44,7 +44,8 @@ struct wal_options {
 };
 
 /* Opens or creates, and brings the journals' files up to date; BLOCKS (start-up). Before any
- * journal below `dir` is opened. ERR_CORRUPT: `error` names the file and the message the offset. */
+ * journal below `dir` is opened. ERR_IN_USE: another
+ * process has the store open. ERR_CORRUPT: `error` names the file and the message the offset. */
 int wal_open(struct io *io, const struct wal_options *options, struct wal **ret_wal,
              struct error *error);
 

@@ -88,6 +88,8 @@ struct wal {
     struct wal_options options;
     char *dir;  /* of the store */
     char *path; /* of the log */
+    struct io_file lock;
+    bool locked;
     struct store_metrics own_metrics, *metrics;
     int status;
 

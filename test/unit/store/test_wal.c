@@ -227,6 +227,17 @@ static void what_is_removed_stays_away(void **state)
     assert_int_equal(journal_last(f->journals[1]), 1);
 }
 
+static void is_open_once(void **state)
+{
+    struct fixture *f = *state;
+    const struct wal_options options = {.dir = f->dir};
+    struct wal *second;
+    struct error error;
+    assert_int_equal(wal_open(f->io, &options, &second, &error), ERR_IN_USE);
+    assert_null(second);
+    assert_string_equal(error.file, f->dir);
+}
+
 static void is_only_for_journals_below_it(void **state)
 {
     struct fixture *f = *state;
@@ -241,7 +252,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(keeps_all_journals_over_many_files), TEST(goes_on_after_being_abandoned),
         TEST(large_records_go_past_the_log),      TEST(what_is_removed_stays_away),
-        TEST(is_only_for_journals_below_it),
+        TEST(is_only_for_journals_below_it),      TEST(is_open_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
