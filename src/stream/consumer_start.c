@@ -50,8 +50,11 @@ static uint64_t choose(const struct consumer *consumer, uint64_t first, uint64_t
     case CONSUMER_DELIVER_BY_START_SEQ: return config->start_seq;
     case CONSUMER_DELIVER_BY_START_TIME:
         seq = stream_seq_at(consumer->stream, (uint64_t)config->start_time_ns);
-        return seq ? seq : behind;
-    case CONSUMER_DELIVER_LAST_PER_SUBJECT: seq = first_last(consumer); return seq ? seq : behind;
+        return seq ? seq : stream_state(consumer->stream).last_seq + 1;
+    /* What is on its way comes behind the last messages there are. */
+    case CONSUMER_DELIVER_LAST_PER_SUBJECT:
+        seq = first_last(consumer);
+        return seq ? seq : stream_state(consumer->stream).last_seq + 1;
     case CONSUMER_DELIVER_ALL: break;
     }
     return first;

@@ -434,4 +434,4 @@ static void all_have_happened(void)
           (unsigned long long)seen_changes);
 }
 
-RUNNER_MAIN({"cut_anywhere", cut_anywhere, .finish = all_have_happened, .seeds = 200})
+RUNNER_MAIN({"port_cut_anywhere", cut_anywhere, .finish = all_have_happened, .seeds = 200})
