@@ -133,14 +133,17 @@ static int open_account(struct bus_setup *setup, const struct manifest_bus_accou
     struct bus_setup_account *account = &setup->accounts[setup->account_count++];
     struct bus_options bus = {.name = config->name.data,
                               .max_payload = (size_t)options->config->max_payload};
+    struct jetstream_options jetstream = {.log = setup->log};
     char dir[PATH_MAX];
     int r = bus_new(setup->io, &bus, setup->log, &account->bus);
-    if (r || !config->jetstream || !options->data) return r;
+    if (r || !options->data) return r;
+    if (!config->jetstream)
+        return jetstream_open(setup->io, account->bus, NULL, &jetstream, &account->jetstream,
+                              error);
     r = make_dir(setup->io, options->data, config->name.data, dir);
     if (r) return error_set(error, r, "cannot make the folder %s: %s", dir, err_text(r));
     struct streams_options streams = {
         .dir = dir, .log = setup->log, .scrub_bytes_per_second = 4 << 20};
-    struct jetstream_options jetstream = {.log = setup->log};
     r = streams_open(setup->io, account->bus, &streams, &account->streams, error);
     if (r) return r;
     return jetstream_open(setup->io, account->bus, account->streams, &jetstream,

@@ -13,7 +13,7 @@
 struct bus_setup_account {
     struct bus *bus;
     struct streams *streams; /* NULL: has none */
-    struct jetstream *jetstream;
+    struct jetstream *jetstream; /* says so, when there are no streams */
 };
 
 struct bus_setup {

@@ -93,7 +93,9 @@ bool api_level_is_there(struct bytes headers)
 
 void api_call_run(struct api_call *call)
 {
-    if (!api_level_is_there(call->message->headers))
+    if (!call->js->streams)
+        api_fail(call, API_NOT_ENABLED_FOR_ACCOUNT, NULL);
+    else if (!api_level_is_there(call->message->headers))
         api_fail(call, API_API_LEVEL, NULL);
     else if (read_body(call))
         call->request->run(call);

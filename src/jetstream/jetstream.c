@@ -152,8 +152,10 @@ int jetstream_open(struct io *io, struct bus *bus, struct streams *streams,
     js->api = (struct bus_service){.prefix = "$JS.API.", .take = take};
     js->direct = (struct bus_service){.prefix = "$JS.API.DIRECT.GET.", .take = direct_take};
     bus_add_service(bus, &js->api);
-    bus_add_service(bus, &js->direct);
-    deliveries_open(&js->deliveries, io, bus, streams, &js->advisories);
+    if (streams) {
+        bus_add_service(bus, &js->direct);
+        deliveries_open(&js->deliveries, io, bus, streams, &js->advisories);
+    }
     *ret_jetstream = js;
     return 0;
 }
@@ -168,8 +170,10 @@ void jetstream_close(struct jetstream *js, void (*done)(void *context), void *co
     js->closed = done;
     js->closed_context = context;
     bus_remove_service(&js->api);
-    bus_remove_service(&js->direct);
-    deliveries_close(&js->deliveries);
+    if (js->streams) {
+        bus_remove_service(&js->direct);
+        deliveries_close(&js->deliveries);
+    }
     drop(&js->waiting);
     js->metrics.waiting = 0;
     snapshots_stop(js);
@@ -183,7 +187,7 @@ void jetstream_free(struct jetstream *js)
     drop(&js->waiting);
     drop(&js->running);
     direct_free(js);
-    deliveries_free(&js->deliveries);
+    if (js->streams) deliveries_free(&js->deliveries);
     snapshots_free(js);
     restores_free(js);
     advisories_release(&js->advisories);
