@@ -115,12 +115,15 @@ static bool read_creation(struct api_call *call, struct creation *creation)
         api_fail(call, API_INVALID_JSON, "config must be an object");
         return false;
     }
+    const char *durable = json_string_value(json_object_get(config, "durable_name"));
+    if (creation->form == FORM_NAMED && !is_empty(durable) &&
+        !bytes_eq(bytes_str(durable), call->consumer_name))
+        return refuse(call, API_DURABLE_MISMATCH);
     int r = consumer_config_read(config, &creation->arena, &creation->config, &refusal);
     if (r < 0) {
         api_fail_result(call, r, &refusal);
         return false;
     }
-    const char *durable = json_string_value(json_object_get(config, "durable_name"));
     if (!bytes_eq(stream, call->stream_name)) return refuse(call, API_STREAM_MISMATCH);
     if (!name_it(call, creation, durable) || !filter_it(call, creation)) return false;
     if (creation->config.replicas > 1) return refuse(call, API_REPLICAS_UNSUPPORTED);
