@@ -12,7 +12,7 @@
 /* One account besides the default one. */
 struct bus_setup_account {
     struct bus *bus;
-    struct streams *streams; /* NULL: has none */
+    struct streams *streams;     /* NULL: has none */
     struct jetstream *jetstream; /* says so, when there are no streams */
 };
 

@@ -26,8 +26,8 @@ struct jetstream_options {
     struct log *log;       /* may be NULL */
 };
 
-/* `options` may be NULL. The streams must be those of this bus; NULL: the account has none, and every
- * request is told so. ERR_NOMEM. */
+/* `options` may be NULL. The streams must be those of this bus; NULL: the account has none, and
+ * every request is told so. ERR_NOMEM. */
 int jetstream_open(struct io *io, struct bus *bus, struct streams *streams,
                    const struct jetstream_options *options, struct jetstream **ret_jetstream,
                    struct error *error);

@@ -159,8 +159,8 @@ void journal_trim(struct journal *journal, uint64_t first_keep);
  * it; 0 when it is the one that is written to. */
 uint64_t journal_second_segment(const struct journal *journal);
 
-/* Whether so much waits to be written (an eighth of pending_max) that whoever appends should be held
- * back: it can be refused soon. */
+/* Whether so much waits to be written (an eighth of pending_max) that whoever appends should be
+ * held back: it can be refused soon. */
 bool journal_is_busy(const struct journal *journal);
 
 /* Bytes of records kept, with their headers. */

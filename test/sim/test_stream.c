@@ -149,7 +149,8 @@ static void deliver(void *context, const struct delivery *delivery)
     uint64_t choice = sim_random_below(w->sim, 12);
     if (w->draining && number % 9 != 0) choice = 11;
     if (choice == 0) {
-        r = consumer_nak(w->consumer, delivery->seq, (int64_t)sim_random_below(w->sim, 500) * 1000000);
+        r = consumer_nak(w->consumer, delivery->seq,
+                         (int64_t)sim_random_below(w->sim, 500) * 1000000);
     } else if (choice == 1 && number % 9 == 0) {
         r = consumer_term(w->consumer, delivery->seq, BYTES("bad"));
     } else if (choice > 3 && number % 9 != 0) {
@@ -397,7 +398,8 @@ static bool all_done(void *context)
 static bool failed(struct world *w)
 {
     struct stream *dead = streams_find(w->streams, BYTES("DEAD"));
-    return journal_status(w->consumer->writing.journal) < 0 || (dead && journal_status(dead->journal) < 0);
+    return journal_status(w->consumer->writing.journal) < 0 ||
+           (dead && journal_status(dead->journal) < 0);
 }
 
 static bool done_or_failed(void *context)

@@ -44,7 +44,8 @@ static void write_document(struct buf *out)
 
 static const char document[] =
     "{\"s\":\"a\\\"b\",\"n\":null,\"list\":[18446744073709551615,-9223372036854775808,{},[]],"
-    "\"t\":true,\"f\\n\":false,\"half\":0.5,\"nan\":null,\"inf\":null,\"raw\":[1],\"b64\":\"Zm8=\"}";
+    "\"t\":true,\"f\\n\":false,\"half\":0.5,\"nan\":null,\"inf\":null,\"raw\":[1],\"b64\":\"Zm8="
+    "\"}";
 
 static void test_document(void **state)
 {
