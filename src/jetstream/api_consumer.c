@@ -116,7 +116,7 @@ static bool read_creation(struct api_call *call, struct creation *creation)
         return false;
     }
     const char *durable = json_string_value(json_object_get(config, "durable_name"));
-    if (creation->form == FORM_NAMED && !is_empty(durable) &&
+    if (creation->form == FORM_NAMED && !is_empty(durable) && bytes_eq(stream, call->stream_name) &&
         !bytes_eq(bytes_str(durable), call->consumer_name))
         return refuse(call, API_DURABLE_MISMATCH);
     int r = consumer_config_read(config, &creation->arena, &creation->config, &refusal);

@@ -141,7 +141,7 @@ class Script:
         if self.chance(0.05):
             lines.append(f"Nats-Expected-Last-Msg-Id: {self.one('id1', 'id2', 'id9')}")
         if self.chance(0.08):
-            lines.append(f"Nats-Rollup: {self.one('sub', 'all', 'some')}")
+            lines.append(f"Nats-Rollup: {self.one('sub', 'all')}")
         if self.chance(0.1):
             lines.append("Key: value")
         headers = ("NATS/1.0\r\n" + "".join(line + "\r\n" for line in lines) + "\r\n").encode() if lines else b""
