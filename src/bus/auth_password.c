@@ -45,9 +45,8 @@ static void job_done(struct io_job *job)
     void *context = password->context;
     bool fits = password->fits;
     password_free(password);
-    if (queue) queue->running = NULL;
+    queue->running = NULL;
     if (done) done(context, fits);
-    if (!queue) return;
     start_next(queue);
     if (!queue->running) queue->idle(queue);
 }
@@ -72,9 +71,8 @@ void auth_queue_release(struct auth_queue *queue)
     struct list *link;
     while ((link = list_pop(&queue->waiting)))
         password_free(CONTAINER_OF(link, struct auth_password, link));
-    if (!queue->running) return;
-    queue->running->queue = NULL;
-    queue->running->done = NULL;
+    if (queue->running) password_free(queue->running);
+    queue->running = NULL;
 }
 
 struct auth_password *auth_password_check(struct auth_queue *queue, const char *said,
@@ -102,5 +100,5 @@ struct auth_password *auth_password_check(struct auth_queue *queue, const char *
 void auth_password_cancel(struct auth_password *password)
 {
     password->done = NULL;
-    if (password->queue && password->queue->running != password) password_free(password);
+    if (password->queue->running != password) password_free(password);
 }

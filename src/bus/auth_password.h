@@ -17,7 +17,8 @@ struct auth_queue {
 void auth_queue_init(struct auth_queue *queue, struct io *io,
                      void (*idle)(struct auth_queue *queue));
 
-/* What waits is forgotten without a word; what runs ends by itself. */
+/* What waits is forgotten without a word, and so is what a thread would look at: none does any
+ * more, because `idle` was waited for, or because the simulated host has crashed. */
 void auth_queue_release(struct auth_queue *queue);
 
 /* Heap-allocated; belongs to itself, so that a connection that dies need not wait for it. */

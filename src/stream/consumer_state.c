@@ -205,6 +205,9 @@ int consumer_state_decode(struct consumer_state *state, struct bytes bytes, stru
 
 /* ---- records ---- */
 
+/* No stream ever comes so far; beyond it counting on would begin anew. */
+#define SEQ_MAX ((uint64_t)INT64_MAX)
+
 /* The last step's numbers, which those of the next are relative to. */
 struct replay {
     struct consumer_state *state;
@@ -219,7 +222,8 @@ static int apply_deliver(struct replay *r)
     uint64_t count = varint_get(&r->in);
     r->consumer_seq += (uint64_t)varint_get_signed(&r->in);
     r->due_ns += (uint64_t)varint_get_signed(&r->in);
-    if (r->in.failed || count == 0 || count > CONSUMER_RUN_MAX || r->seq == 0) return ERR_CORRUPT;
+    if (r->in.failed || count == 0 || count > CONSUMER_RUN_MAX) return ERR_CORRUPT;
+    if (r->seq == 0 || r->seq > SEQ_MAX) return ERR_CORRUPT;
     for (uint64_t i = 0; i < count; i++) {
         /* A snapshot knew of it already. */
         if (r->seq + i < state->next_seq) continue;
@@ -293,7 +297,8 @@ static int apply_step(struct replay *r, unsigned op)
     switch (op) {
     case CONSUMER_OP_START: {
         uint64_t next_seq = varint_get(&r->in), last_until = varint_get(&r->in);
-        if (!r->in.failed) consumer_state_start(r->state, next_seq, last_until);
+        if (r->in.failed || next_seq > SEQ_MAX) return ERR_CORRUPT;
+        consumer_state_start(r->state, next_seq, last_until);
         return 0;
     }
     case CONSUMER_OP_DELIVER: return apply_deliver(r);

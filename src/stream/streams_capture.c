@@ -62,12 +62,14 @@ static struct capture_op *take_op(struct streams *streams, struct bytes reply)
     }
     memcpy(at, reply.data, reply.len);
     op->reply = bytes_make(at, reply.len);
+    list_push(&streams->ops_busy, &op->link);
     return op;
 }
 
 static void give_op(struct streams *streams, struct capture_op *op)
 {
     if (op->reply.data != op->room) free((char *)op->reply.data);
+    list_remove(&op->link);
     if (streams->pool_size < POOL_MAX) {
         list_push_front(&streams->ops, &op->link);
         streams->pool_size++;
@@ -279,12 +281,19 @@ void streams_capture_init(struct streams *streams)
     streams->capture = (struct bus_capture){captures, append};
     trie_init(&streams->patterns);
     list_init(&streams->ops);
+    list_init(&streams->ops_busy);
 }
 
 void streams_capture_release(struct streams *streams)
 {
     for (struct list *link; (link = list_pop(&streams->ops));) {
         free(CONTAINER_OF(link, struct capture_op, link));
+    }
+    /* Of a simulated host that has crashed. */
+    for (struct list *link; (link = list_pop(&streams->ops_busy));) {
+        struct capture_op *op = CONTAINER_OF(link, struct capture_op, link);
+        if (op->reply.data != op->room) free((char *)op->reply.data);
+        free(op);
     }
     trie_release(&streams->patterns);
 }

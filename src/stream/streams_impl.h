@@ -24,7 +24,7 @@ struct streams {
 
     struct bus_capture capture;
     struct trie patterns;       /* of struct capture_pattern */
-    struct list ops;            /* of struct capture_op: not in use */
+    struct list ops, ops_busy;  /* of struct capture_op: not in use, and in use */
     size_t op_count, pool_size; /* all of them, and those in `ops` */
 
     bool closing;

@@ -44,6 +44,7 @@ struct world {
     struct note notes[NOTES];
     size_t note_count;
     uint64_t published, last_consumer_seq;
+    struct list publishing;
     bool draining, paused;
 };
 
@@ -189,6 +190,26 @@ static void start_once(struct world *w)
     CHECK(consumer_attach(w->consumer, &w->outlet) == 0, "attach");
 }
 
+struct publishing {
+    struct stream_op op;
+    struct list link;
+};
+
+static void stored(struct stream_op *op, int result)
+{
+    struct publishing *p = CONTAINER_OF(op, struct publishing, op);
+    list_remove(&p->link);
+    free(p);
+}
+
+/* Those of a host that is no more. */
+static void forget_publishing(struct world *w)
+{
+    for (struct list *link; (link = list_pop(&w->publishing));) {
+        free(CONTAINER_OF(link, struct publishing, link));
+    }
+}
+
 static void restart(struct world *w)
 {
     if (w->streams) {
@@ -200,24 +221,21 @@ static void restart(struct world *w)
             }
         }
         streams_free(w->streams);
+        forget_publishing(w);
         w->io = sim_host_restart(w->host);
     }
     start_once(w);
 }
 
-static void stored(struct stream_op *op, int result)
-{
-    free(op);
-}
-
 static void publish(struct world *w)
 {
-    struct stream_op *op = malloc(sizeof *op);
+    struct publishing *p = malloc(sizeof *p);
     bool mine = sim_random_below(w->sim, 4) > 0;
     struct message message = message_borrow(mine ? BYTES("s.x") : BYTES("t.x"), BYTES(""),
                                             BYTES(""), BYTES("some words to be delivered"));
-    CHECK(op, "memory");
-    stream_publish(w->stream, op, &message, NULL, stored);
+    CHECK(p, "memory");
+    list_push(&w->publishing, &p->link);
+    stream_publish(w->stream, &p->op, &message, NULL, stored);
     message_done(&message);
     w->published++;
 }
@@ -308,6 +326,7 @@ static void keeps_its_promises(struct sim *sim, uint64_t seed)
     w->sim = sim;
     w->host = sim_host_new(sim, "a");
     w->io = sim_host_io(w->host);
+    list_init(&w->publishing);
     /* Everything that may be published is learned from the stream before it is delivered. */
     for (int life = 0; life < 4; life++) {
         restart(w);
