@@ -389,6 +389,7 @@ static void stored(struct stream_observer *observer, const struct stream_message
         !consumer_next_ready(consumer)) {
         consumer->candidate = message->seq;
         offer_new(consumer, message);
+        set_timer(consumer);
         return;
     }
     consumer_post(consumer);

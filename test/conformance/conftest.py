@@ -12,6 +12,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("DURE_BUILD", ROOT / "build"))
 CACHE = BUILD / "conformance"
+DURE = pathlib.Path(os.environ.get("DURE_EXE", BUILD / "src" / "app" / "dure"))
 
 
 def free_port():

@@ -394,7 +394,7 @@ auth:
 def test_same_answers_to_users(tmp_path):
     (tmp_path / "nats.conf").write_text(REFERENCE_CONFIG)
     (tmp_path / "bus.yaml").write_text(BUS_CONFIG)
-    dure = conftest.BUILD / "src" / "app" / "dure"
+    dure = conftest.DURE
     if not dure.exists():
         pytest.skip(f"{dure} is not built")
     port = conftest.free_port()

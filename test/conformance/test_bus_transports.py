@@ -16,7 +16,7 @@ import pytest
 from conftest import BUILD, Server, free_port, install
 from test_bus_clients import CLIENTS, run
 
-DURE = BUILD / "src" / "app" / "dure"
+DURE = conftest.DURE
 
 
 @pytest.fixture(scope="session")

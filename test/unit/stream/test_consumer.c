@@ -159,6 +159,20 @@ static void restart_brings_back_what_was_pending(void **state)
     end(&f);
 }
 
+/* Nothing else happens than that its time is up. */
+static void comes_again_to_one_that_has_waited(void **state)
+{
+    struct fixture f;
+    begin(&f, (struct consumer_config){.ack_wait_ns = 20 * MS, .max_deliver = 3});
+    consumer_want(f.consumer, 2);
+    for (int i = 0; i < 20; i++) io_turn(f.s.t.io, 1);
+    put(&f, "s.a", "x");
+    next(&f, 0, "1/1 x");
+    next(&f, 1, "1/2 x");
+    assert_int_equal(consumer_ack(f.consumer, 1), 0);
+    end(&f);
+}
+
 static void comes_again_until_it_is_dead(void **state)
 {
     struct fixture f;
@@ -298,6 +312,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(delivers_what_is_wanted),
         cmocka_unit_test(restart_brings_back_what_was_pending),
+        cmocka_unit_test(comes_again_to_one_that_has_waited),
         cmocka_unit_test(comes_again_until_it_is_dead),
         cmocka_unit_test(dead_letter_says_why),
         cmocka_unit_test(backs_off),
