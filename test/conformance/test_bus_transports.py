@@ -13,10 +13,8 @@ import urllib.error
 import urllib.request
 
 import pytest
-from conftest import BUILD, Server, free_port, install
+from conftest import DURE, Server, free_port, install
 from test_bus_clients import CLIENTS, run
-
-DURE = conftest.DURE
 
 
 @pytest.fixture(scope="session")
