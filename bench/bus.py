@@ -89,6 +89,21 @@ def core(run):
             server.stop()
 
 
+def literal(run):
+    """A million subscriptions without wildcards; the generator makes them anew for each round."""
+    print(f"\nbus: an operation is a delivered message\n{tables.HEADER}", flush=True)
+    for case, count in (("literal-10k", "10000"), ("literal-1m", "1000000")):
+        arguments = ["literal", "--size", "16", "--patterns", count, "--subjects", count]
+
+        def once(kind):
+            server = kind.start(run)
+            try:
+                return run.generator("busload", [*arguments, "--server", str(kind.port)], server)
+            finally:
+                server.stop()
+        run.compare(case, {kind.name: lambda k=kind: once(k) for kind in [dure(run), *plain_peers(run)]})
+
+
 def once_alone(run, kind, arguments):
     """One round on a server started for it: what was stored before does not count."""
     server = kind.start(run)
@@ -233,10 +248,11 @@ def soaking(run):
     soak.measure(run, dure(run), rss_kib)
 
 
-PARTS = {"core": core, "durable": durable, "memory": memory, "soak": soaking}
+PARTS = {"core": core, "durable": durable, "memory": memory, "literal": literal, "soak": soaking}
+LONG = ("literal", "soak")  # minutes, and half an hour: only when asked
 
 
 def measure(run):
     for name, part in PARTS.items():
-        if run.part in ("bus", "all", name) and (name != "soak" or run.part == "soak"):  # half an hour only when asked
+        if run.part == name or (run.part in ("bus", "all") and name not in LONG):
             part(run)

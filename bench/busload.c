@@ -2,6 +2,7 @@
  *
  *     busload publish  --server ADDR --pids PID,PID [--size 16] [--subscribers 1]
  *     busload wildcard --server ADDR --pids PID,PID [--size 16] [--patterns 10000] [--subjects 64]
+ *     busload literal  --server ADDR --pids PID,PID [--size 16] [--patterns 10000] [--subjects 64]
  *     busload request  --server ADDR --pids PID,PID [--size 16] [--at-once 64]
  *              all:    [--warmup SECONDS] [--seconds SECONDS]
  *
@@ -9,11 +10,12 @@
  *
  * publish: one connection publishes on one subject as fast as the subscribers keep up (a bounded
  *     number of bytes is under way); each subscriber compares every byte. An operation is a
- * delivery. wildcard: the same with one subscriber that has many wildcard subscriptions; the
- * subjects match one each (more
- *     subjects than patterns: several match the same). request: each requester has one request
- * under way; one connection answers all with what it was sent. An operation is a request with its
- * answer. */
+ *     delivery.
+ * wildcard: the same with one subscriber that has many wildcard subscriptions; the subjects match
+ *     one each (more subjects than patterns: several match the same).
+ * literal: the same with subscriptions without wildcards, each of which has its own subject.
+ * request: each requester has one request under way; one connection answers all with what it was
+ *     sent. An operation is a request with its answer. */
 #include "nats_load.h"
 
 #include <errno.h>
@@ -162,6 +164,11 @@ static int run_publish(void)
     return flow_run(&flow);
 }
 
+static int literal_text(char *text, size_t size, unsigned i)
+{
+    return snprintf(text, size, "device.%07u.temperature", i);
+}
+
 /* Half of the patterns end early, half have their wildcard inside: a trie walks both ways. */
 static int pattern_text(char *text, size_t size, unsigned i)
 {
@@ -175,14 +182,14 @@ static int subject_text(char *text, size_t size, unsigned i, unsigned variant)
     return snprintf(text, size, "device.%05u.k%u.temperature", i, variant);
 }
 
-static int run_wildcard(void)
+static int run_many(bool literal)
 {
     struct flow flow = {.count = 1};
     char line[160], subject[64];
     flow.subscribers = load_alloc(sizeof(struct link *));
     struct link *subscriber = flow.subscribers[0] = link_new(address, INPUT);
     for (unsigned i = 0; i < pattern_count; i++) {
-        pattern_text(subject, sizeof subject, i);
+        (literal ? literal_text : pattern_text)(subject, sizeof subject, i);
         int n = snprintf(line, sizeof line, "SUB %s %u\r\n", subject, i + 1);
         link_put(subscriber, line, (size_t)n);
     }
@@ -192,7 +199,10 @@ static int run_wildcard(void)
     for (unsigned k = 0; k < subject_count; k++) {
         /* Spread over all patterns, and over both kinds: the step is odd. */
         unsigned i = (unsigned)((uint64_t)k * (pattern_count / subject_count | 1) % pattern_count);
-        subject_text(subject, sizeof subject, i, k / pattern_count);
+        if (literal)
+            literal_text(subject, sizeof subject, i);
+        else
+            subject_text(subject, sizeof subject, i, k / pattern_count);
         snprintf(line, sizeof line, "PUB %s %zu\r\n", subject, payload_len);
         frames_add(&flow.sent, line, 'x', payload_len);
         snprintf(line, sizeof line, "MSG %s %u %zu\r\n", subject, i + 1, payload_len);
@@ -300,21 +310,25 @@ int main(int argc, char **argv)
         case 'l': payload_len = load_number("size", optarg, 1, 1 << 20); break;
         case 'a': at_once = (unsigned)load_number("at-once", optarg, 1, 4096); break;
         case 'n': subscriber_count = (unsigned)load_number("subscribers", optarg, 1, 4096); break;
-        case 't': pattern_count = (unsigned)load_number("patterns", optarg, 1, 99999); break;
-        case 'j': subject_count = (unsigned)load_number("subjects", optarg, 1, 200000); break;
+        case 't': pattern_count = (unsigned)load_number("patterns", optarg, 1, 9999999); break;
+        case 'j': subject_count = (unsigned)load_number("subjects", optarg, 1, 9999999); break;
         case 'w': warmup_s = strtod(optarg, NULL); break;
         case 's': seconds = strtod(optarg, NULL); break;
         default: return 2;
         }
     }
     if (!address || optind != argc - 1)
-        load_fail("needs one of publish, wildcard, request, and --server");
+        load_fail("needs one of publish, wildcard, literal, request, and --server");
     struct rlimit files = {32768, 32768};
     setrlimit(RLIMIT_NOFILE, &files);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     const char *mode = argv[optind];
     if (strcmp(mode, "publish") == 0) return run_publish();
-    if (strcmp(mode, "wildcard") == 0) return run_wildcard();
+    if (strcmp(mode, "wildcard") == 0) return run_many(false);
+    if (strcmp(mode, "literal") == 0) {
+        if (subject_count > pattern_count) load_fail("literal: more subjects than patterns");
+        return run_many(true);
+    }
     if (strcmp(mode, "request") == 0) return run_request();
-    load_fail("'%s' is none of publish, wildcard, request", mode);
+    load_fail("'%s' is none of publish, wildcard, literal, request", mode);
 }

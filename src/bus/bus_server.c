@@ -14,7 +14,7 @@ static void set_defaults(struct bus_server_options *options)
     if (!options->max_pending) options->max_pending = 64 << 20;
     if (!options->max_control_line) options->max_control_line = NATS_LINE_MAX;
     if (!options->max_connections) options->max_connections = 65536;
-    if (!options->max_subscriptions) options->max_subscriptions = 65536;
+    if (!options->max_subscriptions) options->max_subscriptions = 2000000;
     if (!options->ping_interval_ms) options->ping_interval_ms = 120 * 1000;
     if (!options->max_pings) options->max_pings = 2;
     if (!options->write_deadline_ms) options->write_deadline_ms = 10 * 1000;

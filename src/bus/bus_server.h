@@ -21,7 +21,7 @@ struct bus_server_options {
     size_t max_pending;            /* bytes that wait for one client before it is cut; 0: 64 MiB */
     size_t max_control_line;       /* bytes of an operation's arguments; 0: 4096 */
     unsigned max_connections;      /* 0: 65536 */
-    unsigned max_subscriptions;    /* of one connection; 0: 65536 */
+    unsigned max_subscriptions;    /* of one connection; 0: 2 million */
     uint32_t ping_interval_ms;     /* 0: 2 minutes */
     unsigned max_pings;            /* left without an answer; 0: 2 */
     uint32_t write_deadline_ms;    /* for a client to take what is sent to it; 0: 10 s */
