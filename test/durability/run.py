@@ -14,6 +14,7 @@ acknowledgement is confirmed. At the end the stream is read from the beginning:
 Exit code 1 when any of them is not 0."""
 import argparse
 import json
+import multiprocessing
 import os
 import pathlib
 import random
@@ -23,8 +24,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from nats_wire import Closed, Wire  # noqa: E402
@@ -72,33 +73,79 @@ class Server:
         self.log.close()
 
 
-class Part(threading.Thread):
-    """A client that connects again until it is told to finish and has."""
+class Marks:
+    """A set of small numbers, a byte each: there are many millions of them."""
+
+    def __init__(self):
+        self.bytes, self.count = bytearray(), 0
+
+    def add(self, number):
+        if number >= len(self.bytes):
+            self.bytes.extend(bytes(number + (1 << 20) - len(self.bytes)))
+        self.count += 1 - self.bytes[number]
+        self.bytes[number] = 1
+
+    def __contains__(self, number):
+        return number < len(self.bytes) and self.bytes[number] == 1
+
+    def __iter__(self):
+        return (number for number, mark in enumerate(self.bytes) if mark)
+
+    def __len__(self):
+        return self.count
+
+
+class Part:
+    """A client in a process of its own that connects again until it is told to finish and has. What it
+    knows at the end is brought back into this object."""
 
     def __init__(self, port):
-        super().__init__(daemon=True)
-        self.port, self.finishing, self.failure = port, False, None
+        self.port = port
 
-    def run(self):
+    def begin(self):
+        self.finishing, self.count = multiprocessing.Event(), multiprocessing.Value("q", 0)
+        self.told, tell = multiprocessing.Pipe(duplex=False)
+        self.process = multiprocessing.Process(target=self.run, args=(tell,), daemon=True)
+        self.process.start()
+        tell.close()
+
+    def run(self, tell):
+        failure = None
         try:
             while not self.finished():
                 try:
                     self.work(Wire(self.port))
                 except Closed:
                     time.sleep(0.01)
-        except Exception as error:  # what the test itself got wrong must not look like a pass
-            self.failure = error
-            raise
+        except Exception:  # what the test itself got wrong must not look like a pass
+            failure = traceback.format_exc()
+        tell.send((failure, self.knows()))
+
+    def failed(self):
+        return not self.process.is_alive() or self.told.poll()
+
+    def end(self, seconds):
+        self.finishing.set()
+        if not self.told.poll(seconds):
+            raise RuntimeError(f"{type(self).__name__} did not come to its end")
+        failure, known = self.told.recv()
+        self.process.join()
+        if failure:
+            raise RuntimeError(f"{type(self).__name__} failed:\n{failure}")
+        self.__dict__.update(known)
 
 
 class Publisher(Part):
     def __init__(self, port, window):
         super().__init__(port)
         self.window, self.next, self.open = window, 0, {}
-        self.acknowledged, self.refused = {}, 0
+        self.acknowledged, self.refused = Marks(), 0
+
+    def knows(self):
+        return {"acknowledged": self.acknowledged, "refused": self.refused}
 
     def finished(self):
-        return self.finishing and not self.open
+        return self.finishing.is_set() and not self.open
 
     @staticmethod
     def frame(number):
@@ -113,7 +160,7 @@ class Publisher(Part):
         heard = time.monotonic()
         while not self.finished():
             data = b""
-            while len(self.open) < self.window and not self.finishing:
+            while len(self.open) < self.window and not self.finishing.is_set():
                 self.open[self.next] = True
                 data += self.frame(self.next)
                 self.next += 1
@@ -130,19 +177,23 @@ class Publisher(Part):
                 if "seq" not in answer or "error" in answer:
                     self.refused += 1
                     raise Closed(f"not stored: {frame.status or frame.payload}")
-                self.acknowledged[number] = answer["seq"]
+                self.acknowledged.add(number)
                 self.open.pop(number, None)
+            self.count.value = len(self.acknowledged)
         wire.close()
 
 
 class Consumer(Part):
     def __init__(self, port):
         super().__init__(port)
-        self.delivered, self.confirmed, self.asked = set(), set(), {}
-        self.again, self.redelivered, self.idle, self.count = 0, 0, False, 0
+        self.delivered, self.confirmed, self.asked = Marks(), Marks(), {}
+        self.again, self.redelivered, self.idle, self.taken = 0, 0, False, 0
+
+    def knows(self):
+        return {name: getattr(self, name) for name in ("delivered", "confirmed", "again", "redelivered")}
 
     def finished(self):
-        return self.finishing and self.idle
+        return self.finishing.is_set() and self.idle
 
     def work(self, wire):
         wire.ask(f"$JS.API.CONSUMER.DURABLE.CREATE.{STREAM}.{CONSUMER}", {
@@ -177,6 +228,7 @@ class Consumer(Part):
             if acks:
                 wire.send(b"".join(acks))
         self.idle = got == 0
+        self.count.value = len(self.confirmed)
 
     def take(self, frame):
         fields = frame.reply.split(b".")
@@ -185,8 +237,8 @@ class Consumer(Part):
         self.redelivered += attempt > 1
         self.again += sequence in self.confirmed
         self.delivered.add(sequence)
-        self.count += 1
-        inbox = b"_INBOX.c.a%d" % self.count
+        self.taken += 1
+        inbox = b"_INBOX.c.a%d" % self.taken
         self.asked[inbox] = sequence
         return b"PUB %s %s 4\r\n+ACK\r\n" % (frame.reply, inbox)
 
@@ -234,8 +286,9 @@ def make_stream(port):
 
 
 def judge(publisher, consumer, stored):
-    numbers = [number for _, number in stored]
-    there = set(numbers)
+    numbers, there = [number for _, number in stored], Marks()
+    for number in numbers:
+        there.add(number)
     return {
         "lost": sum(1 for number in publisher.acknowledged if number not in there),
         "twice": len(numbers) - len(there),
@@ -251,26 +304,21 @@ def run(arguments, folder):
     try:
         make_stream(server.port)
         publisher, consumer = Publisher(server.port, arguments.window), Consumer(server.port)
-        publisher.start()
-        consumer.start()
+        publisher.begin()
+        consumer.begin()
         begin = shown = time.monotonic()
         while time.monotonic() - begin < arguments.seconds:
             time.sleep(arguments.every * dice.uniform(0.5, 1.5))
             server.kill()
             server.start()
-            if publisher.failure or consumer.failure:
+            if publisher.failed() or consumer.failed():
                 break
             if arguments.progress and time.monotonic() - shown > 5:
                 shown = time.monotonic()
-                print(f"{shown - begin:6.0f} s  {server.kills} kills  {len(publisher.acknowledged)} acknowledged  "
-                      f"{len(consumer.confirmed)} consumed", file=sys.stderr, flush=True)
-        publisher.finishing = True
-        publisher.join(60)
-        consumer.finishing = True
-        consumer.join(120)
-        for part in (publisher, consumer):
-            if part.is_alive() or part.failure:
-                raise RuntimeError(f"{type(part).__name__} did not come to its end: {part.failure}")
+                print(f"{shown - begin:6.0f} s  {server.kills} kills  {publisher.count.value} acknowledged  "
+                      f"{consumer.count.value} consumed", file=sys.stderr, flush=True)
+        publisher.end(60)
+        consumer.end(120)
         verdict = judge(publisher, consumer, read_stream(server.port))
     finally:
         if server.process.poll() is None:
