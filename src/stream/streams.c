@@ -224,13 +224,17 @@ static int make_dir(struct streams *streams, const char *dir)
     return io_sync_dir(streams->io, parent);
 }
 
-static int open_wal(struct streams *streams, uint64_t scrub_bytes_per_second, struct error *error)
+static int open_wal(struct streams *streams, const struct streams_options *given,
+                    struct error *error)
 {
     int r = make_dir(streams, streams->dir);
     if (r == 0) r = make_dir(streams, streams->members);
     const struct wal_options options = {
         .dir = streams->dir,
-        .scrub_bytes_per_second = scrub_bytes_per_second,
+        .file_min = given->log_file_min,
+        .file_max = given->log_file_max,
+        .total_max = given->log_total_max,
+        .scrub_bytes_per_second = given->scrub_bytes_per_second,
         .log = streams->host.log,
         .metrics = &streams->store_metrics,
     };
@@ -306,7 +310,7 @@ int streams_open(struct io *io, struct bus *bus, const struct streams_options *o
         .overlaps = overlaps,
     };
     int r = n < (int)sizeof streams->members ? 0 : error_set(error, ERR_TOO_BIG, "path too long");
-    if (r == 0) r = open_wal(streams, options->scrub_bytes_per_second, error);
+    if (r == 0) r = open_wal(streams, options, error);
     if (r == 0) r = open_all(streams, error);
     if (r == 0) r = open_consumers(streams, error);
     if (r == 0) r = follow_all(streams);

@@ -30,9 +30,11 @@ extern const struct metric stream_metric_table[];
 extern const size_t stream_metric_count;
 
 struct streams_options {
-    const char *dir;                 /* made if missing (its parent must exist) */
-    unsigned max_streams;            /* 0: 65536 */
-    uint64_t segment_bytes;          /* of the journals; 0: 64 MiB */
+    const char *dir;        /* made if missing (its parent must exist) */
+    unsigned max_streams;   /* 0: 65536 */
+    uint64_t segment_bytes; /* of the journals; 0: 64 MiB */
+    /* Of the commit log: a file when little happens, under load, and all files (store/wal.h). */
+    uint64_t log_file_min, log_file_max, log_total_max; /* 0: 1, 16 and 256 MiB */
     uint64_t scrub_bytes_per_second; /* of old data read again and checked (store/wal.h); 0: none */
     struct log *log;                 /* may be NULL */
 };

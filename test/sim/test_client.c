@@ -64,7 +64,10 @@ static void server_open(struct world *world, struct io *io)
     static const char *const subjects[] = {"s.>"};
     const struct stream_config config = {
         .name = "S", .subjects = subjects, .subject_count = 1, .duplicate_window_ns = 600000000000};
-    const struct streams_options options = {.dir = "/store"};
+    const struct streams_options options = {.dir = "/store",
+                                            .segment_bytes = 64 << 10,
+                                            .log_file_min = 32 << 10,
+                                            .log_file_max = 64 << 10};
     struct error error = {0};
     struct stream *stream;
     struct io_addr addr = sim_host_addr(world->host, PORT);

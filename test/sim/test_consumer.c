@@ -160,7 +160,8 @@ static void no_info(const struct consumer_outlet *outlet, struct consumer_info *
 static void start_once(struct world *w)
 {
     static const char *const subjects[] = {"s.>", "t.>"}, *const filter = "s.>";
-    const struct streams_options options = {.dir = "/store", .segment_bytes = 4096};
+    const struct streams_options options = {
+        .dir = "/store", .segment_bytes = 4096, .log_file_min = 32 << 10, .log_file_max = 64 << 10};
     const struct stream_config stream = {.name = "S", .subjects = subjects, .subject_count = 2};
     const struct consumer_config config = {.name = "C",
                                            .durable = true,

@@ -74,7 +74,10 @@ static uint64_t seen_again, seen_dead, seen_restarts, seen_failures, seen_change
 
 static void server_open(struct world *world, struct io *io)
 {
-    const struct streams_options options = {.dir = "/store"};
+    const struct streams_options options = {.dir = "/store",
+                                            .segment_bytes = 64 << 10,
+                                            .log_file_min = 32 << 10,
+                                            .log_file_max = 64 << 10};
     const struct bus_server_options server = {.jetstream = true};
     struct error error = {0};
     struct io_addr addr = sim_host_addr(world->host, PORT);

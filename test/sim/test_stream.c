@@ -306,7 +306,8 @@ static void check_stream(struct world *w)
 static int start_once(struct world *w)
 {
     static const char *const subjects[] = {"s.>"};
-    const struct streams_options options = {.dir = "/store", .segment_bytes = 4096};
+    const struct streams_options options = {
+        .dir = "/store", .segment_bytes = 4096, .log_file_min = 32 << 10, .log_file_max = 64 << 10};
     const struct stream_config config = {.name = "S", .subjects = subjects, .subject_count = 1};
     static const char *const filter = "s.*";
     const struct consumer_config consumer = {.name = "C",
@@ -594,7 +595,8 @@ static void limits(struct sim *sim, uint64_t seed)
 {
     struct world *w = world_new(sim);
     static const char *const subjects[] = {"t.>"};
-    const struct streams_options options = {.dir = "/store", .segment_bytes = 4096};
+    const struct streams_options options = {
+        .dir = "/store", .segment_bytes = 4096, .log_file_min = 32 << 10, .log_file_max = 64 << 10};
     struct stream_config config = {
         .name = "T",
         .subjects = subjects,

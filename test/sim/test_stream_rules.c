@@ -201,7 +201,8 @@ static int start_once(struct world *w)
 {
     static const char *const subjects[] = {"s.>"};
     static const struct stream_source origin = {.name = "S"};
-    const struct streams_options options = {.dir = "/store", .segment_bytes = 4096};
+    const struct streams_options options = {
+        .dir = "/store", .segment_bytes = 4096, .log_file_min = 32 << 10, .log_file_max = 64 << 10};
     const struct stream_config config = {
         .name = "S",
         .subjects = subjects,
