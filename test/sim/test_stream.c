@@ -2,8 +2,10 @@
  * acknowledged to a publisher is there; what a consumer has settled does not come again; everything
  * else comes until it is settled or in the dead-letter stream; a restart finds the state that was.
  */
+#include "store/wal.h"
 #include "stream/consumer_impl.h"
 #include "stream/kv.h"
+#include "stream/streams_impl.h"
 #include "runner.h"
 
 #include <inttypes.h>
@@ -399,7 +401,7 @@ static bool all_done(void *context)
 static bool failed(struct world *w)
 {
     struct stream *dead = streams_find(w->streams, BYTES("DEAD"));
-    return journal_status(w->consumer->writing.journal) < 0 ||
+    return wal_status(w->streams->wal) < 0 || journal_status(w->consumer->writing.journal) < 0 ||
            (dead && journal_status(dead->journal) < 0);
 }
 
