@@ -9,7 +9,8 @@
 #include "sdk/src/buslink_parts.h"
 #include "sdk/src/message.h"
 
-#include <jansson.h>
+#include "wire/puback.h"
+
 #include <stdio.h>
 
 enum {
@@ -141,21 +142,20 @@ static void no_responders(struct bus_request *request)
         fail(request, request->tell ? DURE_ENOSTREAM : DURE_ENOBODY);
 }
 
-/* {"stream":"EVENTS","seq":5} or {"error":{"code":503,"description":"..."}} (ADR-1). Somebody who
- * answers something else is not a stream. */
+/* Somebody who answers something else is not a stream. */
 static void take_acknowledgement(struct bus_request *request, struct bytes body)
 {
-    json_t *json = json_loadb(body.data, body.len, JSON_REJECT_DUPLICATES, NULL);
-    json_t *error = json_object_get(json, "error");
-    bool stored = !error && json_is_string(json_object_get(json, "stream"));
-    int status = (int)json_integer_value(json_object_get(error, "code"));
-    json_decref(json);
-    if (!error && !stored) {
+    struct puback ack;
+    if (puback_parse(body, &ack) != 0) {
         fail(request, DURE_ENOSTREAM);
         return;
     }
     forget(request);
-    pending_answer(&request->pending, stored ? 200 : status >= 400 ? status : 500, NULL, body);
+    pending_answer(&request->pending,
+                   !ack.code         ? 200
+                   : ack.code >= 400 ? ack.code
+                                     : 500,
+                   NULL, body);
 }
 
 static void take_answer(struct bus_request *request, const struct nats_frame *frame)

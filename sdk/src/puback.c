@@ -1,8 +1,5 @@
 #include "sdk/src/puback.h"
 
-#include <jansson.h>
-#include <stdio.h>
-
 int api_error_meaning(int code, int err_code)
 {
     switch (err_code) {
@@ -36,24 +33,15 @@ int api_error_meaning(int code, int err_code)
     }
 }
 
-/* {"stream":"EVENTS","seq":5,"duplicate":true} or {"error":{"code":..,"err_code":..,...}}. */
-void puback_parse(struct bytes body, struct puback *ret_puback)
+bool puback_take(struct bytes body, struct puback *ret_ack, struct dure_stored *ret_stored)
 {
-    *ret_puback = (struct puback){.err = DURE_ENOSTREAM};
-    json_t *json = json_loadb(body.data, body.len, JSON_REJECT_DUPLICATES, NULL);
-    json_t *error = json_object_get(json, "error");
-    const char *stream = json_string_value(json_object_get(json, "stream"));
-    const char *reason = json_string_value(json_object_get(error, "description"));
-    snprintf(ret_puback->stream, PUBACK_STREAM, "%s", stream ? stream : "");
-    snprintf(ret_puback->reason, PUBACK_REASON, "%s", reason ? reason : "");
-    if (error) {
-        ret_puback->code = (int)json_integer_value(json_object_get(error, "err_code"));
-        ret_puback->err = api_error_meaning((int)json_integer_value(json_object_get(error, "code")),
-                                            ret_puback->code);
-    } else if (stream) {
-        ret_puback->err = 0;
-        ret_puback->sequence = (uint64_t)json_integer_value(json_object_get(json, "seq"));
-        ret_puback->duplicate = json_is_true(json_object_get(json, "duplicate"));
-    }
-    json_decref(json);
+    bool is_one = puback_parse(body, ret_ack) == 0;
+    int refused = ret_ack->code ? api_error_meaning(ret_ack->code, ret_ack->err_code) : 0;
+    *ret_stored = (struct dure_stored){.err = is_one ? refused : DURE_ENOSTREAM,
+                                       .stream = ret_ack->stream,
+                                       .sequence = ret_ack->seq,
+                                       .duplicate = ret_ack->duplicate,
+                                       .reason = ret_ack->description,
+                                       .code = ret_ack->err_code};
+    return is_one;
 }

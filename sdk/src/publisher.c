@@ -53,29 +53,24 @@ static struct slot *slot_of(struct dure_publisher *publisher, uint64_t number)
 
 /* ---- the end of one ----------------------------------------------------------------------- */
 
-static void settle(struct dure_publisher *publisher, struct slot *slot, const struct puback *ack)
+static void settle(struct dure_publisher *publisher, struct slot *slot,
+                   const struct dure_stored *stored)
 {
-    const struct dure_stored stored = {.err = ack->err,
-                                       .stream = ack->stream,
-                                       .sequence = ack->sequence,
-                                       .duplicate = ack->duplicate,
-                                       .reason = ack->reason,
-                                       .code = ack->code};
     slot->open = false;
     buf_clear(&slot->frame);
     publisher->under_way--;
     while (publisher->oldest < publisher->next && !slot_of(publisher, publisher->oldest)->open)
         publisher->oldest++;
-    if (ack->err && !publisher->first_error) publisher->first_error = ack->err;
+    if (stored->err && !publisher->first_error) publisher->first_error = stored->err;
     if (publisher->options.stored)
-        publisher->options.stored(publisher->options.argument, slot->tag, &stored);
+        publisher->options.stored(publisher->options.argument, slot->tag, stored);
     ctx_wake(publisher->ctx);
 }
 
 static void fail(struct dure_publisher *publisher, struct slot *slot, int err)
 {
-    const struct puback ack = {.err = err};
-    settle(publisher, slot, &ack);
+    const struct dure_stored stored = {.err = err, .stream = "", .reason = ""};
+    settle(publisher, slot, &stored);
 }
 
 /* ---- sending ------------------------------------------------------------------------------ */
@@ -130,6 +125,7 @@ static void acknowledged(struct bus_route *route, const struct nats_frame *frame
     struct dure_publisher *publisher = CONTAINER_OF(route, struct dure_publisher, route);
     struct nats_headers headers;
     struct puback ack;
+    struct dure_stored stored;
     uint64_t number;
     struct bytes token = bytes_skip(frame->subject, strlen(publisher->inbox) + 1);
     if (bytes_to_u64(token, UINT64_MAX, &number) != 0) return;
@@ -141,11 +137,8 @@ static void acknowledged(struct bus_route *route, const struct nats_frame *frame
         slot->again_ns = 0; /* the streams come back too: with the next tick */
         return;
     }
-    if (nobody)
-        ack = (struct puback){.err = DURE_ENOSTREAM};
-    else
-        puback_parse(frame->payload, &ack);
-    settle(publisher, slot, &ack);
+    puback_take(frame->payload, &ack, &stored); /* nobody is no stream either */
+    settle(publisher, slot, &stored);
 }
 
 /* ---- life --------------------------------------------------------------------------------- */
@@ -346,22 +339,21 @@ int dure_tell_message(struct dure_ctx *ctx, const struct dure_publication *publi
                       int64_t timeout_ms, struct dure_stored *ret_stored)
 {
     struct dure_answer answer;
-    struct puback ack = {0};
-    if (ret_stored) *ret_stored = (struct dure_stored){.stream = "", .reason = ""};
+    struct puback ack;
+    struct dure_stored stored = {.stream = "", .reason = ""};
+    if (ret_stored) *ret_stored = stored;
     if (!publication_valid(publication)) return DURE_EINVALID;
     int err = dure_wait(ctx, buslink_tell(ctx, publication, timeout_ms), &answer);
     if (answer.body) {
-        puback_parse(bytes_make(answer.body, answer.len), &ack);
-        err = ack.err;
+        puback_take(bytes_make(answer.body, answer.len), &ack, &stored);
+        err = stored.err;
     }
-    ctx_fail(ctx, err, ack.code, ack.reason);
+    ctx_fail(ctx, err, stored.code, stored.reason);
     if (!ret_stored) return err;
-    const char *stream = arena_copy(&ctx->arena, bytes_str(ack.stream));
-    *ret_stored = (struct dure_stored){.err = err,
-                                       .stream = stream ? stream : "",
-                                       .sequence = ack.sequence,
-                                       .duplicate = ack.duplicate,
-                                       .reason = dure_reason(ctx),
-                                       .code = ack.code};
+    const char *stream = arena_copy(&ctx->arena, bytes_str(stored.stream));
+    *ret_stored = stored;
+    ret_stored->err = err;
+    ret_stored->stream = stream ? stream : "";
+    ret_stored->reason = dure_reason(ctx);
     return err;
 }

@@ -88,7 +88,7 @@ static void written(struct client_request *request, int result, struct message *
     struct puback ack = {0};
     copy->under_way--;
     slot->state = SLOT_FREE;
-    int err = result ? result : puback_parse(reply->payload, &ack);
+    int err = result ? result : jsapi_puback(reply->payload, &ack);
     /* A message of the same id is younger than the least window: a moment later it is not. */
     if (!err && ack.seq != slot->seq) err = ack.duplicate ? ERR_TIMEOUT : ERR_CONFLICT;
     if (err) {

@@ -23,6 +23,31 @@ int bytes_cmp(struct bytes a, struct bytes b)
     return (a.len > b.len) - (a.len < b.len);
 }
 
+size_t bytes_utf8_len(struct bytes text)
+{
+    const unsigned char *s = (const unsigned char *)text.data;
+    size_t len;
+    unsigned low = 0x80, high = 0xBF;
+    if (!text.len) return 0;
+    if (s[0] < 0x80) return 1;
+    if (s[0] >= 0xC2 && s[0] <= 0xDF)
+        len = 2;
+    else if (s[0] >= 0xE0 && s[0] <= 0xEF)
+        len = 3;
+    else if (s[0] >= 0xF0 && s[0] <= 0xF4)
+        len = 4;
+    else
+        return 0;
+    if (s[0] == 0xE0) low = 0xA0;
+    if (s[0] == 0xED) high = 0x9F;
+    if (s[0] == 0xF0) low = 0x90;
+    if (s[0] == 0xF4) high = 0x8F;
+    if (text.len < len || s[1] < low || s[1] > high) return 0;
+    for (size_t i = 2; i < len; i++)
+        if (s[i] < 0x80 || s[i] > 0xBF) return 0;
+    return len;
+}
+
 size_t bytes_find(struct bytes b, char c)
 {
     const char *at = b.len ? memchr(b.data, c, b.len) : NULL;

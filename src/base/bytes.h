@@ -64,6 +64,9 @@ bool bytes_eq_nocase(struct bytes a, struct bytes b);
 /* Negative, 0 or positive as memcmp; a prefix sorts first. */
 int bytes_cmp(struct bytes a, struct bytes b);
 
+/* The length of the UTF-8 sequence at the start of `text`; 0: there is none (RFC 3629). */
+size_t bytes_utf8_len(struct bytes text);
+
 /* The place of the first `c`, or b.len when there is none. */
 size_t bytes_find(struct bytes b, char c);
 

@@ -10,31 +10,6 @@ void jsonw_init(struct jsonw *json, struct buf *out)
     *json = (struct jsonw){.out = out};
 }
 
-/* The length of the UTF-8 sequence at the start of `text`, 0 when it is not one (RFC 3629). */
-static size_t utf8_len(struct bytes text)
-{
-    const unsigned char *s = (const unsigned char *)text.data;
-    size_t len;
-    unsigned low = 0x80, high = 0xBF;
-    if (s[0] < 0x80) return 1;
-    if (s[0] >= 0xC2 && s[0] <= 0xDF)
-        len = 2;
-    else if (s[0] >= 0xE0 && s[0] <= 0xEF)
-        len = 3;
-    else if (s[0] >= 0xF0 && s[0] <= 0xF4)
-        len = 4;
-    else
-        return 0;
-    if (s[0] == 0xE0) low = 0xA0;
-    if (s[0] == 0xED) high = 0x9F;
-    if (s[0] == 0xF0) low = 0x90;
-    if (s[0] == 0xF4) high = 0x8F;
-    if (text.len < len || s[1] < low || s[1] > high) return 0;
-    for (size_t i = 2; i < len; i++)
-        if (s[i] < 0x80 || s[i] > 0xBF) return 0;
-    return len;
-}
-
 static void escape_char(struct buf *out, unsigned char c)
 {
     static const char digits[16] = "0123456789abcdef";
@@ -55,7 +30,7 @@ void jsonw_escape(struct buf *out, struct bytes text)
     size_t plain = 0; /* length of the run that needs no escape */
     while (plain < text.len) {
         unsigned char c = (unsigned char)text.data[plain];
-        size_t len = utf8_len(bytes_skip(text, plain));
+        size_t len = bytes_utf8_len(bytes_skip(text, plain));
         bool escape = c < 0x20 || c == '"' || c == '\\' || c == 0x7F;
         if (len && !escape) {
             plain += len;

@@ -15,8 +15,8 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "bus/message.h"
-#include "client/puback.h"
 #include "io/io.h"
+#include "wire/puback.h"
 
 struct client;
 

@@ -1,6 +1,7 @@
 /* Durable publishes: kept until a stream has acknowledged them. `unsent` holds those that this
  * connection has not carried yet, `sent` those whose answer is awaited. */
 #include "client/client_impl.h"
+#include "client/jsapi.h"
 
 #include <stdio.h>
 
@@ -162,7 +163,7 @@ void client_durable_answered(struct client *client, struct client_durable *durab
         again_later(client, durable);
         return;
     }
-    int err = puback_parse(frame->payload, &durable->ack);
+    int err = jsapi_puback(frame->payload, &durable->ack);
     if (err == ERR_PROTOCOL) return; /* somebody who listens has said something */
     if (err && passing(&durable->ack))
         again_later(client, durable);

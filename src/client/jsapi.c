@@ -5,12 +5,39 @@
 
 enum { SUBJECT_MAX = 1024 };
 
+int jsapi_error(int code, int err_code)
+{
+    switch (err_code) {
+    case 10071: /* wrong last sequence */
+    case 10070: /* wrong last message id */
+    case 10164: return ERR_CONFLICT;
+    case 10054: /* message larger than the stream's limit */
+    case 10097: return ERR_TOO_BIG;
+    case 10077: return ERR_FULL; /* a limit of the stream */
+    case 10058:                  /* stream name in use */
+    case 10013:                  /* consumer name in use */
+    case 10148: return ERR_EXISTS;
+    case 10065: return ERR_CONFLICT; /* subjects overlap */
+    case 10047: return ERR_NO_SPACE;
+    case 10008: return ERR_UNAVAILABLE;
+    default: break;
+    }
+    switch (code) {
+    case 400: return ERR_INVALID;
+    case 403: return ERR_DENIED;
+    case 404: return ERR_NOT_FOUND;
+    case 408: return ERR_TIMEOUT;
+    case 503: return ERR_UNAVAILABLE;
+    default: return ERR_IO;
+    }
+}
+
 static int read_error(struct jsapi *api, const json_t *refusal, struct error *error)
 {
     int code = (int)json_integer_value(json_object_get(refusal, "code"));
     const char *text = json_string_value(json_object_get(refusal, "description"));
     api->err_code = (int)json_integer_value(json_object_get(refusal, "err_code"));
-    return error_set(error, puback_error(code, api->err_code), "%s (%d)", text ? text : "refused",
+    return error_set(error, jsapi_error(code, api->err_code), "%s (%d)", text ? text : "refused",
                      api->err_code);
 }
 
@@ -53,6 +80,12 @@ int jsapi_ask(struct client *client, struct jsapi *api, const char *what, json_t
     message_done(&message);
     free(text);
     return err;
+}
+
+int jsapi_puback(struct bytes text, struct puback *ret_ack)
+{
+    if (puback_parse(text, ret_ack) != 0) return ERR_PROTOCOL;
+    return ret_ack->code ? jsapi_error(ret_ack->code, ret_ack->err_code) : 0;
 }
 
 void jsapi_cancel(struct jsapi *api)

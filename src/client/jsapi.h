@@ -28,6 +28,13 @@ int jsapi_ask(struct client *client, struct jsapi *api, const char *what, json_t
                            const struct error *error));
 void jsapi_cancel(struct jsapi *api);
 
+/* The error for JetStream's (HTTP-like) code and its own err_code. */
+int jsapi_error(int code, int err_code);
+
+/* What a stream answered to a publication. 0: stored. ERR_PROTOCOL: the text is no such answer.
+ * Else why it was refused, as jsapi_error() says. */
+int jsapi_puback(struct bytes text, struct puback *ret_ack);
+
 /* Where a delivered message stands, by its reply subject "$JS.ACK....". */
 struct jsapi_position {
     struct bytes stream, consumer; /* views of the subject */

