@@ -169,10 +169,10 @@ size_t sim_connections(const struct sim *sim);
 
 enum sim_disk_op { SIM_DISK_READ, SIM_DISK_WRITE, SIM_DISK_SYNC, SIM_DISK_NAME, SIM_DISK_OPS };
 
-/* The operation of that kind after `skip` others fails once with ERR_IO. NAME: open with create,
- * rename, unlink, mkdir, and sync_dir. A write that fails may have written any part. After a failed
- * sync each dirty sector is durable, or is forgotten at once, or reads well until the next crash
- * though no later sync will write it (as Linux does). */
+/* The operation of that kind after `skip` others (UINT64_MAX: none) fails once with ERR_IO. NAME:
+ * open with create, rename, unlink, mkdir, and sync_dir. A write that fails may have written any
+ * part. After a failed sync each dirty sector is durable, or is forgotten at once, or reads well
+ * until the next crash though no later sync will write it (as Linux does). */
 void sim_disk_fail(struct sim_host *host, enum sim_disk_op op, uint64_t skip);
 
 /* The write through the cache after `skip` others fails once with ERR_NO_SPACE, though its blocks

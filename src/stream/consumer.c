@@ -300,6 +300,7 @@ void consumer_shut(struct consumer *consumer, void (*done)(void *context), void 
     io_task_cancel(consumer->io, &consumer->pump);
     io_task_cancel(consumer->io, &consumer->bury);
     stream_unobserve(&consumer->observer);
+    consumer_letters_stop(consumer);
     consumer_close_step(consumer);
 }
 

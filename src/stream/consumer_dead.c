@@ -1,6 +1,7 @@
 /* Dead letters: a message that has failed for good is published to the stream DEAD, with its
- * history. It stays in the consumer's state until it is there durably; its id makes a repetition
- * after a crash a duplicate. */
+ * history, when the consumer's state that says so is durable: else it could come again after a
+ * crash and be acknowledged, and yet be dead. It stays in the consumer's state until it is there
+ * durably; its id makes a repetition after a crash a duplicate. */
 #include "stream/consumer_impl.h"
 
 #include "base/timestamp.h"
@@ -16,9 +17,10 @@ enum { HEADERS_MAX = STREAM_HEADERS_MAX, LETTERS_MAX = 64 };
 struct dead_letter {
     struct consumer *consumer;
     uint64_t seq;
+    struct consumer_wait wait;
     struct stream_get get;
     struct stream_op op;
-    bool reading;
+    bool waiting;
     struct list link;
 };
 
@@ -143,13 +145,19 @@ static void letter_free(struct dead_letter *letter)
     if (consumer->closing) consumer_close_step(consumer);
 }
 
-/* It is in the dead-letter stream, or is gone for good. */
+/* It is in the dead-letter stream, or is gone for good. What stays in the stream is remembered, or
+ * it would go with the next start, or as soon as other consumers have acknowledged it. */
 static void buried(struct consumer *consumer, struct consumer_grave *grave)
 {
     uint64_t seq = grave->seq;
     bool exceeded = grave->exceeded;
-    consumer_state_bury(&consumer->state, grave);
-    consumer_log_bury(&consumer->writing.log, seq);
+    if (exceeded && stays(consumer) && stream_index_find(&consumer->stream->index, seq, NULL)) {
+        consumer_state_keep(&consumer->state, grave);
+        consumer_log_keep(&consumer->writing.log, seq);
+    } else {
+        consumer_state_bury(&consumer->state, grave);
+        consumer_log_bury(&consumer->writing.log, seq);
+    }
     consumer_changed(consumer);
     if (!exceeded && !consumer->released) stream_acked(&consumer->interest, seq);
     if (consumer->local) consumer_note_settled(consumer, seq);
@@ -203,7 +211,6 @@ static void got(struct stream_get *get, int result, const struct stream_message 
     struct dead_letter *letter = CONTAINER_OF(get, struct dead_letter, get);
     struct consumer *consumer = letter->consumer;
     struct consumer_grave *grave = consumer_state_grave(&consumer->state, letter->seq);
-    letter->reading = false;
     if (grave && result == 0 && !consumer->closing) {
         result = post(letter, grave, message);
         if (result == 0) return;
@@ -215,6 +222,13 @@ static void got(struct stream_get *get, int result, const struct stream_message 
         bury_later(consumer);
     }
     letter_free(letter);
+}
+
+static void durable(struct consumer_wait *wait, int result)
+{
+    struct dead_letter *letter = CONTAINER_OF(wait, struct dead_letter, wait);
+    letter->waiting = false;
+    stream_get(letter->consumer->stream, &letter->get, letter->seq, got);
 }
 
 /* Without dead letters the graves only remember what was given up. */
@@ -229,19 +243,32 @@ void consumer_bury(struct io_task *task)
         if (!letter) break;
         letter->consumer = consumer;
         letter->seq = grave->seq;
-        letter->reading = true;
+        letter->waiting = true;
         grave->busy = true;
         list_init(&letter->link);
         list_push(&consumer->letters, &letter->link);
         consumer->letter_count++;
         stream_get_init(&letter->get);
-        stream_get(consumer->stream, &letter->get, grave->seq, got);
+        consumer_when_durable(consumer, &letter->wait, durable);
     }
     if (consumer->state.grave_count > consumer->letter_count) bury_later(consumer);
 }
 
+void consumer_letters_stop(struct consumer *consumer)
+{
+    LIST_EACH(&consumer->letters, struct dead_letter, link, letter) {
+        if (!letter->waiting) continue;
+        consumer_wait_cancel(&letter->wait);
+        list_remove(&letter->link);
+        consumer->letter_count--;
+        stream_get_release(&letter->get);
+        free(letter);
+    }
+}
+
 void consumer_letters_free(struct consumer *consumer)
 {
+    consumer_letters_stop(consumer);
     LIST_EACH(&consumer->letters, struct dead_letter, link, letter) {
         letter->get.read.busy = false;
         stream_get_release(&letter->get);

@@ -199,6 +199,10 @@ void consumer_die(struct consumer *consumer, struct pending *one, bool exceeded,
 
 /* Buries what is in the graves. */
 void consumer_bury(struct io_task *task);
+
+/* The consumer closes: what is not under way to the dead-letter stream is left to the next start.
+ */
+void consumer_letters_stop(struct consumer *consumer);
 void consumer_letters_free(struct consumer *consumer);
 
 /* ---- consumer_local.c ---- */

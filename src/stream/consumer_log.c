@@ -139,6 +139,12 @@ void consumer_log_bury(struct consumer_log *log, uint64_t seq)
     put_op(log, CONSUMER_OP_BURY, seq);
 }
 
+void consumer_log_keep(struct consumer_log *log, uint64_t seq)
+{
+    end_run(log);
+    put_op(log, CONSUMER_OP_KEEP, seq);
+}
+
 struct bytes consumer_log_steps(struct consumer_log *log)
 {
     end_run(log);

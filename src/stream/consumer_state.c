@@ -9,11 +9,13 @@ void consumer_state_init(struct consumer_state *state, bool keeps)
     *state = (struct consumer_state){.keeps = keeps};
     consumer_pending_init(&state->pending);
     list_init(&state->graves);
+    list_init(&state->kept);
     map_init(&state->graves_by_seq, SIZE_MAX);
 }
 
 void consumer_state_release(struct consumer_state *state)
 {
+    list_splice(&state->graves, &state->kept);
     for (struct list *link; (link = list_pop(&state->graves));) {
         free(CONTAINER_OF(link, struct consumer_grave, link));
     }
@@ -103,7 +105,7 @@ struct consumer_grave *consumer_state_die(struct consumer_state *state, struct p
 
 struct consumer_grave *consumer_state_grave(const struct consumer_state *state, uint64_t seq)
 {
-    if (state->grave_count == 0) return NULL;
+    if (state->grave_count == 0 && state->kept_count == 0) return NULL;
     return map_get(&state->graves_by_seq, bytes_make(&seq, sizeof seq));
 }
 
@@ -111,16 +113,41 @@ void consumer_state_bury(struct consumer_state *state, struct consumer_grave *gr
 {
     list_remove(&grave->link);
     (void)map_remove(&state->graves_by_seq, bytes_make(&grave->seq, sizeof grave->seq));
-    state->grave_count--;
+    if (grave->kept) {
+        state->kept_count--;
+    } else {
+        state->grave_count--;
+    }
     free(grave);
+}
+
+void consumer_state_keep(struct consumer_state *state, struct consumer_grave *grave)
+{
+    grave->busy = false;
+    if (grave->kept) return;
+    list_remove(&grave->link);
+    list_push(&state->kept, &grave->link);
+    grave->kept = true;
+    state->grave_count--;
+    state->kept_count++;
 }
 
 /* ---- the whole state ----
  * version:1 next_seq consumer_seq seen_seq last_until floor_consumer_seq floor_seq delivered_ns
- * settled_ns count (seq consumer_seq attempts due_ns naked)* count (seq attempts exceeded reason)*
+ * settled_ns count (seq consumer_seq attempts due_ns naked)* count (seq attempts flags reason)*
  */
 
-enum { STATE_VERSION = 1 };
+enum { STATE_VERSION = 1, GRAVE_EXCEEDED = 1, GRAVE_KEPT = 2 };
+
+static void encode_grave(const struct consumer_grave *grave, struct buf *out)
+{
+    varint_put(out, grave->seq);
+    varint_put(out, grave->attempts);
+    buf_append_char(
+        out, (char)((grave->exceeded ? GRAVE_EXCEEDED : 0) | (grave->kept ? GRAVE_KEPT : 0)));
+    varint_put(out, grave->reason_len);
+    buf_append(out, bytes_make(grave->reason, grave->reason_len));
+}
 
 void consumer_state_encode(const struct consumer_state *state, struct buf *out)
 {
@@ -142,14 +169,9 @@ void consumer_state_encode(const struct consumer_state *state, struct buf *out)
         consumer_seq = one->consumer_seq;
         due_ns = one->due_ns;
     }
-    varint_put(out, state->grave_count);
-    LIST_EACH(&state->graves, struct consumer_grave, link, grave) {
-        varint_put(out, grave->seq);
-        varint_put(out, grave->attempts);
-        buf_append_char(out, grave->exceeded);
-        varint_put(out, grave->reason_len);
-        buf_append(out, bytes_make(grave->reason, grave->reason_len));
-    }
+    varint_put(out, state->grave_count + state->kept_count);
+    LIST_EACH(&state->graves, struct consumer_grave, link, grave) encode_grave(grave, out);
+    LIST_EACH(&state->kept, struct consumer_grave, link, grave) encode_grave(grave, out);
 }
 
 static int decode_pending(struct consumer_state *state, struct varint_reader *in)
@@ -176,10 +198,13 @@ static int decode_graves(struct consumer_state *state, struct varint_reader *in)
 {
     for (uint64_t count = varint_get(in); count && !in->failed; count--) {
         uint64_t seq = varint_get(in), attempts = varint_get(in);
-        bool exceeded = varint_get_byte(in);
+        unsigned flags = varint_get_byte(in);
         struct bytes reason = varint_get_bytes(in, varint_get(in));
         if (in->failed || attempts > UINT32_MAX) return ERR_CORRUPT;
-        if (!dig(state, seq, (uint32_t)attempts, exceeded, reason)) return ERR_NOMEM;
+        struct consumer_grave *grave =
+            dig(state, seq, (uint32_t)attempts, flags & GRAVE_EXCEEDED, reason);
+        if (!grave) return ERR_NOMEM;
+        if (flags & GRAVE_KEPT) consumer_state_keep(state, grave);
     }
     return in->failed ? ERR_CORRUPT : 0;
 }
@@ -306,10 +331,12 @@ static int apply_step(struct replay *r, unsigned op)
     case CONSUMER_OP_SETTLE: return apply_settle(r);
     case CONSUMER_OP_DUE: return apply_due(r);
     case CONSUMER_OP_DIE: return apply_die(r);
-    case CONSUMER_OP_BURY: {
+    case CONSUMER_OP_BURY:
+    case CONSUMER_OP_KEEP: {
         r->seq += (uint64_t)varint_get_signed(&r->in);
         struct consumer_grave *grave = consumer_state_grave(r->state, r->seq);
-        if (grave) consumer_state_bury(r->state, grave);
+        if (grave && op == CONSUMER_OP_BURY) consumer_state_bury(r->state, grave);
+        if (grave && op == CONSUMER_OP_KEEP) consumer_state_keep(r->state, grave);
         return 0;
     }
     default: return ERR_CORRUPT;

@@ -26,6 +26,7 @@ struct consumer_grave {
     uint32_t attempts;
     bool exceeded; /* max_deliver; else it was terminated */
     bool busy;     /* it is being buried */
+    bool kept;     /* it is buried, and the stream keeps the message */
     struct list link;
     size_t reason_len;
     char reason[];
@@ -41,9 +42,9 @@ struct consumer_state {
     uint64_t floor_consumer_seq, floor_seq; /* everything up to here is settled */
     uint64_t delivered_ns, settled_ns;      /* wall clock of the last; 0: never */
     struct consumer_pending pending;
-    struct list graves;
-    struct map graves_by_seq;
-    size_t grave_count;
+    struct list graves, kept; /* still to be buried; buried */
+    struct map graves_by_seq; /* both */
+    size_t grave_count, kept_count;
 };
 
 void consumer_state_init(struct consumer_state *state, bool keeps);
@@ -70,8 +71,11 @@ struct consumer_grave *consumer_state_die(struct consumer_state *state, struct p
 
 struct consumer_grave *consumer_state_grave(const struct consumer_state *state, uint64_t seq);
 
-/* It is in the dead-letter stream. */
+/* It is in the dead-letter stream, and forgotten. */
 void consumer_state_bury(struct consumer_state *state, struct consumer_grave *grave);
+
+/* It is in the dead-letter stream, and the stream keeps the message: nobody has settled it. */
+void consumer_state_keep(struct consumer_state *state, struct consumer_grave *grave);
 
 /* ---- records ---- */
 
@@ -87,6 +91,7 @@ enum consumer_op {
     CONSUMER_OP_DUE,       /* seq± due± naked:1 */
     CONSUMER_OP_DIE,       /* seq± exceeded:1 reason_len reason */
     CONSUMER_OP_BURY,      /* seq± */
+    CONSUMER_OP_KEEP,      /* seq± */
 };
 
 /* What has happened and is not in the journal yet. */
@@ -113,6 +118,7 @@ void consumer_log_settle(struct consumer_log *log, uint64_t seq);
 void consumer_log_due(struct consumer_log *log, const struct pending *one);
 void consumer_log_die(struct consumer_log *log, const struct consumer_grave *grave);
 void consumer_log_bury(struct consumer_log *log, uint64_t seq);
+void consumer_log_keep(struct consumer_log *log, uint64_t seq);
 
 /* The steps so far, whole; good until the log is used again. Failure is log->steps.failed. */
 struct bytes consumer_log_steps(struct consumer_log *log);

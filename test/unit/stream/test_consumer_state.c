@@ -157,6 +157,11 @@ static void happen(struct consumer_state *state, struct consumer_log *log, uint6
         consumer_log_die(log, grave);
         state->settled_ns = now;
         if (random_below(2)) return;
+        if (random_below(2)) {
+            consumer_log_keep(log, grave->seq);
+            consumer_state_keep(state, grave);
+            return;
+        }
         consumer_log_bury(log, grave->seq);
         consumer_state_bury(state, grave);
     }
