@@ -124,3 +124,8 @@ int bus_server_learn(const char *address, const struct bus_server *known,
     if (!err) *ret_server = server;
     return err;
 }
+
+bool bus_server_same(const struct bus_server *a, const struct bus_server *b)
+{
+    return a->port == b->port && strcmp(a->host, b->host) == 0;
+}

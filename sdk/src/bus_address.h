@@ -37,4 +37,7 @@ int bus_servers_parse(const char *urls, struct bus_server servers[BUS_SERVERS_MA
 int bus_server_learn(const char *address, const struct bus_server *known,
                      struct bus_server *ret_server);
 
+/* Whether both are at the same place. */
+bool bus_server_same(const struct bus_server *a, const struct bus_server *b);
+
 #endif

@@ -38,7 +38,9 @@ void buslink_lose(struct buslink *link)
     if (link->state == BUSLINK_UP || link->failures == 0)
         LOGGER(link->host, NULL, DURE_WARN, "bus_lost", DURE_S("why", link->why),
                DURE_S("server", link->servers[link->server_at].shown));
+    if (link->state == BUSLINK_UP) buslink_tell_event(link, DURE_BUS_LOST);
     buslink_close(link);
+    buslink_stay(link);
     loop_task_cancel(&link->send);
     buf_release(&link->in);
     buf_release(&link->out);
@@ -98,6 +100,7 @@ static void came_up(struct buslink *link)
     loop_timer_in_ms(&link->host->loop, &link->timer, LINK_PING_MS);
     LOGGER(link->host, NULL, link->connects > 1 ? DURE_WARN : DURE_INFO, "bus_connected",
            DURE_S("server", link->info.server_name), DURE_I("times", link->connects));
+    buslink_tell_event(link, DURE_BUS_CONNECTED);
 }
 
 /* ---- what comes in ------------------------------------------------------------------------ */
@@ -118,8 +121,7 @@ static void learn_servers(struct buslink *link)
         struct bus_server server;
         bool known = bus_server_learn(link->info.connect_urls[i], here, &server) != 0;
         for (size_t j = 0; j < link->server_count && !known; j++)
-            known = link->servers[j].port == server.port &&
-                    strcmp(link->servers[j].host, server.host) == 0;
+            known = bus_server_same(&link->servers[j], &server);
         if (!known && link->server_count < BUS_SERVERS_MAX)
             link->servers[link->server_count++] = server;
     }
@@ -136,6 +138,7 @@ static void take_info(struct buslink *link, struct bytes json)
     if (link->info.max_payload > NATS_PAYLOAD_CAP) link->info.max_payload = NATS_PAYLOAD_CAP;
     if (link->info.max_payload) link->decoder.max_payload = link->info.max_payload;
     if (link->state == BUSLINK_GREETING && !greet(link)) link->dropping = true;
+    if (link->info.lame_duck) buslink_lame_duck(link);
 }
 
 /* The server says that something is wrong; before it has taken us that is about who we are. */
@@ -162,6 +165,7 @@ static void take_frame(struct buslink *link, const struct nats_frame *frame)
     case NATS_PONG:
         link->pongs++;
         if (link->state == BUSLINK_JOINING) came_up(link);
+        if (buslink_left(link)) link->dropping = true;
         buslink_wake(link);
         break;
     case NATS_MSG:
@@ -273,6 +277,7 @@ int buslink_new(struct host *host, const struct bus_settings *settings, struct b
     link->settings = *settings;
     link->watch.fd = -1;
     link->timer.fire = timer_fired;
+    link->leave.fire = buslink_leave_step;
     loop_task_init(&link->send, send_gathered);
     list_init(&link->requests);
     list_init(&link->routes);
@@ -284,7 +289,7 @@ int buslink_new(struct host *host, const struct bus_settings *settings, struct b
         buslink_free(link);
         return err;
     }
-    link->server_count = (size_t)count;
+    link->server_count = link->servers_given = (size_t)count;
     loop_timer_in_ms(&host->loop, &link->timer, 0);
     *ret_link = link;
     return 0;
@@ -295,6 +300,7 @@ void buslink_free(struct buslink *link)
     if (!link) return;
     buslink_close(link);
     loop_timer_cancel(&link->host->loop, &link->timer);
+    loop_timer_cancel(&link->host->loop, &link->leave);
     loop_task_cancel(&link->send);
     map_release(&link->by_token);
     map_release(&link->by_sid);

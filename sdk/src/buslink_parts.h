@@ -32,7 +32,7 @@ struct buslink {
     struct host *host;
     struct bus_settings settings;
     struct bus_server servers[BUS_SERVERS_MAX];
-    size_t server_count, server_at;
+    size_t server_count, server_at, servers_given; /* given: by our settings */
     enum buslink_state state;
     struct loop_watch watch;
     struct loop_timer timer; /* DOWN: the next try; until UP: its limit; UP: the next ping */
@@ -49,10 +49,13 @@ struct buslink {
     uint64_t pings, pongs; /* of this connection */
     uint64_t drain_mark, flush_mark;
     bool draining, dropping; /* dropping: the connection is to be given up when the stack is back */
-    bool denied;             /* the server would not have us at the last try */
-    bool refused;            /* it said -ERR since the last dure_flush() */
-    char why[BUS_WHY];       /* of the last failure, for people */
-    char refusal[BUS_WHY];   /* what it said */
+    struct loop_timer leave; /* of a server in lame duck mode */
+    uint64_t leave_at_last_ns, leave_mark;
+    bool lame;                      /* this server has said that it is going to close */
+    bool denied;                    /* the server would not have us at the last try */
+    bool refused;                   /* it said -ERR since the last dure_flush() */
+    char why[BUS_WHY];              /* of the last failure, for people */
+    char refusal[BUS_WHY];          /* what it said */
     char inbox[BUSLINK_INBOX_TEXT]; /* "_INBOX.<random>." */
     char answers_subject[BUSLINK_INBOX_TEXT];
     uint64_t next_inbox, next_token, next_sid;
@@ -88,7 +91,24 @@ bool buslink_decode(struct buslink *link);
 /* Something changed that a fiber may wait for. */
 void buslink_wake(struct buslink *link);
 
+/* ---- lame duck mode and events: buslink_leave.c ---- */
+
+/* The server is about to close. */
+void buslink_lame_duck(struct buslink *link);
+void buslink_leave_step(struct loop_timer *timer);
+
+/* A pong has come: whether the connection is to be given up now for another server's. */
+bool buslink_left(struct buslink *link);
+
+/* The connection is gone: nothing is to be left any more. */
+void buslink_stay(struct buslink *link);
+void buslink_tell_event(struct buslink *link, enum dure_bus_event event);
+
 /* ---- what goes out: buslink_route.c ---- */
+
+/* A ping behind what was sent: with its pong link->pongs reaches what is returned, and the server
+ * has it all. */
+uint64_t buslink_mark(struct buslink *link);
 
 /* Whether what is appended to `out` now reaches the server. */
 bool buslink_sends(const struct buslink *link);

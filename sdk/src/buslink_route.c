@@ -177,8 +177,7 @@ int buslink_wait_room(struct buslink *link, struct dure_ctx *ctx)
 
 /* ---- the end ------------------------------------------------------------------------------ */
 
-/* A ping behind what was sent: its pong says that the server has it all. */
-static uint64_t mark(struct buslink *link)
+uint64_t buslink_mark(struct buslink *link)
 {
     nats_put_ping(&link->out);
     loop_post(&link->host->loop, &link->send);
@@ -192,7 +191,7 @@ void buslink_drain(struct buslink *link)
     if (!buslink_sends(link)) return;
     LIST_EACH(&link->routes, struct bus_route, link, route)
         if (route->service) buslink_route_end(link, route);
-    link->drain_mark = mark(link);
+    link->drain_mark = buslink_mark(link);
 }
 
 bool buslink_drained(const struct buslink *link)
@@ -202,7 +201,7 @@ bool buslink_drained(const struct buslink *link)
 
 void buslink_flush(struct buslink *link)
 {
-    if (link && buslink_sends(link)) link->flush_mark = mark(link);
+    if (link && buslink_sends(link)) link->flush_mark = buslink_mark(link);
 }
 
 bool buslink_flushed(const struct buslink *link)

@@ -61,9 +61,7 @@ int dure_flush(struct dure_ctx *ctx, int64_t timeout_ms)
     int err = dure_connect(ctx, timeout_ms);
     if (err) return err;
     unsigned connects = link->connects;
-    nats_put_ping(&link->out);
-    loop_post(&link->host->loop, &link->send);
-    uint64_t mark = ++link->pings;
+    uint64_t mark = buslink_mark(link);
     struct await await;
     await_begin(&await, ctx, timeout_ms);
     list_push(&link->waiters, &await.link);

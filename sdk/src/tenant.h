@@ -7,6 +7,8 @@
 #include "sdk/src/host.h"
 #include "sdk/src/route.h"
 
+#include "dure/bus.h"
+
 struct dure_ctx;
 struct tenant;
 
@@ -40,6 +42,8 @@ struct tenant {
     char **env;    /* "KEY=value", NULL-ended; looked up before the process's own */
     bool env_only; /* identity (PORT, DATABASE_URL ...) is never taken from the process */
     void *user;    /* dure_set_state() */
+    dure_bus_happened *bus_event;
+    void *bus_event_argument;
     struct router router;
     struct list subscriptions, intervals, workers;
     struct list runs; /* every ctx of it */

@@ -104,6 +104,20 @@ struct dure_server {
 };
 DURE_EXPORT void dure_server(struct dure_ctx *ctx, struct dure_server *ret_server);
 
+/* What happens to the connection. */
+enum dure_bus_event {
+    DURE_BUS_CONNECTED, /* also the first time */
+    DURE_BUS_LOST,      /* another is looked for, until there is one */
+    DURE_BUS_LAME_DUCK /* the server is about to close. If another is known the connection goes over
+                        * to it by itself, before that: LOST and CONNECTED follow */
+};
+typedef void dure_bus_happened(void *argument, enum dure_bus_event event, const char *server);
+
+/* Calls `happened` from now on, whenever something does, with the server's URL. It must not wait.
+ * Each module has one, which the next call replaces; NULL: none. */
+DURE_EXPORT void dure_on_bus_event(struct dure_ctx *ctx, dure_bus_happened *happened,
+                                   void *argument);
+
 /* [waits] Until the server has everything that was published before. TIMEOUT, UNREACHABLE. */
 DURE_EXPORT int dure_flush(struct dure_ctx *ctx, int64_t timeout_ms);
 

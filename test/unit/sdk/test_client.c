@@ -224,6 +224,76 @@ static void subscriptions_are_there_again(void **state)
     work_run(survives, NULL);
 }
 
+/* ---- a server that is about to close ------------------------------------------------------- */
+
+static char events[256];
+
+static void happened(void *argument, enum dure_bus_event event, const char *server)
+{
+    static const char *const names[] = {"connected", "lost", "lame_duck"};
+    const int *port = argument;
+    size_t len = strlen(events);
+    snprintf(events + len, sizeof events - len, "%s %s; ", names[event],
+             strtol(strrchr(server, ':') + 1, NULL, 10) == *port ? "first" : "second");
+}
+
+static int goes_over(struct dure_ctx *ctx)
+{
+    struct dure_subscription *subscription;
+    struct dure_message message;
+    struct dure_server server = {0};
+    dure_on_bus_event(ctx, happened, &work_server.port);
+    DONE(dure_subscribe(ctx, "s.*", NULL, &subscription));
+    DONE(dure_flush(ctx, 5000));
+    kill(work_server.pid, SIGUSR2);
+    for (int i = 0; i < 100 && server.reconnects == 0; i++) { /* it would close after 10 s */
+        DONE(dure_sleep(ctx, 50));
+        dure_server(ctx, &server);
+    }
+    CHECK(server.connected && server.reconnects == 1);
+    CHECK(strcmp(events, "connected first; lame_duck first; lost first; connected second; ") == 0);
+    DONE(dure_publish(ctx, "s.a", "here", 4));
+    DONE(dure_next(subscription, 5000, &message));
+    CHECK(strcmp(message.body, "here") == 0);
+    return 0;
+}
+
+static void a_lame_duck_is_left(void **state)
+{
+    struct nats_server other = {0};
+    char urls[128];
+    if (!work_server.port) skip();
+    nats_server_start(&other);
+    snprintf(urls, sizeof urls, "127.0.0.1:%d,127.0.0.1:%d", work_server.port, other.port);
+    int err = work_run_options((struct dure_run_options){.urls = urls}, goes_over, NULL);
+    nats_server_release(&other);
+    nats_server_kill(&work_server);
+    nats_server_start(&work_server);
+    assert_int_equal(err, 0);
+}
+
+static int stays(struct dure_ctx *ctx)
+{
+    struct dure_server server;
+    events[0] = '\0';
+    dure_on_bus_event(ctx, happened, &work_server.port);
+    DONE(dure_flush(ctx, 5000));
+    kill(work_server.pid, SIGUSR2);
+    DONE(dure_sleep(ctx, 1500));
+    dure_server(ctx, &server);
+    CHECK(server.connected && server.reconnects == 0);
+    CHECK(strcmp(events, "connected first; lame_duck first; ") == 0);
+    return 0;
+}
+
+/* There is no other: it stays as long as it may. */
+static void the_only_server_is_not_left(void **state)
+{
+    work_run(stays, NULL);
+    nats_server_kill(&work_server);
+    nats_server_start(&work_server);
+}
+
 static int is_interrupted(struct dure_ctx *ctx)
 {
     struct dure_subscription *subscription;
@@ -269,6 +339,8 @@ int main(void)
         cmocka_unit_test(a_flood_is_slowed_down),
         cmocka_unit_test(memory_is_given_back),
         cmocka_unit_test(subscriptions_are_there_again),
+        cmocka_unit_test(a_lame_duck_is_left),
+        cmocka_unit_test(the_only_server_is_not_left),
         cmocka_unit_test(a_signal_ends_every_wait),
         cmocka_unit_test(work_has_a_deadline),
     };
