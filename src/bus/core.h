@@ -170,7 +170,10 @@ bool session_admits(const struct subscription *subscription, struct bytes subjec
 bool session_put(struct session *session, const struct route_target *target,
                  const struct wire_form *form);
 
-/* The same for a run of messages: copied, or (with their prefix) shared with others. */
+/* Sends what has been put, if it is much, instead of waiting for the end of the turn. */
+void session_send_early(struct session *session);
+
+/* session_put for a run of messages: copied, or (with their prefix) shared with others. */
 bool session_put_run(struct session *session, struct bytes prefix, const struct run *run);
 bool session_put_block(struct session *session, struct message *block, const struct run *run);
 

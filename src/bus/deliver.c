@@ -97,6 +97,7 @@ static bool to_session(struct publication *p, const struct route_target *target)
     }
     if (session->responses && p->message->reply.len)
         responses_expect(session->responses, p->message->reply, io_now_ns(p->bus->io) / NS_PER_MS);
+    if (!p->from) session_send_early(session);
     return true;
 }
 

@@ -65,6 +65,7 @@ struct session {
 
     /* for people: bus_report.h */
     struct bus_traffic traffic;
+    uint64_t sent_messages;       /* of traffic.out_messages, when something was sent last */
     uint64_t began_ns, active_ns; /* wall clock */
     uint64_t pinged_ns, rtt_ns;   /* of the loop's clock: the last PING; 0: answered */
     uint8_t peer_ip[16];          /* where it comes from; not of a Unix socket */

@@ -1,9 +1,15 @@
-/* What goes out to a client: gathered in its outbox, sent at the end of the turn. */
+/* What goes out to a client: gathered in its outbox, sent at the end of the turn; the beginning of
+ * a long run that this program itself publishes (acknowledgements, deliveries) earlier, so that the
+ * client works on it while the rest is made. */
 #include "bus/session.h"
 
 #include <stdlib.h>
 
-enum { NS_PER_MS = 1000000 };
+enum {
+    NS_PER_MS = 1000000,
+    EARLY_MESSAGES = 128, /* gathered in a turn: what is sent at once */
+    EARLY_BYTES = 64 << 10,
+};
 
 static void session_send(struct session *session);
 
@@ -92,11 +98,20 @@ static void session_send(struct session *session)
     if (session->state == SESSION_CLOSING || session->out.in_flight) return;
     const struct iovec *pieces = outbox_begin(&session->out, &count);
     if (pieces) {
+        session->sent_messages = session->traffic.out_messages;
         io_send(&session->stream, pieces, count, send_done);
         if (!io_send_taken(&session->stream)) await_sent(session);
     } else if (session->state == SESSION_DRAINING) {
         session_linger(session);
     }
+}
+
+void session_send_early(struct session *session)
+{
+    uint64_t messages = session->traffic.out_messages - session->sent_messages;
+    if (messages < EARLY_MESSAGES && session->out.pending < EARLY_BYTES) return;
+    if (session->out.in_flight) return;
+    if (session->state == SESSION_OPEN) session_send(session);
 }
 
 void sessions_flush(struct io_task *task)

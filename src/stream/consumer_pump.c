@@ -3,7 +3,11 @@
  * straight as they become durable, without reading them back. */
 #include "stream/consumer_impl.h"
 
-enum { SCAN_BUDGET = 4096, READ_AHEAD = 256 << 10, PER_TURN = 1024 };
+enum {
+    SCAN_BUDGET = 4096,
+    READ_AHEAD = 256 << 10,
+    PER_TURN = 128, /* messages; then what was sent of them goes, and others have their turn */
+};
 
 static const uint64_t millisecond_ns = 1000000, hour_ms = 3600000;
 

@@ -300,6 +300,30 @@ static void ask(struct test_bus *t, struct asked *asked, const char *subject, ui
     assert_int_equal(asked->count, 0);
 }
 
+/* The beginning of a long run is on its way before the turn ends, the rest when it does. */
+static void test_early(void **state)
+{
+    enum { FIRST = 128, ALL = 200 };
+    struct test_bus t;
+    struct client c;
+    const size_t len = strlen("MSG a 1 1\r\nx\r\n");
+    start(&t, NULL);
+    open_client(&t, &c, QUIET);
+    say(&c, "SUB a 1\r\n");
+    expect_all(&c, "");
+    for (int i = 0; i < ALL; i++) {
+        struct message m = message_borrow(BYTES("a"), BYTES(""), BYTES(""), BYTES("x"));
+        assert_int_equal(bus_publish(t.bus, &m), 1);
+        client_read(&c);
+        assert_int_equal(c.len, i + 1 < FIRST ? 0 : FIRST * len);
+    }
+    client_wait(&c, ALL * len);
+    for (int i = 0; i < ALL; i++) expect(&c, "MSG a 1 1\r\nx\r\n");
+    expect_all(&c, "");
+    close_client(&c);
+    stop(&t);
+}
+
 static void wait_answer(struct test_bus *t, struct asked *asked)
 {
     for (int i = 0; i < TURNS_MAX && !asked->count; i++) io_turn(t->io, 10);
@@ -527,6 +551,7 @@ int main(void)
         cmocka_unit_test(test_inbox_of_a_client),
         cmocka_unit_test(test_observer),
         cmocka_unit_test(test_message),
+        cmocka_unit_test(test_early),
         cmocka_unit_test(test_no_bus),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
