@@ -11,25 +11,12 @@
 
 /* ---- names -------------------------------------------------------------------------------- */
 
-static bool is_word(char c)
-{
-    return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '_' || c == '-';
-}
-
-bool bucket_name_valid(const char *bucket)
-{
-    size_t len = bucket ? strlen(bucket) : 0;
-    for (size_t i = 0; i < len; i++)
-        if (!is_word(bucket[i])) return false;
-    return len && len <= KV_NAME_MAX;
-}
-
 bool kv_key_valid(const char *key, bool wildcards)
 {
     size_t len = key ? strlen(key) : 0;
     for (size_t i = 0; i < len; i++) {
         bool wild = wildcards && (key[i] == '*' || key[i] == '>');
-        if (!is_word(key[i]) && !strchr("./=", key[i]) && !wild) return false;
+        if (!bucket_char_valid(key[i]) && !strchr("./=", key[i]) && !wild) return false;
     }
     return len && len <= 800 && busname_valid(key, wildcards);
 }
@@ -39,82 +26,52 @@ void kv_subject(const char *bucket, const char *key, char ret_subject[KV_SUBJECT
     snprintf(ret_subject, KV_SUBJECT, "$KV.%s.%s", bucket, key);
 }
 
-int bucket_failed(struct dure_ctx *ctx, int err)
+void kv_stream(const char *bucket, char ret_stream[BUCKET_STREAM])
 {
-    enum { NO_STREAM = 10059, IN_USE = 10058 };
-    int code = dure_reason_code(ctx);
-    if (code == NO_STREAM) return ctx_fail(ctx, err, code, "bucket not found");
-    if (code == IN_USE) return ctx_fail(ctx, err, code, "the bucket is there, with other settings");
-    return err;
-}
-
-static void name_stream(const char *bucket, char ret_stream[KV_STREAM])
-{
-    snprintf(ret_stream, KV_STREAM, "KV_%.*s", KV_NAME_MAX, bucket);
+    snprintf(ret_stream, BUCKET_STREAM, "KV_%.*s", BUCKET_NAME_MAX, bucket);
 }
 
 /* ---- buckets ------------------------------------------------------------------------------ */
 
-static void put_config(const struct dure_kv_config *config, const char *bucket, json_t *stream)
-{
-    char subject[KV_SUBJECT];
-    kv_subject(bucket, ">", subject);
-    json_object_set_new(stream, "subjects", json_pack("[s]", subject));
-    json_object_set_new(stream, "max_msgs_per_subject",
-                        json_integer(config->history ? config->history : 1));
-    if (config->description)
-        json_object_set_new(stream, "description", json_string(config->description));
-    if (config->ttl_ms)
-        json_object_set_new(stream, "max_age", json_integer(config->ttl_ms * 1000000));
-    json_object_set_new(stream, "max_bytes",
-                        json_integer(config->max_bytes ? config->max_bytes : -1));
-    json_object_set_new(stream, "max_msg_size",
-                        json_integer(config->max_value ? config->max_value : -1));
-    json_object_set_new(stream, "storage", json_string(config->memory ? "memory" : "file"));
-    json_object_set_new(stream, "num_replicas",
-                        json_integer(config->replicas ? config->replicas : 1));
-    json_object_set_new(stream, "retention", json_string("limits"));
-    json_object_set_new(stream, "discard", json_string("new"));
-    json_object_set_new(stream, "allow_rollup_hdrs", json_true());
-    json_object_set_new(stream, "deny_delete", json_true());
-    json_object_set_new(stream, "allow_direct", json_true());
-}
-
 int dure_kv_open(struct dure_ctx *ctx, const char *bucket, const struct dure_kv_config *config)
 {
     static const struct dure_kv_config defaults;
-    char stream[KV_STREAM], what[KV_STREAM + 32];
+    char stream[BUCKET_STREAM], subject[KV_SUBJECT];
     if (!config) config = &defaults;
     if (!bucket_name_valid(bucket) || config->history < 0 || config->history > 64)
         return DURE_EINVALID;
     if (config->ttl_ms < 0 || config->replicas < 0) return DURE_EINVALID;
-    name_stream(bucket, stream);
-    snprintf(what, sizeof what, "STREAM.CREATE.%s", stream);
-    json_t *request = json_object();
-    json_object_set_new(request, "name", json_string(stream));
-    put_config(config, bucket, request);
-    return bucket_failed(ctx, api_request(ctx, what, request, 0, NULL));
+    const struct bucket_config common = {config->description, config->ttl_ms, config->max_bytes,
+                                         config->replicas, config->memory};
+    kv_stream(bucket, stream);
+    kv_subject(bucket, ">", subject);
+    json_t *request = bucket_stream_config(stream, &common);
+    json_object_set_new(request, "subjects", json_pack("[s]", subject));
+    json_object_set_new(request, "max_msgs_per_subject",
+                        json_integer(config->history ? config->history : 1));
+    json_object_set_new(request, "max_msg_size",
+                        json_integer(config->max_value ? config->max_value : -1));
+    json_object_set_new(request, "deny_delete", json_true());
+    return bucket_request(ctx, "CREATE", stream, request, NULL);
 }
 
 int dure_kv_drop(struct dure_ctx *ctx, const char *bucket)
 {
-    char stream[KV_STREAM], what[KV_STREAM + 32];
+    char stream[BUCKET_STREAM];
     if (!bucket_name_valid(bucket)) return DURE_EINVALID;
-    name_stream(bucket, stream);
-    snprintf(what, sizeof what, "STREAM.DELETE.%s", stream);
-    return bucket_failed(ctx, api_request(ctx, what, NULL, 0, NULL));
+    kv_stream(bucket, stream);
+    return bucket_request(ctx, "DELETE", stream, NULL, NULL);
 }
 
 int dure_kv_status(struct dure_ctx *ctx, const char *bucket, struct dure_kv_status *ret_status)
 {
-    char stream[KV_STREAM], what[KV_STREAM + 32];
+    char stream[BUCKET_STREAM];
     json_t *answer;
     *ret_status = (struct dure_kv_status){.bucket = "", .description = ""};
     if (!bucket_name_valid(bucket)) return DURE_EINVALID;
-    name_stream(bucket, stream);
-    snprintf(what, sizeof what, "STREAM.INFO.%s", stream);
-    int err = api_request(ctx, what, NULL, 0, &answer);
-    if (err) return bucket_failed(ctx, err);
+    kv_stream(bucket, stream);
+    int err = bucket_request(ctx, "INFO", stream, NULL, &answer);
+    if (err) return err;
     const struct dure_json *json = json_hold(ctx, answer); /* the texts are in it */
     if (!json) return DURE_ENOMEM;
     const json_t *config = json_object_get(answer, "config");
@@ -166,7 +123,7 @@ void kv_entry_take(const char *bucket, const struct dure_message *message,
 static int get_directly(struct dure_ctx *ctx, const char *stream, const char *subject,
                         struct dure_message *ret_message)
 {
-    char where[KV_SUBJECT + KV_STREAM + 32];
+    char where[KV_SUBJECT + BUCKET_STREAM + 32];
     struct dure_answer answer;
     snprintf(where, sizeof where, "$JS.API.DIRECT.GET.%s.%s", stream, subject);
     int err = dure_ask(ctx, where, NULL, 0, &answer);
@@ -193,8 +150,8 @@ static int get_directly(struct dure_ctx *ctx, const char *stream, const char *su
 static int get_last(struct dure_ctx *ctx, const char *bucket, const char *key,
                     struct dure_message *ret_message)
 {
-    char stream[KV_STREAM], subject[KV_SUBJECT];
-    name_stream(bucket, stream);
+    char stream[BUCKET_STREAM], subject[KV_SUBJECT];
+    kv_stream(bucket, stream);
     kv_subject(bucket, key, subject);
     ctx_fail(ctx, 0, 0, NULL);
     bool directly = buslink_version(ctx->tenant->host->bus) >= 2010000;
@@ -207,13 +164,13 @@ static int get_last(struct dure_ctx *ctx, const char *bucket, const char *key,
 int dure_kv_get(struct dure_ctx *ctx, const char *bucket, const char *key, uint64_t revision,
                 struct dure_kv_entry *ret_entry)
 {
-    char stream[KV_STREAM], subject[KV_SUBJECT];
+    char stream[BUCKET_STREAM], subject[KV_SUBJECT];
     struct dure_message message = {.subject = ""};
     *ret_entry = (struct dure_kv_entry){.key = "", .value = ""};
     if (!bucket_name_valid(bucket) || !kv_key_valid(key, false)) return DURE_EINVALID;
     int err;
     if (revision) {
-        name_stream(bucket, stream);
+        kv_stream(bucket, stream);
         kv_subject(bucket, key, subject);
         err = api_get_message(ctx, stream, revision, false, NULL, &message);
         if (!err && strcmp(message.subject, subject) != 0)

@@ -2,15 +2,14 @@
 #ifndef DURE_SDK_KV_H
 #define DURE_SDK_KV_H
 
-#include "sdk/src/ctx.h"
+#include "sdk/src/bucket.h"
 
-/* "KV_" and a bucket's name; "$KV.", that name, a dot and a key. */
-enum { KV_NAME_MAX = 200, KV_STREAM = KV_NAME_MAX + 8, KV_SUBJECT = 1100 };
+/* "$KV.", a bucket's name, a dot and a key. */
+enum { KV_SUBJECT = 1100 };
 
-bool bucket_name_valid(const char *bucket);
+/* "KV_" and the name. */
+void kv_stream(const char *bucket, char ret_stream[BUCKET_STREAM]);
 
-/* `err`, in words of buckets: what is no stream to the server is no bucket to our callers. */
-int bucket_failed(struct dure_ctx *ctx, int err);
 bool kv_key_valid(const char *key, bool wildcards);
 
 /* Into a buffer of KV_SUBJECT bytes; both are valid. */

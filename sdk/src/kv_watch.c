@@ -1,5 +1,4 @@
-/* Watching a bucket: a reader of its stream, and the point where all that was there has been told.
- */
+/* Watching a bucket: a reader of its stream. */
 #include "sdk/src/kv.h"
 
 #include <stdio.h>
@@ -7,14 +6,11 @@
 
 struct dure_kv_watch {
     struct ctx_resource resource;
-    struct dure_reader *reader; /* the ctx's, too: closed by whoever comes first */
-    char bucket[KV_NAME_MAX + 1];
+    struct bucket_watch watch;
+    char bucket[BUCKET_NAME_MAX + 1];
     bool no_deletes;
-    bool caught_up; /* all that was there has been given ... */
-    bool told;      /* ... and that has been said */
 };
 
-/* The reader is closed by the ctx, which owns it as well. */
 static void release(struct ctx_resource *resource)
 {
     free(CONTAINER_OF(resource, struct dure_kv_watch, resource));
@@ -25,12 +21,12 @@ int dure_kv_watch_open(struct dure_ctx *ctx, const char *bucket,
                        struct dure_kv_watch **ret_watch)
 {
     static const struct dure_kv_watch_options defaults;
-    char stream[KV_STREAM], filter[KV_SUBJECT];
+    char stream[BUCKET_STREAM], filter[KV_SUBJECT];
     *ret_watch = NULL;
     if (!options) options = &defaults;
     const char *keys = options->keys ? options->keys : ">";
     if (!bucket_name_valid(bucket) || !kv_key_valid(keys, true)) return DURE_EINVALID;
-    snprintf(stream, sizeof stream, "KV_%s", bucket);
+    kv_stream(bucket, stream);
     kv_subject(bucket, keys, filter);
     const struct dure_reader_options reader = {
         .stream = stream,
@@ -42,14 +38,13 @@ int dure_kv_watch_open(struct dure_ctx *ctx, const char *bucket,
     };
     struct dure_kv_watch *watch = calloc(1, sizeof *watch);
     if (!watch) return DURE_ENOMEM;
-    int err = dure_reader_open(ctx, &reader, &watch->reader);
+    int err = bucket_watch_open(ctx, &reader, &watch->watch);
     if (err) {
         free(watch);
-        return bucket_failed(ctx, err);
+        return err;
     }
     snprintf(watch->bucket, sizeof watch->bucket, "%s", bucket);
     watch->no_deletes = options->no_deletes;
-    watch->caught_up = options->updates_only || dure_reader_initial(watch->reader) == 0;
     ctx_own(ctx, &watch->resource, release);
     *ret_watch = watch;
     return 0;
@@ -61,14 +56,9 @@ int dure_kv_watch_next(struct dure_kv_watch *watch, int64_t timeout_ms,
     struct dure_message message;
     *ret_entry = (struct dure_kv_entry){.key = "", .value = ""};
     for (;;) {
-        if (watch->caught_up && !watch->told) {
-            watch->told = true;
-            return 0;
-        }
-        int err = dure_reader_next(watch->reader, timeout_ms, &message);
-        if (err) return err;
+        int more = bucket_watch_next(&watch->watch, timeout_ms, &message);
+        if (more <= 0) return more;
         kv_entry_take(watch->bucket, &message, ret_entry);
-        if (!message.pending) watch->caught_up = true;
         if (ret_entry->operation == DURE_KV_PUT || !watch->no_deletes) return 1;
     }
 }
@@ -76,7 +66,7 @@ int dure_kv_watch_next(struct dure_kv_watch *watch, int64_t timeout_ms,
 void dure_kv_watch_close(struct dure_kv_watch *watch)
 {
     if (!watch) return;
-    dure_reader_close(watch->reader);
+    dure_reader_close(watch->watch.reader);
     ctx_disown(&watch->resource);
     release(&watch->resource);
 }

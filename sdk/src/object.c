@@ -15,9 +15,9 @@ bool object_name_valid(const char *name)
     return name && *name && strlen(name) <= OBJECT_NAME_MAX;
 }
 
-void object_stream(const char *bucket, char ret_stream[OBJECT_STREAM])
+void object_stream(const char *bucket, char ret_stream[BUCKET_STREAM])
 {
-    snprintf(ret_stream, OBJECT_STREAM, "OBJ_%.*s", KV_NAME_MAX, bucket);
+    snprintf(ret_stream, BUCKET_STREAM, "OBJ_%.*s", BUCKET_NAME_MAX, bucket);
 }
 
 void object_chunk_subject(const char *bucket, const char *id, char ret_subject[OBJECT_SUBJECT])
@@ -45,68 +45,44 @@ void object_digest(const uint8_t hash[32], char ret_text[OBJECT_DIGEST])
 
 /* ---- buckets ------------------------------------------------------------------------------ */
 
-static json_t *describe_bucket(const char *bucket, const char *stream,
-                               const struct dure_object_config *config)
-{
-    char chunks[OBJECT_SUBJECT], metas[OBJECT_SUBJECT];
-    json_t *json = json_object();
-    object_chunk_subject(bucket, ">", chunks);
-    snprintf(metas, sizeof metas, "$O.%s.M.>", bucket);
-    json_object_set_new(json, "name", json_string(stream));
-    json_object_set_new(json, "subjects", json_pack("[s,s]", chunks, metas));
-    if (config->description)
-        json_object_set_new(json, "description", json_string(config->description));
-    if (config->ttl_ms)
-        json_object_set_new(json, "max_age", json_integer(config->ttl_ms * 1000000));
-    json_object_set_new(json, "max_bytes",
-                        json_integer(config->max_bytes ? config->max_bytes : -1));
-    json_object_set_new(json, "storage", json_string(config->memory ? "memory" : "file"));
-    json_object_set_new(json, "num_replicas",
-                        json_integer(config->replicas ? config->replicas : 1));
-    json_object_set_new(json, "retention", json_string("limits"));
-    json_object_set_new(json, "discard", json_string("new"));
-    json_object_set_new(json, "allow_rollup_hdrs", json_true());
-    json_object_set_new(json, "allow_direct", json_true());
-    return json;
-}
-
 int dure_object_open(struct dure_ctx *ctx, const char *bucket,
                      const struct dure_object_config *config)
 {
     static const struct dure_object_config defaults;
-    char stream[OBJECT_STREAM], what[OBJECT_STREAM + 32];
+    char stream[BUCKET_STREAM], chunks[OBJECT_SUBJECT], metas[OBJECT_SUBJECT];
     if (!config) config = &defaults;
     if (!bucket_name_valid(bucket) || config->ttl_ms < 0 || config->replicas < 0)
         return DURE_EINVALID;
+    const struct bucket_config common = {config->description, config->ttl_ms, config->max_bytes,
+                                         config->replicas, config->memory};
     object_stream(bucket, stream);
-    snprintf(what, sizeof what, "STREAM.CREATE.%s", stream);
-    return bucket_failed(ctx,
-                         api_request(ctx, what, describe_bucket(bucket, stream, config), 0, NULL));
+    object_chunk_subject(bucket, ">", chunks);
+    snprintf(metas, sizeof metas, "$O.%s.M.>", bucket);
+    json_t *request = bucket_stream_config(stream, &common);
+    json_object_set_new(request, "subjects", json_pack("[s,s]", chunks, metas));
+    return bucket_request(ctx, "CREATE", stream, request, NULL);
 }
 
 int dure_object_drop(struct dure_ctx *ctx, const char *bucket)
 {
-    char stream[OBJECT_STREAM], what[OBJECT_STREAM + 32];
+    char stream[BUCKET_STREAM];
     if (!bucket_name_valid(bucket)) return DURE_EINVALID;
     object_stream(bucket, stream);
-    snprintf(what, sizeof what, "STREAM.DELETE.%s", stream);
-    return bucket_failed(ctx, api_request(ctx, what, NULL, 0, NULL));
+    return bucket_request(ctx, "DELETE", stream, NULL, NULL);
 }
 
 int dure_object_seal(struct dure_ctx *ctx, const char *bucket)
 {
-    char stream[OBJECT_STREAM], what[OBJECT_STREAM + 32];
+    char stream[BUCKET_STREAM];
     json_t *answer;
     if (!bucket_name_valid(bucket)) return DURE_EINVALID;
     object_stream(bucket, stream);
-    snprintf(what, sizeof what, "STREAM.INFO.%s", stream);
-    int err = api_request(ctx, what, NULL, 0, &answer);
-    if (err) return bucket_failed(ctx, err);
+    int err = bucket_request(ctx, "INFO", stream, NULL, &answer);
+    if (err) return err;
     json_t *config = json_incref(json_object_get(answer, "config"));
     json_decref(answer);
     json_object_set_new(config, "sealed", json_true());
-    snprintf(what, sizeof what, "STREAM.UPDATE.%s", stream);
-    return api_request(ctx, what, config, 0, NULL);
+    return bucket_request(ctx, "UPDATE", stream, config, NULL);
 }
 
 /* ---- descriptions ------------------------------------------------------------------------- */
@@ -147,7 +123,7 @@ int object_take(struct arena *arena, const struct dure_message *message,
 int object_lookup(struct dure_ctx *ctx, const char *bucket, const char *name,
                   struct dure_object *ret_object)
 {
-    char stream[OBJECT_STREAM], subject[OBJECT_SUBJECT];
+    char stream[BUCKET_STREAM], subject[OBJECT_SUBJECT];
     struct dure_message message;
     *ret_object = (struct dure_object){0};
     if (!bucket_name_valid(bucket) || !object_name_valid(name)) return DURE_EINVALID;
@@ -196,7 +172,7 @@ int object_describe(struct dure_ctx *ctx, const struct dure_object *object)
 
 void object_drop_chunks(struct dure_ctx *ctx, const char *bucket, const char *id)
 {
-    char stream[OBJECT_STREAM], chunks[OBJECT_SUBJECT], subject[OBJECT_STREAM + 32];
+    char stream[BUCKET_STREAM], chunks[OBJECT_SUBJECT], subject[BUCKET_STREAM + 32];
     char request[OBJECT_SUBJECT + 16];
     object_stream(bucket, stream);
     object_chunk_subject(bucket, id, chunks);

@@ -4,19 +4,14 @@
 #ifndef DURE_SDK_OBJECT_H
 #define DURE_SDK_OBJECT_H
 
-#include "sdk/src/kv.h"
+#include "sdk/src/bucket.h"
 
 #include "base/buf.h"
 
-enum {
-    OBJECT_STREAM = KV_NAME_MAX + 8,
-    OBJECT_SUBJECT = KV_SUBJECT + KV_NAME_MAX,
-    OBJECT_NAME_MAX = 700,
-    OBJECT_DIGEST = 64
-};
+enum { OBJECT_SUBJECT = 1100 + BUCKET_NAME_MAX, OBJECT_NAME_MAX = 700, OBJECT_DIGEST = 64 };
 
 bool object_name_valid(const char *name);
-void object_stream(const char *bucket, char ret_stream[OBJECT_STREAM]);
+void object_stream(const char *bucket, char ret_stream[BUCKET_STREAM]);
 void object_chunk_subject(const char *bucket, const char *id, char ret_subject[OBJECT_SUBJECT]);
 void object_meta_subject(const char *bucket, const char *name, char ret_subject[OBJECT_SUBJECT]);
 

@@ -138,7 +138,7 @@ static int check(struct dure_ctx *ctx, const struct dure_object *object, uint64_
 static int get_chunks(struct dure_ctx *ctx, const struct dure_object *object, dure_sink *sink,
                       void *argument, struct secure_digest *digest, uint64_t *ret_size)
 {
-    char stream[OBJECT_STREAM], subject[OBJECT_SUBJECT];
+    char stream[BUCKET_STREAM], subject[OBJECT_SUBJECT];
     struct dure_reader *reader;
     struct dure_message message;
     object_stream(object->bucket, stream);

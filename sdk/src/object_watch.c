@@ -6,9 +6,8 @@
 
 struct dure_object_watch {
     struct ctx_resource resource;
-    struct dure_reader *reader; /* the ctx's, too: closed by whoever comes first */
-    struct arena arena;         /* the texts of the object given last */
-    bool caught_up, told;       /* as in kv_watch.c */
+    struct bucket_watch watch;
+    struct arena arena; /* the texts of the object given last */
 };
 
 static void release(struct ctx_resource *resource)
@@ -22,7 +21,7 @@ int dure_object_watch_open(struct dure_ctx *ctx, const char *bucket, bool update
                            struct dure_object_watch **ret_watch)
 {
     enum { DESCRIPTION_MAX = 1 << 20 };
-    char stream[OBJECT_STREAM], filter[OBJECT_SUBJECT];
+    char stream[BUCKET_STREAM], filter[OBJECT_SUBJECT];
     *ret_watch = NULL;
     if (!bucket_name_valid(bucket)) return DURE_EINVALID;
     object_stream(bucket, stream);
@@ -34,13 +33,12 @@ int dure_object_watch_open(struct dure_ctx *ctx, const char *bucket, bool update
     };
     struct dure_object_watch *watch = calloc(1, sizeof *watch);
     if (!watch) return DURE_ENOMEM;
-    int err = dure_reader_open(ctx, &options, &watch->reader);
+    int err = bucket_watch_open(ctx, &options, &watch->watch);
     if (err) {
         free(watch);
-        return bucket_failed(ctx, err);
+        return err;
     }
     arena_init(&watch->arena, DESCRIPTION_MAX);
-    watch->caught_up = updates_only || dure_reader_initial(watch->reader) == 0;
     ctx_own(ctx, &watch->resource, release);
     *ret_watch = watch;
     return 0;
@@ -52,15 +50,10 @@ int dure_object_watch_next(struct dure_object_watch *watch, int64_t timeout_ms,
     struct dure_message message;
     *ret_object = (struct dure_object){0};
     for (;;) {
-        if (watch->caught_up && !watch->told) {
-            watch->told = true;
-            return 0;
-        }
-        int err = dure_reader_next(watch->reader, timeout_ms, &message);
-        if (err) return err;
-        if (!message.pending) watch->caught_up = true;
+        int more = bucket_watch_next(&watch->watch, timeout_ms, &message);
+        if (more <= 0) return more;
         arena_release(&watch->arena);
-        err = object_take(&watch->arena, &message, ret_object);
+        int err = object_take(&watch->arena, &message, ret_object);
         if (err != DURE_EPROTOCOL) return err ? err : 1; /* else it describes nothing: pass over */
     }
 }
@@ -68,7 +61,7 @@ int dure_object_watch_next(struct dure_object_watch *watch, int64_t timeout_ms,
 void dure_object_watch_close(struct dure_object_watch *watch)
 {
     if (!watch) return;
-    dure_reader_close(watch->reader);
+    dure_reader_close(watch->watch.reader);
     ctx_disown(&watch->resource);
     release(&watch->resource);
 }
