@@ -1,10 +1,8 @@
 /* A consumer's configuration as the JSON that JetStream's clients send and get. */
 #include "stream/consumer_config.h"
 
-#include "base/arena.h"
-#include "base/timestamp.h"
+#include "stream/config_json.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 
 enum { DECODE_MAX = 1 << 20 }; /* memory while decoding */
@@ -19,11 +17,6 @@ static const char *const priority_policies[] = {"none", "overflow", "pinned_clie
 
 /* ---- writing ---- */
 
-static void put_text(struct jsonw *json, const char *key, const char *value)
-{
-    if (value && *value) jsonw_cstr(json, key, value);
-}
-
 static void put_int(struct jsonw *json, const char *key, int64_t value)
 {
     if (value) jsonw_i64(json, key, value);
@@ -32,14 +25,6 @@ static void put_int(struct jsonw *json, const char *key, int64_t value)
 static void put_true(struct jsonw *json, const char *key, bool value)
 {
     if (value) jsonw_bool(json, key, true);
-}
-
-static void put_time(struct jsonw *json, const char *key, int64_t time_ns)
-{
-    if (time_ns <= 0) return;
-    char text[TIMESTAMP_TEXT];
-    timestamp_format_ns((uint64_t)time_ns, text);
-    jsonw_cstr(json, key, text);
 }
 
 static void put_texts(struct jsonw *json, const char *key, const char *const *texts, size_t count)
@@ -54,7 +39,7 @@ static void put_what(struct jsonw *json, const struct consumer_config *config)
 {
     jsonw_cstr(json, "deliver_policy", deliver_policies[config->deliver_policy]);
     if (config->start_seq) jsonw_u64(json, "opt_start_seq", config->start_seq);
-    put_time(json, "opt_start_time", config->start_time_ns);
+    config_put_time(json, "opt_start_time", (uint64_t)config->start_time_ns);
     jsonw_cstr(json, "ack_policy", ack_policies[config->ack_policy]);
     put_int(json, "ack_wait", config->ack_wait_ns);
     put_int(json, "max_deliver", config->max_deliver);
@@ -76,7 +61,7 @@ static void put_what(struct jsonw *json, const struct consumer_config *config)
 static void put_how(struct jsonw *json, const struct consumer_config *config)
 {
     if (config->rate_limit_bps) jsonw_u64(json, "rate_limit_bps", config->rate_limit_bps);
-    put_text(json, "sample_freq", config->sample_freq);
+    config_put_text(json, "sample_freq", config->sample_freq);
     put_int(json, "max_waiting", config->max_waiting);
     put_int(json, "max_ack_pending", config->max_ack_pending);
     put_true(json, "flow_control", config->flow_control);
@@ -84,8 +69,8 @@ static void put_how(struct jsonw *json, const struct consumer_config *config)
     put_int(json, "max_batch", config->max_batch);
     put_int(json, "max_expires", config->max_expires_ns);
     put_int(json, "max_bytes", config->max_bytes);
-    put_text(json, "deliver_subject", config->deliver_subject);
-    put_text(json, "deliver_group", config->deliver_group);
+    config_put_text(json, "deliver_subject", config->deliver_subject);
+    config_put_text(json, "deliver_group", config->deliver_group);
     put_int(json, "idle_heartbeat", config->idle_heartbeat_ns);
     put_int(json, "inactive_threshold", config->inactive_threshold_ns);
     jsonw_i64(json, "num_replicas", config->replicas);
@@ -109,11 +94,11 @@ void consumer_config_encode(const struct consumer_config *config, struct jsonw *
     jsonw_object(json, key);
     if (config->durable) jsonw_cstr(json, "durable_name", config->name);
     jsonw_cstr(json, "name", config->name);
-    put_text(json, "description", config->description);
+    config_put_text(json, "description", config->description);
     put_what(json, config);
     put_how(json, config);
     put_metadata(json, config);
-    put_time(json, "pause_until", config->pause_until_ns);
+    config_put_time(json, "pause_until", (uint64_t)config->pause_until_ns);
     put_texts(json, "priority_groups", config->priority_groups, config->priority_group_count);
     if (config->priority_policy) {
         jsonw_cstr(json, "priority_policy", priority_policies[config->priority_policy]);
@@ -124,131 +109,34 @@ void consumer_config_encode(const struct consumer_config *config, struct jsonw *
 
 /* ---- reading ---- */
 
-struct reader {
-    struct arena *arena;
-    struct api_error *refusal;
-    int result; /* the first error */
-};
-
-static void wrong(struct reader *reader, const char *key)
-{
-    if (reader->result < 0) return;
-    reader->result = api_error_fail(reader->refusal, ERR_SYNTAX, API_INVALID_JSON,
-                                    "json: invalid value of field ConsumerConfig.%s", key);
-}
-
-/* A member of this type; NULL when there is none. */
-static json_t *member(struct reader *reader, json_t *object, const char *key, json_type type)
-{
-    json_t *value = json_object_get(object, key);
-    if (!value || json_is_null(value)) return NULL;
-    if (json_typeof(value) == type) return value;
-    wrong(reader, key);
-    return NULL;
-}
-
-static const char *get_text(struct reader *reader, json_t *object, const char *key)
-{
-    json_t *value = member(reader, object, key, JSON_STRING);
-    return value && json_string_length(value) ? json_string_value(value) : NULL;
-}
-
-static int64_t get_int(struct reader *reader, json_t *object, const char *key)
-{
-    json_t *value = member(reader, object, key, JSON_INTEGER);
-    return value ? (int64_t)json_integer_value(value) : 0;
-}
-
 /* Below 0 is no limit, as when there is none. */
-static int64_t get_limit(struct reader *reader, json_t *object, const char *key)
+static int64_t get_limit(struct config_reader *reader, json_t *object, const char *key)
 {
-    int64_t value = get_int(reader, object, key);
+    int64_t value = config_int(reader, object, key);
     return value < 0 ? 0 : value;
 }
 
-static uint64_t get_natural(struct reader *reader, json_t *object, const char *key)
-{
-    int64_t value = get_int(reader, object, key);
-    if (value < 0) wrong(reader, key);
-    return value < 0 ? 0 : (uint64_t)value;
-}
-
-static bool get_bool(struct reader *reader, json_t *object, const char *key)
-{
-    json_t *value = json_object_get(object, key);
-    if (!value || json_is_null(value)) return false;
-    if (!json_is_boolean(value)) wrong(reader, key);
-    return json_is_true(value);
-}
-
-static int get_word(struct reader *reader, json_t *object, const char *key,
-                    const char *const *words)
-{
-    const char *text = get_text(reader, object, key);
-    if (!text) return 0;
-    for (int i = 0; words[i]; i++) {
-        if (strcmp(text, words[i]) == 0) return i;
-    }
-    if (reader->result == 0) {
-        reader->result = api_error_fail(reader->refusal, ERR_SYNTAX, API_INVALID_JSON,
-                                        "can not unmarshal \"\\\"%.100s\\\"\"", text);
-    }
-    return 0;
-}
-
-static int64_t get_time(struct reader *reader, json_t *object, const char *key)
-{
-    const char *text = get_text(reader, object, key);
-    uint64_t time = 0;
-    if (text && timestamp_parse(bytes_str(text), &time) < 0) wrong(reader, key);
-    return (int64_t)time;
-}
-
-/* Room for the elements of an array; *ret_count 0 and NULL when there is none. */
-static void *get_array(struct reader *reader, json_t *object, const char *key, size_t size,
-                       json_t **ret_array, size_t *ret_count)
-{
-    *ret_array = member(reader, object, key, JSON_ARRAY);
-    *ret_count = json_array_size(*ret_array);
-    void *memory = *ret_count ? arena_array(reader->arena, *ret_count, size) : NULL;
-    if (!memory) *ret_count = 0;
-    return memory;
-}
-
-static const char *const *get_texts(struct reader *reader, json_t *object, const char *key,
-                                    size_t *ret_count)
-{
-    json_t *array;
-    const char **texts = get_array(reader, object, key, sizeof *texts, &array, ret_count);
-    for (size_t i = 0; i < *ret_count; i++) {
-        texts[i] = json_string_value(json_array_get(array, i));
-        if (!texts[i]) wrong(reader, key);
-        if (!texts[i]) texts[i] = "";
-    }
-    return texts;
-}
-
-static void get_backoff(struct reader *reader, json_t *object, struct consumer_config *ret)
+static void get_backoff(struct config_reader *reader, json_t *object, struct consumer_config *ret)
 {
     json_t *array;
     int64_t *times =
-        get_array(reader, object, "backoff", sizeof *times, &array, &ret->backoff_count);
+        config_array(reader, object, "backoff", sizeof *times, &array, &ret->backoff_count);
     for (size_t i = 0; i < ret->backoff_count; i++) {
         json_t *value = json_array_get(array, i);
-        if (!json_is_integer(value)) wrong(reader, "backoff");
+        if (!json_is_integer(value)) config_wrong(reader, "backoff");
         times[i] = (int64_t)json_integer_value(value);
     }
     ret->backoff_ns = times;
 }
 
-static void get_filters(struct reader *reader, json_t *object, struct consumer_config *ret)
+static void get_filters(struct config_reader *reader, json_t *object, struct consumer_config *ret)
 {
-    const char *filter = get_text(reader, object, "filter_subject");
-    ret->filters = get_texts(reader, object, "filter_subjects", &ret->filter_count);
+    const char *filter = config_text(reader, object, "filter_subject");
+    ret->filters = config_texts(reader, object, "filter_subjects", &ret->filter_count);
     ret->filter_list = ret->filter_count > 0;
     if (!filter) return;
-    if (ret->filter_list && reader->result == 0) {
-        reader->result = api_error_fail(reader->refusal, ERR_INVALID, API_BOTH_FILTERS, NULL);
+    if (ret->filter_list) {
+        config_refuse(reader, ERR_INVALID, API_BOTH_FILTERS, NULL);
         return;
     }
     const char **one = arena_alloc(reader->arena, sizeof *one);
@@ -258,9 +146,9 @@ static void get_filters(struct reader *reader, json_t *object, struct consumer_c
     ret->filter_count = 1;
 }
 
-static void get_metadata(struct reader *reader, json_t *object, struct consumer_config *ret)
+static void get_metadata(struct config_reader *reader, json_t *object, struct consumer_config *ret)
 {
-    json_t *metadata = member(reader, object, "metadata", JSON_OBJECT), *value;
+    json_t *metadata = config_member(reader, object, "metadata", JSON_OBJECT), *value;
     const char *key;
     size_t size = json_object_size(metadata);
     struct stream_pair *pairs = size ? arena_array(reader->arena, size, sizeof *pairs) : NULL;
@@ -268,7 +156,7 @@ static void get_metadata(struct reader *reader, json_t *object, struct consumer_
     json_object_foreach(metadata, key, value)
     {
         const char *text = json_string_value(value);
-        if (!text) wrong(reader, "metadata");
+        if (!text) config_wrong(reader, "metadata");
         /* What a server of NATS says about itself is not the consumer's. */
         if (!*key || bytes_starts(bytes_str(key), BYTES("_nats."))) continue;
         pairs[ret->metadata_count++] = (struct stream_pair){key, text ? text : ""};
@@ -276,65 +164,65 @@ static void get_metadata(struct reader *reader, json_t *object, struct consumer_
     ret->metadata = pairs;
 }
 
-static void get_what(struct reader *reader, json_t *object, struct consumer_config *ret)
+static void get_what(struct config_reader *reader, json_t *object, struct consumer_config *ret)
 {
-    const char *durable = get_text(reader, object, "durable_name");
-    ret->name = get_text(reader, object, "name");
+    const char *durable = config_text(reader, object, "durable_name");
+    ret->name = config_text(reader, object, "name");
     ret->durable = durable != NULL;
-    if (durable && ret->name && strcmp(durable, ret->name) != 0 && reader->result == 0) {
-        reader->result = api_error_fail(reader->refusal, ERR_INVALID, API_DURABLE_AND_NAME, NULL);
+    if (durable && ret->name && strcmp(durable, ret->name) != 0) {
+        config_refuse(reader, ERR_INVALID, API_DURABLE_AND_NAME, NULL);
     }
     if (durable) ret->name = durable;
-    ret->description = get_text(reader, object, "description");
-    ret->deliver_policy =
-        (enum consumer_deliver_policy)get_word(reader, object, "deliver_policy", deliver_policies);
-    ret->start_seq = get_natural(reader, object, "opt_start_seq");
-    ret->start_time_ns = get_time(reader, object, "opt_start_time");
+    ret->description = config_text(reader, object, "description");
+    ret->deliver_policy = (enum consumer_deliver_policy)config_word(
+        reader, object, "deliver_policy", deliver_policies);
+    ret->start_seq = config_natural(reader, object, "opt_start_seq");
+    ret->start_time_ns = (int64_t)config_time(reader, object, "opt_start_time");
     ret->ack_policy =
-        (enum consumer_ack_policy)get_word(reader, object, "ack_policy", ack_policies);
-    ret->ack_wait_ns = get_int(reader, object, "ack_wait");
-    ret->max_deliver = get_int(reader, object, "max_deliver");
+        (enum consumer_ack_policy)config_word(reader, object, "ack_policy", ack_policies);
+    ret->ack_wait_ns = config_int(reader, object, "ack_wait");
+    ret->max_deliver = config_int(reader, object, "max_deliver");
     ret->replay_policy =
-        (enum consumer_replay_policy)get_word(reader, object, "replay_policy", replay_policies);
+        (enum consumer_replay_policy)config_word(reader, object, "replay_policy", replay_policies);
     get_backoff(reader, object, ret);
     get_filters(reader, object, ret);
 }
 
-static void get_how(struct reader *reader, json_t *object, struct consumer_config *ret)
+static void get_how(struct config_reader *reader, json_t *object, struct consumer_config *ret)
 {
-    ret->rate_limit_bps = get_natural(reader, object, "rate_limit_bps");
-    ret->sample_freq = get_text(reader, object, "sample_freq");
+    ret->rate_limit_bps = config_natural(reader, object, "rate_limit_bps");
+    ret->sample_freq = config_text(reader, object, "sample_freq");
     ret->max_waiting = get_limit(reader, object, "max_waiting");
-    ret->max_ack_pending = get_int(reader, object, "max_ack_pending");
-    ret->flow_control = get_bool(reader, object, "flow_control");
-    ret->headers_only = get_bool(reader, object, "headers_only");
+    ret->max_ack_pending = config_int(reader, object, "max_ack_pending");
+    ret->flow_control = config_bool(reader, object, "flow_control");
+    ret->headers_only = config_bool(reader, object, "headers_only");
     ret->max_batch = get_limit(reader, object, "max_batch");
-    ret->max_expires_ns = get_int(reader, object, "max_expires");
-    ret->max_bytes = get_int(reader, object, "max_bytes");
-    ret->deliver_subject = get_text(reader, object, "deliver_subject");
-    ret->deliver_group = get_text(reader, object, "deliver_group");
-    ret->idle_heartbeat_ns = get_int(reader, object, "idle_heartbeat");
-    ret->inactive_threshold_ns = get_int(reader, object, "inactive_threshold");
-    ret->replicas = get_int(reader, object, "num_replicas");
-    ret->mem_storage = get_bool(reader, object, "mem_storage");
-    ret->direct = get_bool(reader, object, "direct");
-    ret->pause_until_ns = get_time(reader, object, "pause_until");
-    ret->priority_groups = get_texts(reader, object, "priority_groups", &ret->priority_group_count);
-    ret->priority_policy = (enum consumer_priority_policy)get_word(
+    ret->max_expires_ns = config_int(reader, object, "max_expires");
+    ret->max_bytes = config_int(reader, object, "max_bytes");
+    ret->deliver_subject = config_text(reader, object, "deliver_subject");
+    ret->deliver_group = config_text(reader, object, "deliver_group");
+    ret->idle_heartbeat_ns = config_int(reader, object, "idle_heartbeat");
+    ret->inactive_threshold_ns = config_int(reader, object, "inactive_threshold");
+    ret->replicas = config_int(reader, object, "num_replicas");
+    ret->mem_storage = config_bool(reader, object, "mem_storage");
+    ret->direct = config_bool(reader, object, "direct");
+    ret->pause_until_ns = (int64_t)config_time(reader, object, "pause_until");
+    ret->priority_groups =
+        config_texts(reader, object, "priority_groups", &ret->priority_group_count);
+    ret->priority_policy = (enum consumer_priority_policy)config_word(
         reader, object, "priority_policy", priority_policies);
-    ret->priority_timeout_ns = get_int(reader, object, "priority_timeout");
+    ret->priority_timeout_ns = config_int(reader, object, "priority_timeout");
 }
 
 int consumer_config_read(struct json_t *object, struct arena *arena,
                          struct consumer_config *ret_config, struct api_error *refusal)
 {
-    struct reader reader = {.arena = arena, .refusal = refusal};
+    struct config_reader reader = {.arena = arena, .refusal = refusal, .whose = "ConsumerConfig"};
     *ret_config = (struct consumer_config){0};
     get_what(&reader, object, ret_config);
     get_how(&reader, object, ret_config);
     get_metadata(&reader, object, ret_config);
-    if (arena->failed && reader.result == 0) reader.result = ERR_NOMEM;
-    return reader.result;
+    return config_end(&reader);
 }
 
 int consumer_config_decode(struct bytes json, struct consumer_config **ret_config)

@@ -1,11 +1,8 @@
 /* A configuration as the JSON that JetStream's clients send and get. */
 #include "stream/stream_config.h"
 
-#include "base/arena.h"
-#include "base/jsonw.h"
-#include "base/timestamp.h"
+#include "stream/config_json.h"
 
-#include <jansson.h>
 #include <limits.h>
 #include <stdlib.h>
 
@@ -23,19 +20,6 @@ static const char *const syncs[] = {"each", "interval", "never", NULL};
 
 /* ---- writing ---- */
 
-static void put_text(struct jsonw *json, const char *key, const char *value)
-{
-    if (value && *value) jsonw_cstr(json, key, value);
-}
-
-static void put_time(struct jsonw *json, const char *key, uint64_t time_ns)
-{
-    if (!time_ns) return;
-    char text[TIMESTAMP_TEXT];
-    timestamp_format_ns(time_ns, text);
-    jsonw_cstr(json, key, text);
-}
-
 static void put_transform(struct jsonw *json, const char *key,
                           const struct stream_transform *transform)
 {
@@ -50,8 +34,8 @@ static void put_source(struct jsonw *json, const char *key, const struct stream_
     jsonw_object(json, key);
     jsonw_cstr(json, "name", source->name);
     if (source->start_seq) jsonw_u64(json, "opt_start_seq", source->start_seq);
-    put_time(json, "opt_start_time", source->start_time_ns);
-    put_text(json, "filter_subject", source->filter);
+    config_put_time(json, "opt_start_time", source->start_time_ns);
+    config_put_text(json, "filter_subject", source->filter);
     if (source->transform_count) {
         jsonw_array(json, "subject_transforms");
         for (size_t i = 0; i < source->transform_count; i++) {
@@ -102,7 +86,7 @@ static void put_origins(struct jsonw *json, const struct stream_config *config)
     if (config->transform) put_transform(json, "subject_transform", config->transform);
     if (!config->republish) return;
     jsonw_object(json, "republish");
-    put_text(json, "src", config->republish->src);
+    config_put_text(json, "src", config->republish->src);
     jsonw_cstr(json, "dest", config->republish->dest ? config->republish->dest : "");
     if (config->republish_headers_only) jsonw_bool(json, "headers_only", true);
     jsonw_object_end(json);
@@ -135,7 +119,7 @@ static void put_metadata(struct jsonw *json, const struct stream_config *config)
 {
     jsonw_object(json, "metadata");
     if (config->storage == STREAM_STORAGE_FILE) jsonw_cstr(json, KEY_SYNC, syncs[config->sync]);
-    put_text(json, KEY_SCHEMA, config->schema);
+    config_put_text(json, KEY_SCHEMA, config->schema);
     for (size_t i = 0; i < config->metadata_count; i++) {
         jsonw_cstr(json, config->metadata[i].key, config->metadata[i].value);
     }
@@ -148,7 +132,7 @@ void stream_config_encode(const struct stream_config *config, struct buf *out)
     jsonw_init(&json, out);
     jsonw_object(&json, NULL);
     jsonw_cstr(&json, "name", config->name);
-    put_text(&json, "description", config->description);
+    config_put_text(&json, "description", config->description);
     put_subjects(&json, config);
     put_limits(&json, config);
     put_origins(&json, config);
@@ -157,170 +141,66 @@ void stream_config_encode(const struct stream_config *config, struct buf *out)
     jsonw_object_end(&json);
 }
 
-/* ---- reading: a reader remembers its first mistake; all that follows does nothing ---- */
+/* ---- reading ---- */
 
-struct reader {
-    struct arena arena;
-    struct api_error *refusal;
-    int result;
-};
-
-static void wrong(struct reader *reader, const char *key)
+static void get_transform(struct config_reader *reader, json_t *object,
+                          struct stream_transform *ret)
 {
-    if (reader->result < 0) return;
-    reader->result = api_error_fail(reader->refusal, ERR_SYNTAX, API_INVALID_JSON,
-                                    "member \"%s\" has a value it can not have", key);
+    ret->src = config_text(reader, object, "src");
+    ret->dest = config_text(reader, object, "dest");
 }
 
-/* NULL when it is left out or null; a mistake when it is of another type. */
-static json_t *member(struct reader *reader, json_t *object, const char *key, json_type type)
+static const struct stream_transform *get_one_transform(struct config_reader *reader,
+                                                        json_t *object, const char *key)
 {
-    json_t *value = json_object_get(object, key);
-    if (!value || json_is_null(value)) return NULL;
-    if (json_typeof(value) == type) return value;
-    wrong(reader, key);
-    return NULL;
-}
-
-static const char *get_text(struct reader *reader, json_t *object, const char *key)
-{
-    json_t *value = member(reader, object, key, JSON_STRING);
+    json_t *value = config_member(reader, object, key, JSON_OBJECT);
     if (!value) return NULL;
-    if (strlen(json_string_value(value)) != json_string_length(value)) wrong(reader, key);
-    return json_string_value(value);
-}
-
-static int64_t get_int(struct reader *reader, json_t *object, const char *key)
-{
-    json_t *value = member(reader, object, key, JSON_INTEGER);
-    return value ? (int64_t)json_integer_value(value) : 0;
-}
-
-static uint64_t get_seq(struct reader *reader, json_t *object, const char *key)
-{
-    int64_t value = get_int(reader, object, key);
-    if (value < 0) wrong(reader, key);
-    return value < 0 ? 0 : (uint64_t)value;
-}
-
-static bool get_bool(struct reader *reader, json_t *object, const char *key)
-{
-    json_t *value = json_object_get(object, key);
-    if (!value || json_is_null(value)) return false;
-    if (!json_is_boolean(value)) wrong(reader, key);
-    return json_is_true(value);
-}
-
-static int word_of(struct reader *reader, const char *text, const char *const *words)
-{
-    if (!text || !*text) return 0;
-    for (int i = 0; words[i]; i++) {
-        if (strcmp(text, words[i]) == 0) return i;
-    }
-    if (reader->result == 0) {
-        reader->result = api_error_fail(reader->refusal, ERR_SYNTAX, API_INVALID_JSON,
-                                        "can not unmarshal \"\\\"%.100s\\\"\"", text);
-    }
-    return 0;
-}
-
-static int get_word(struct reader *reader, json_t *object, const char *key,
-                    const char *const *words)
-{
-    return word_of(reader, get_text(reader, object, key), words);
-}
-
-static uint64_t get_time(struct reader *reader, json_t *object, const char *key)
-{
-    const char *text = get_text(reader, object, key);
-    uint64_t time = 0;
-    if (text && *text && timestamp_parse(bytes_str(text), &time) < 0) wrong(reader, key);
-    return time;
-}
-
-static void *get_array(struct reader *reader, json_t *object, const char *key, size_t size,
-                       json_t **ret_array, size_t *ret_count)
-{
-    *ret_array = member(reader, object, key, JSON_ARRAY);
-    *ret_count = json_array_size(*ret_array);
-    void *memory = *ret_count ? arena_array(&reader->arena, *ret_count, size) : NULL;
-    if (*ret_count && !memory) {
-        *ret_count = 0;
-        if (reader->result == 0) reader->result = ERR_NOMEM;
-    }
-    return memory;
-}
-
-static void get_transform(struct reader *reader, json_t *object, struct stream_transform *ret)
-{
-    ret->src = get_text(reader, object, "src");
-    ret->dest = get_text(reader, object, "dest");
-}
-
-static const struct stream_transform *get_one_transform(struct reader *reader, json_t *object,
-                                                        const char *key)
-{
-    json_t *value = member(reader, object, key, JSON_OBJECT);
-    if (!value) return NULL;
-    struct stream_transform *transform = arena_alloc(&reader->arena, sizeof *transform);
+    struct stream_transform *transform = arena_alloc(reader->arena, sizeof *transform);
     if (!transform) return NULL;
     get_transform(reader, value, transform);
     bool empty = bytes_str(transform->src).len == 0 && bytes_str(transform->dest).len == 0;
     return empty ? NULL : transform;
 }
 
-static void get_source(struct reader *reader, json_t *object, const char *key,
+static void get_source(struct config_reader *reader, json_t *object, const char *key,
                        struct stream_source *ret)
 {
     json_t *array;
-    if (!json_is_object(object)) wrong(reader, key);
-    struct stream_transform *transforms = get_array(
+    if (!json_is_object(object)) config_wrong(reader, key);
+    struct stream_transform *transforms = config_array(
         reader, object, "subject_transforms", sizeof *transforms, &array, &ret->transform_count);
     for (size_t i = 0; i < ret->transform_count; i++) {
         get_transform(reader, json_array_get(array, i), &transforms[i]);
     }
     ret->transforms = transforms;
-    ret->name = get_text(reader, object, "name");
-    ret->start_seq = get_seq(reader, object, "opt_start_seq");
-    ret->start_time_ns = get_time(reader, object, "opt_start_time");
-    ret->filter = get_text(reader, object, "filter_subject");
-    if (member(reader, object, "external", JSON_OBJECT) && reader->result == 0) {
-        reader->result = api_error_fail(reader->refusal, ERR_INVALID, API_STREAM_INVALID_CONFIG,
-                                        "streams of other accounts or domains can not be sourced");
+    ret->name = config_text(reader, object, "name");
+    ret->start_seq = config_natural(reader, object, "opt_start_seq");
+    ret->start_time_ns = config_time(reader, object, "opt_start_time");
+    ret->filter = config_text(reader, object, "filter_subject");
+    if (config_member(reader, object, "external", JSON_OBJECT)) {
+        config_refuse(reader, ERR_INVALID, API_STREAM_INVALID_CONFIG,
+                      "streams of other accounts or domains can not be sourced");
     }
 }
 
-static void get_origins(struct reader *reader, json_t *object, struct stream_config *ret)
+static void get_origins(struct config_reader *reader, json_t *object, struct stream_config *ret)
 {
-    json_t *array, *mirror = member(reader, object, "mirror", JSON_OBJECT);
+    json_t *array, *mirror = config_member(reader, object, "mirror", JSON_OBJECT);
     if (mirror) {
-        struct stream_source *source = arena_alloc(&reader->arena, sizeof *source);
+        struct stream_source *source = arena_alloc(reader->arena, sizeof *source);
         if (source) get_source(reader, mirror, "mirror", source);
         ret->mirror = source;
     }
     struct stream_source *sources =
-        get_array(reader, object, "sources", sizeof *sources, &array, &ret->source_count);
+        config_array(reader, object, "sources", sizeof *sources, &array, &ret->source_count);
     for (size_t i = 0; i < ret->source_count; i++) {
         get_source(reader, json_array_get(array, i), "sources", &sources[i]);
     }
     ret->sources = sources;
-    json_t *republish = member(reader, object, "republish", JSON_OBJECT);
+    json_t *republish = config_member(reader, object, "republish", JSON_OBJECT);
     ret->republish = get_one_transform(reader, object, "republish");
-    if (republish) ret->republish_headers_only = get_bool(reader, republish, "headers_only");
+    if (republish) ret->republish_headers_only = config_bool(reader, republish, "headers_only");
     ret->transform = get_one_transform(reader, object, "subject_transform");
-}
-
-static void get_subjects(struct reader *reader, json_t *object, struct stream_config *ret)
-{
-    json_t *array;
-    const char **subjects =
-        get_array(reader, object, "subjects", sizeof *subjects, &array, &ret->subject_count);
-    for (size_t i = 0; i < ret->subject_count; i++) {
-        subjects[i] = json_string_value(json_array_get(array, i));
-        if (!subjects[i]) wrong(reader, "subjects");
-        if (!subjects[i]) subjects[i] = "";
-    }
-    ret->subjects = subjects;
 }
 
 /* What a server tells about itself and the API. */
@@ -331,20 +211,20 @@ static bool is_told(const char *key)
 }
 
 /* What is ours goes to its own place, what servers write there of themselves is left out. */
-static void get_metadata(struct reader *reader, json_t *object, struct stream_config *ret)
+static void get_metadata(struct config_reader *reader, json_t *object, struct stream_config *ret)
 {
-    json_t *metadata = member(reader, object, "metadata", JSON_OBJECT), *value;
+    json_t *metadata = config_member(reader, object, "metadata", JSON_OBJECT), *value;
     const char *key;
     size_t size = json_object_size(metadata);
     if (size == 0) return;
-    struct stream_pair *pairs = arena_array(&reader->arena, size, sizeof *pairs);
+    struct stream_pair *pairs = arena_array(reader->arena, size, sizeof *pairs);
     if (!pairs) return;
     json_object_foreach(metadata, key, value)
     {
         const char *text = json_string_value(value);
-        if (!text) wrong(reader, key);
+        if (!text) config_wrong(reader, key);
         if (strcmp(key, KEY_SYNC) == 0) {
-            ret->sync = (enum journal_sync)word_of(reader, text, syncs);
+            ret->sync = (enum journal_sync)config_word_of(reader, text, syncs);
         } else if (strcmp(key, KEY_SCHEMA) == 0) {
             ret->schema = text;
         } else if (*key && !is_told(key)) {
@@ -354,84 +234,82 @@ static void get_metadata(struct reader *reader, json_t *object, struct stream_co
     ret->metadata = pairs;
 }
 
-static void get_limits(struct reader *reader, json_t *object, struct stream_config *ret)
+static void get_limits(struct config_reader *reader, json_t *object, struct stream_config *ret)
 {
-    ret->max_msgs = get_int(reader, object, "max_msgs");
-    ret->max_bytes = get_int(reader, object, "max_bytes");
-    ret->max_msgs_per_subject = get_int(reader, object, "max_msgs_per_subject");
-    ret->max_msg_size = get_int(reader, object, "max_msg_size");
-    ret->max_consumers = get_int(reader, object, "max_consumers");
-    ret->max_age_ns = get_int(reader, object, "max_age");
-    ret->duplicate_window_ns = get_int(reader, object, "duplicate_window");
-    ret->first_seq = get_seq(reader, object, "first_seq");
-    int64_t replicas = get_int(reader, object, "num_replicas");
-    if (replicas < 0 && reader->result == 0) {
-        reader->result = api_error_fail(reader->refusal, ERR_INVALID, API_REPLICAS_NEGATIVE, NULL);
-    }
+    ret->max_msgs = config_int(reader, object, "max_msgs");
+    ret->max_bytes = config_int(reader, object, "max_bytes");
+    ret->max_msgs_per_subject = config_int(reader, object, "max_msgs_per_subject");
+    ret->max_msg_size = config_int(reader, object, "max_msg_size");
+    ret->max_consumers = config_int(reader, object, "max_consumers");
+    ret->max_age_ns = config_int(reader, object, "max_age");
+    ret->duplicate_window_ns = config_int(reader, object, "duplicate_window");
+    ret->first_seq = config_natural(reader, object, "first_seq");
+    int64_t replicas = config_int(reader, object, "num_replicas");
+    if (replicas < 0) config_refuse(reader, ERR_INVALID, API_REPLICAS_NEGATIVE, NULL);
     ret->num_replicas = replicas < UINT_MAX ? (unsigned)replicas : UINT_MAX;
-    ret->subject_delete_marker_ttl_ns = get_int(reader, object, "subject_delete_marker_ttl");
-    json_t *limits = member(reader, object, "consumer_limits", JSON_OBJECT);
-    ret->consumer_inactive_threshold_ns = get_int(reader, limits, "inactive_threshold");
-    ret->consumer_max_ack_pending = get_int(reader, limits, "max_ack_pending");
+    ret->subject_delete_marker_ttl_ns = config_int(reader, object, "subject_delete_marker_ttl");
+    json_t *limits = config_member(reader, object, "consumer_limits", JSON_OBJECT);
+    ret->consumer_inactive_threshold_ns = config_int(reader, limits, "inactive_threshold");
+    ret->consumer_max_ack_pending = config_int(reader, limits, "max_ack_pending");
 }
 
-static void get_flags(struct reader *reader, json_t *object, struct stream_config *ret)
+static void get_flags(struct config_reader *reader, json_t *object, struct stream_config *ret)
 {
-    ret->no_ack = get_bool(reader, object, "no_ack");
-    ret->sealed = get_bool(reader, object, "sealed");
-    ret->allow_rollup = get_bool(reader, object, "allow_rollup_hdrs");
-    ret->deny_delete = get_bool(reader, object, "deny_delete");
-    ret->deny_purge = get_bool(reader, object, "deny_purge");
-    ret->allow_direct = get_bool(reader, object, "allow_direct");
-    ret->mirror_direct = get_bool(reader, object, "mirror_direct");
-    ret->allow_msg_ttl = get_bool(reader, object, "allow_msg_ttl");
-    ret->discard_new_per_subject = get_bool(reader, object, "discard_new_per_subject");
+    ret->no_ack = config_bool(reader, object, "no_ack");
+    ret->sealed = config_bool(reader, object, "sealed");
+    ret->allow_rollup = config_bool(reader, object, "allow_rollup_hdrs");
+    ret->deny_delete = config_bool(reader, object, "deny_delete");
+    ret->deny_purge = config_bool(reader, object, "deny_purge");
+    ret->allow_direct = config_bool(reader, object, "allow_direct");
+    ret->mirror_direct = config_bool(reader, object, "mirror_direct");
+    ret->allow_msg_ttl = config_bool(reader, object, "allow_msg_ttl");
+    ret->discard_new_per_subject = config_bool(reader, object, "discard_new_per_subject");
 }
 
 /* What this server does not do is said, not forgotten. */
-static void refuse_unknown(struct reader *reader, json_t *object)
+static void refuse_unknown(struct config_reader *reader, json_t *object)
 {
     static const char *const features[] = {"allow_msg_counter", "allow_atomic", "allow_batched",
                                            "allow_msg_schedules"};
     for (size_t i = 0; i < sizeof features / sizeof features[0]; i++) {
-        if (!get_bool(reader, object, features[i]) || reader->result < 0) continue;
-        reader->result = api_error_fail(reader->refusal, ERR_INVALID, API_STREAM_INVALID_CONFIG,
-                                        "%s is not supported", features[i]);
+        if (!config_bool(reader, object, features[i])) continue;
+        config_refuse(reader, ERR_INVALID, API_STREAM_INVALID_CONFIG, "%s is not supported",
+                      features[i]);
     }
 }
 
-static void read_config(struct reader *reader, json_t *object, struct stream_config *ret)
+static void read_config(struct config_reader *reader, json_t *object, struct stream_config *ret)
 {
-    ret->name = get_text(reader, object, "name");
-    ret->description = get_text(reader, object, "description");
-    ret->retention = (enum stream_retention)get_word(reader, object, "retention", retentions);
-    ret->storage = (enum stream_storage)get_word(reader, object, "storage", storages);
-    ret->discard = (enum stream_discard)get_word(reader, object, "discard", discards);
+    ret->name = config_text(reader, object, "name");
+    ret->description = config_text(reader, object, "description");
+    ret->retention = (enum stream_retention)config_word(reader, object, "retention", retentions);
+    ret->storage = (enum stream_storage)config_word(reader, object, "storage", storages);
+    ret->discard = (enum stream_discard)config_word(reader, object, "discard", discards);
     ret->compression =
-        (enum stream_compression)get_word(reader, object, "compression", compressions);
-    get_subjects(reader, object, ret);
+        (enum stream_compression)config_word(reader, object, "compression", compressions);
+    ret->subjects = config_texts(reader, object, "subjects", &ret->subject_count);
     get_limits(reader, object, ret);
     get_flags(reader, object, ret);
     get_origins(reader, object, ret);
     get_metadata(reader, object, ret);
     refuse_unknown(reader, object);
-    if (reader->arena.failed && reader->result == 0) reader->result = ERR_NOMEM;
 }
 
 static int from_json(json_t *object, struct stream_config **ret_config, struct api_error *refusal)
 {
     struct stream_config config = {0};
-    struct reader reader = {.refusal = refusal};
+    struct arena arena;
+    struct config_reader reader = {.arena = &arena, .refusal = refusal, .whose = "StreamConfig"};
     json_t *placement = json_object_get(object, "placement");
     char *text = json_object_size(placement) ? json_dumps(placement, JSON_COMPACT) : NULL;
-    arena_init(&reader.arena, DECODE_MAX);
+    arena_init(&arena, DECODE_MAX);
     read_config(&reader, object, &config);
     config.placement = text;
-    int r = reader.result;
+    int r = config_end(&reader);
     if (r == 0) r = stream_config_check(&config, refusal);
     if (r == 0) *ret_config = stream_config_copy(&config);
     if (r == 0 && !*ret_config) r = ERR_NOMEM;
-    arena_release(&reader.arena);
+    arena_release(&arena);
     free(text);
     return r;
 }
