@@ -3,6 +3,7 @@
  * server has confirmed it. */
 #include "messaging/cluster_queue.h"
 
+#include "stream/dead_letter.h"
 #include "wire/nats.h"
 
 #include <stdio.h>
@@ -93,13 +94,23 @@ static void buried(struct client_durable *durable, int result)
 static int publish_dead(struct held *held)
 {
     struct cluster_queue *queue = held->queue;
+    const struct dead_letter letter = {
+        .stream = queue->stream,
+        .consumer = queue->name,
+        .subject = held->message->subject,
+        .headers = held->message->headers,
+        .seq = held->seq,
+        .time_ns = held->time_ns,
+        .attempts = held->attempt,
+        .reason = bytes_str(held->reason),
+        .died_wall_ns = io_wall_ns(queue->cluster->messaging.io),
+    };
     struct buf headers;
-    char subject[2 * QUEUE_NAME_MAX + 16];
-    int len =
-        snprintf(subject, sizeof subject, QUEUE_DEAD_STREAM ".%s.%s", queue->stream, queue->name);
-    buf_init(&headers, 64 << 10);
-    dead_letter_headers(&headers, held, io_wall_ns(queue->cluster->messaging.io));
-    struct message message = message_borrow(bytes_make(subject, (size_t)len), BYTES(""),
+    char subject[DEAD_LETTER_SUBJECT];
+    size_t len = dead_letter_subject(&letter, subject);
+    buf_init(&headers, DEAD_LETTER_HEADERS);
+    dead_letter_headers(&letter, &headers);
+    struct message message = message_borrow(bytes_make(subject, len), BYTES(""),
                                             buf_bytes(&headers), held->message->payload);
     int err = headers.failed ? ERR_NOMEM
                              : client_durable(queue->cluster->client, &held->durable, &message,

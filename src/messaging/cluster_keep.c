@@ -1,6 +1,8 @@
 /* Streams in a cluster: made or changed until they are as this program wants them. */
 #include "messaging/cluster.h"
 
+#include "stream/consumer.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -182,11 +184,11 @@ bool cluster_keep_dead(struct cluster *cluster)
 {
     if (cluster->dead_state == DEAD_UNKNOWN) {
         json_t *config =
-            json_pack("{s:[s], s:s, s:s, s:I, s:b}", "subjects", QUEUE_DEAD_STREAM ".>",
+            json_pack("{s:[s], s:s, s:s, s:I, s:b}", "subjects", CONSUMER_DEAD_STREAM ".>",
                       "retention", "limits", "storage", "file", "duplicate_window",
                       (json_int_t)dead_window_ns, "allow_direct", 1);
         cluster->dead_state = DEAD_KEEPING;
-        cluster_keep(cluster, &cluster->dead, QUEUE_DEAD_STREAM, config, dead_kept);
+        cluster_keep(cluster, &cluster->dead, CONSUMER_DEAD_STREAM, config, dead_kept);
     }
     return cluster->dead_state == DEAD_THERE;
 }

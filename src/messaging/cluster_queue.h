@@ -89,9 +89,4 @@ void cluster_held_bury(struct held *held, struct bytes reason);
 void cluster_held_free(struct held *held);
 struct held *cluster_held_find(struct cluster_queue *queue, uint64_t seq);
 
-/* ---- dead_letter.c ---- */
-
-/* The headers of the dead letter for a message that has failed for good. */
-void dead_letter_headers(struct buf *out, const struct held *held, uint64_t now_wall_ns);
-
 #endif

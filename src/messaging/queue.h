@@ -58,6 +58,4 @@ int queue_term(struct queue *queue, uint64_t seq, struct bytes reason); /* to DE
 /* Still at work: ack_wait begins anew. */
 int queue_progress(struct queue *queue, uint64_t seq);
 
-#define QUEUE_DEAD_STREAM "DEAD"
-
 #endif

@@ -4,17 +4,14 @@
  * durably; its id makes a repetition after a crash a duplicate. */
 #include "stream/consumer_impl.h"
 
-#include "base/timestamp.h"
-#include "wire/nats.h"
+#include "stream/dead_letter.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-enum { HEADERS_MAX = STREAM_HEADERS_MAX, LETTERS_MAX = 64 };
+enum { LETTERS_MAX = 64 };
 
 /* A message on its way to the dead-letter stream. */
-struct dead_letter {
+struct letter {
     struct consumer *consumer;
     uint64_t seq;
     struct consumer_wait wait;
@@ -74,58 +71,11 @@ static int dead_stream(struct consumer *consumer, struct stream **ret_stream)
     return streams_add(consumer->streams, &config, ret_stream, NULL);
 }
 
-static void add(struct buf *out, const char *name, struct bytes value)
-{
-    /* A value that a header cannot carry is left out. */
-    (void)nats_headers_add(out, bytes_str(name), value);
-}
-
-static void add_u64(struct buf *out, const char *name, uint64_t value)
-{
-    char text[24];
-    int len = snprintf(text, sizeof text, "%" PRIu64, value);
-    add(out, name, bytes_make(text, (size_t)len));
-}
-
-/* The original's headers without those that mean something to the stream they are stored in. */
-static void add_originals(struct buf *out, struct bytes headers)
-{
-    struct nats_headers walk;
-    struct bytes name, value;
-    if (headers.len == 0 || nats_headers_parse(headers, &walk) < 0) return;
-    while (nats_headers_next(&walk, &name, &value) > 0) {
-        if (name.len >= 5 && bytes_eq_nocase(bytes_head(name, 5), BYTES("Nats-"))) continue;
-        (void)nats_headers_add(out, name, value);
-    }
-}
-
 static struct bytes reason_of(const struct consumer_grave *grave)
 {
     if (grave->exceeded) return BYTES("max_deliver");
     if (grave->reason_len == 0) return BYTES("terminated");
     return bytes_make(grave->reason, grave->reason_len);
-}
-
-static void put_headers(struct buf *out, const struct consumer *consumer,
-                        const struct consumer_grave *grave, const struct stream_message *message)
-{
-    char id[2 * STREAM_NAME_MAX + 32], time[TIMESTAMP_TEXT];
-    int len = snprintf(id, sizeof id, "%s.%s.%" PRIu64, consumer->stream->name, consumer->name,
-                       grave->seq);
-    timestamp_format(io_wall_ns(consumer->io), time);
-    nats_headers_begin(out, 0, NULL);
-    add(out, "Nats-Msg-Id", bytes_make(id, (size_t)len));
-    add(out, "Dure-Dead-Stream", bytes_str(consumer->stream->name));
-    add(out, "Dure-Dead-Consumer", bytes_str(consumer->name));
-    add(out, "Dure-Dead-Subject", message->message.subject);
-    add_u64(out, "Dure-Dead-Sequence", grave->seq);
-    add_u64(out, "Dure-Dead-Attempts", grave->attempts);
-    add(out, "Dure-Dead-Reason", reason_of(grave));
-    add(out, "Dure-Dead-Time", bytes_str(time));
-    if (message->message.headers.len < HEADERS_MAX / 2) {
-        add_originals(out, message->message.headers);
-    }
-    nats_headers_end(out);
 }
 
 /* ---- burying ---- */
@@ -135,7 +85,7 @@ static void bury_later(struct consumer *consumer)
     if (!consumer->closing) consumer_wake_in(consumer, CONSUMER_RETRY_MS);
 }
 
-static void letter_free(struct dead_letter *letter)
+static void letter_free(struct letter *letter)
 {
     struct consumer *consumer = letter->consumer;
     list_remove(&letter->link);
@@ -168,7 +118,7 @@ static void buried(struct consumer *consumer, struct consumer_grave *grave)
 
 static void published(struct stream_op *op, int result)
 {
-    struct dead_letter *letter = CONTAINER_OF(op, struct dead_letter, op);
+    struct letter *letter = CONTAINER_OF(op, struct letter, op);
     struct consumer *consumer = letter->consumer;
     struct consumer_grave *grave = consumer_state_grave(&consumer->state, letter->seq);
     if (grave && result == 0) {
@@ -181,25 +131,35 @@ static void published(struct stream_op *op, int result)
     letter_free(letter);
 }
 
-static int post(struct dead_letter *letter, const struct consumer_grave *grave,
+static int post(struct letter *letter, const struct consumer_grave *grave,
                 const struct stream_message *message)
 {
     struct consumer *consumer = letter->consumer;
-    char subject[2 * STREAM_NAME_MAX + 32];
+    const struct dead_letter text = {
+        .stream = consumer->stream->name,
+        .consumer = consumer->name,
+        .subject = message->message.subject,
+        .headers = message->message.headers,
+        .seq = grave->seq,
+        .time_ns = message->time_ns,
+        .attempts = grave->attempts,
+        .reason = reason_of(grave),
+        .died_wall_ns = io_wall_ns(consumer->io),
+    };
+    char subject[DEAD_LETTER_SUBJECT];
     struct stream *stream;
     struct buf headers;
     int r = dead_stream(consumer, &stream);
     if (r < 0) return r;
-    buf_init(&headers, HEADERS_MAX);
-    put_headers(&headers, consumer, grave, message);
+    buf_init(&headers, DEAD_LETTER_HEADERS);
+    dead_letter_headers(&text, &headers);
     if (headers.failed) {
         buf_release(&headers);
         return ERR_NOMEM;
     }
-    int len = snprintf(subject, sizeof subject, CONSUMER_DEAD_STREAM ".%s.%s",
-                       consumer->stream->name, consumer->name);
-    struct message dead = message_borrow(bytes_make(subject, (size_t)len), BYTES(""),
-                                         buf_bytes(&headers), message->message.payload);
+    size_t len = dead_letter_subject(&text, subject);
+    struct message dead = message_borrow(bytes_make(subject, len), BYTES(""), buf_bytes(&headers),
+                                         message->message.payload);
     stream_publish(stream, &letter->op, &dead, NULL, published);
     message_done(&dead);
     buf_release(&headers);
@@ -208,7 +168,7 @@ static int post(struct dead_letter *letter, const struct consumer_grave *grave,
 
 static void got(struct stream_get *get, int result, const struct stream_message *message)
 {
-    struct dead_letter *letter = CONTAINER_OF(get, struct dead_letter, get);
+    struct letter *letter = CONTAINER_OF(get, struct letter, get);
     struct consumer *consumer = letter->consumer;
     struct consumer_grave *grave = consumer_state_grave(&consumer->state, letter->seq);
     if (grave && result == 0 && !consumer->closing) {
@@ -226,7 +186,7 @@ static void got(struct stream_get *get, int result, const struct stream_message 
 
 static void durable(struct consumer_wait *wait, int result)
 {
-    struct dead_letter *letter = CONTAINER_OF(wait, struct dead_letter, wait);
+    struct letter *letter = CONTAINER_OF(wait, struct letter, wait);
     letter->waiting = false;
     stream_get(letter->consumer->stream, &letter->get, letter->seq, got);
 }
@@ -238,7 +198,7 @@ void consumer_bury(struct io_task *task)
     if (consumer->closing || !consumer->dead_letters) return;
     LIST_EACH(&consumer->state.graves, struct consumer_grave, link, grave) {
         if (grave->busy) continue;
-        struct dead_letter *letter =
+        struct letter *letter =
             consumer->letter_count < LETTERS_MAX ? calloc(1, sizeof *letter) : NULL;
         if (!letter) break;
         letter->consumer = consumer;
@@ -256,7 +216,7 @@ void consumer_bury(struct io_task *task)
 
 void consumer_letters_stop(struct consumer *consumer)
 {
-    LIST_EACH(&consumer->letters, struct dead_letter, link, letter) {
+    LIST_EACH(&consumer->letters, struct letter, link, letter) {
         if (!letter->waiting) continue;
         consumer_wait_cancel(&letter->wait);
         list_remove(&letter->link);
@@ -269,7 +229,7 @@ void consumer_letters_stop(struct consumer *consumer)
 void consumer_letters_free(struct consumer *consumer)
 {
     consumer_letters_stop(consumer);
-    LIST_EACH(&consumer->letters, struct dead_letter, link, letter) {
+    LIST_EACH(&consumer->letters, struct letter, link, letter) {
         letter->get.read.busy = false;
         stream_get_release(&letter->get);
         free(letter);

@@ -81,7 +81,7 @@ struct consumer {
     struct consumer_outlet *outlet;
     struct consumer_local *local; /* the outlet, if it is this program */
 
-    struct list letters; /* of struct dead_letter: those under way */
+    struct list letters; /* of struct letter: those under way */
     size_t letter_count;
     struct io_task bury;
 

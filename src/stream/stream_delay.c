@@ -5,9 +5,6 @@
 #include "stream/stream_impl.h"
 #include "wire/nats.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 enum { RETRY_MS = 1000 };
 
 uint64_t stream_due(const struct stream_record *record)
@@ -31,7 +28,6 @@ static void put_headers(struct buf *out, struct bytes headers, uint64_t seq)
     static const char *const gone[] = {"Dure-Delay", "Dure-Deliver-At"};
     struct nats_headers walk;
     struct bytes name, value;
-    char text[24];
     nats_headers_begin(out, 0, NULL);
     if (headers.len > 0 && nats_headers_parse(headers, &walk) == 0) {
         while (nats_headers_next(&walk, &name, &value) > 0) {
@@ -40,8 +36,7 @@ static void put_headers(struct buf *out, struct bytes headers, uint64_t seq)
             if (!left_out) (void)nats_headers_add(out, name, value);
         }
     }
-    int len = snprintf(text, sizeof text, "%" PRIu64, seq);
-    (void)nats_headers_add(out, BYTES("Dure-Delayed-Sequence"), bytes_make(text, (size_t)len));
+    nats_headers_add_u64(out, BYTES("Dure-Delayed-Sequence"), seq);
     nats_headers_end(out);
 }
 

@@ -4,9 +4,6 @@
 #include "base/timestamp.h"
 #include "wire/nats.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 static int make(const struct stream_transform *transform, struct stream_mapper **ret)
 {
     const char *why;
@@ -48,13 +45,6 @@ static void add(struct buf *out, const char *name, struct bytes value)
     (void)nats_headers_add(out, bytes_str(name), value);
 }
 
-static void add_number(struct buf *out, const char *name, uint64_t value)
-{
-    char text[24];
-    int len = snprintf(text, sizeof text, "%" PRIu64, value);
-    add(out, name, bytes_make(text, (size_t)len));
-}
-
 static void put_headers(struct buf *out, const struct stream *stream,
                         const struct stream_record *record, uint64_t before)
 {
@@ -68,11 +58,11 @@ static void put_headers(struct buf *out, const struct stream *stream,
     }
     add(out, "Nats-Stream", bytes_str(stream->name));
     add(out, "Nats-Subject", record->subject);
-    add_number(out, "Nats-Sequence", record->seq);
+    nats_headers_add_u64(out, BYTES("Nats-Sequence"), record->seq);
     add(out, "Nats-Time-Stamp", bytes_str(time));
-    add_number(out, "Nats-Last-Sequence", before);
+    nats_headers_add_u64(out, BYTES("Nats-Last-Sequence"), before);
     if (stream->config->republish_headers_only) {
-        add_number(out, "Nats-Msg-Size", record->payload.len);
+        nats_headers_add_u64(out, BYTES("Nats-Msg-Size"), record->payload.len);
     }
     nats_headers_end(out);
 }

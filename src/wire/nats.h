@@ -138,6 +138,7 @@ void nats_headers_begin(struct buf *out, int status, const char *description);
 /* ERR_INVALID (and nothing is added) for a name or value that would break the block: an empty name,
  * CR or LF anywhere, a colon or a blank in the name. */
 int nats_headers_add(struct buf *out, struct bytes name, struct bytes value);
+void nats_headers_add_u64(struct buf *out, struct bytes name, uint64_t value); /* a valid name */
 void nats_headers_end(struct buf *out);
 
 /* ---- CONNECT and INFO ---------------------------------------------------------------------- */

@@ -1,6 +1,10 @@
 /* The header block of ADR-4: like HTTP's, but with its own first line and no folding. */
 #include "wire/nats.h"
 
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
 static const struct bytes first_word = {"NATS/1.0", 8};
 
 /* The line at the start of `rest`, without its CRLF, which is required. */
@@ -81,6 +85,14 @@ int nats_headers_add(struct buf *out, struct bytes name, struct bytes value)
     buf_append(out, value);
     buf_append(out, BYTES("\r\n"));
     return 0;
+}
+
+void nats_headers_add_u64(struct buf *out, struct bytes name, uint64_t value)
+{
+    char text[24];
+    int len = snprintf(text, sizeof text, "%" PRIu64, value);
+    int err = nats_headers_add(out, name, bytes_make(text, (size_t)len));
+    assert(err == 0);
 }
 
 void nats_headers_end(struct buf *out)

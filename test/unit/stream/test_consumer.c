@@ -223,7 +223,7 @@ static void dead_letter_says_why(void **state)
     struct stream *dead = streams_find(f.s.streams, BYTES(CONSUMER_DEAD_STREAM));
     assert_non_null(dead);
     assert_int_equal(stream_each(dead, see_dead, text), 0);
-    static const char *const parts[] = {"Nats-Msg-Id: S.C.1\r\n",
+    static const char *const parts[] = {"Nats-Msg-Id: S.C.1.",
                                         "Dure-Dead-Stream: S\r\n",
                                         "Dure-Dead-Consumer: C\r\n",
                                         "Dure-Dead-Subject: s.a\r\n",
