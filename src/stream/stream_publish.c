@@ -225,7 +225,7 @@ static int check_schema(const struct publish *p)
     const struct message *message = p->message;
     if (is_tombstone(message)) return 0;
     int r = stream_schema_check(p->stream->schema, message->subject, message->payload, why);
-    return r < 0 ? REFUSE(r, API_SCHEMA, "%s", why) : 0;
+    return r < 0 ? REFUSE(r, API_SCHEMA, "%s", r == ERR_NOMEM ? err_text(r) : why) : 0;
 }
 
 /* ---- submitting ---- */
