@@ -147,6 +147,7 @@ int bus_server_new(struct io *io, const struct bus_server_options *options, stru
     list_init(&server->listeners);
     list_init(&server->sessions);
     list_init(&server->dirty);
+    list_init(&server->borrowers);
     list_init(&server->stalled);
     list_init(&server->sending);
     io_task_init(&server->flush, sessions_flush);

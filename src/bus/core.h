@@ -99,7 +99,9 @@ struct bus_server {
     uint64_t next_client_id;
     struct list dirty; /* sessions with something to send */
     struct io_task flush;
-    struct list stalled; /* sessions that are not read from for a while */
+    struct lender lender;  /* what is being decoded, when it is much */
+    struct list borrowers; /* sessions whose outboxes point into it */
+    struct list stalled;   /* sessions that are not read from for a while */
     struct io_timer resume;
     struct list finished; /* subscriptions of clients that have had their last message */
     bool congested;       /* what is published now goes to a client that reads too slowly */
@@ -154,8 +156,10 @@ void run_write(char *out, struct bytes prefix, const struct run *run, const char
 struct wire_form {
     struct bytes tail;    /* " reply 5\r\n", and the body when that is not sent by reference */
     size_t size;          /* of headers and payload */
-    struct bytes body;    /* by reference: a view into `message`; else empty */
-    struct message *held; /* by reference: the counted message */
+    bool by_reference;    /* the body is sent from where it is: */
+    struct bytes lent;    /* where it was received; empty: it may not be sent from there */
+    struct bytes body;    /* in `held` */
+    struct message *held; /* the counted message; NULL: nobody has needed it */
     bool with_headers;    /* HMSG */
 };
 
@@ -165,6 +169,9 @@ bool session_wants_headers(const struct session *session);
 
 /* Whether the subscription's client may receive messages with this subject. */
 bool session_admits(const struct subscription *subscription, struct bytes subject);
+
+/* Whether what was received may be sent to it from where it is. */
+bool session_borrows(const struct session *session);
 
 /* Puts one message into the session's outbox. False when it could not be taken: out of memory. */
 bool session_put(struct session *session, const struct route_target *target,
@@ -177,7 +184,8 @@ void session_send_early(struct session *session);
 bool session_put_run(struct session *session, struct bytes prefix, const struct run *run);
 bool session_put_block(struct session *session, struct message *block, const struct run *run);
 
-/* The same with the tails where they are, one behind the other in `tails`. */
+/* The same with the tails where they are: one behind the other in `tails`, or (NULL) as they were
+ * received, which are lent and which the session borrows. */
 bool session_put_tails(struct session *session, struct bytes prefix, struct message *tails,
                        const struct run *run);
 

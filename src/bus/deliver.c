@@ -1,7 +1,8 @@
 /* One message to all who want it. What a client gets is the route's prefix for it ("MSG subject
  * sid") and then the same bytes for all: the tail. When the publisher was a client whose PUB was
  * written canonically, that tail is the very end of its PUB. Bodies from BY_REFERENCE bytes on are
- * copied once, into a counted message, and sent from there; smaller ones are cheaper copied. */
+ * sent from where they were received, or copied once, into a counted message, and sent from there;
+ * smaller ones are cheaper copied. */
 #include "bus/session.h"
 #include "wire/nats.h"
 
@@ -62,6 +63,25 @@ static struct bytes write_tail(struct buf *out, const struct message *message, s
     return bytes_make(start, (size_t)(at - start));
 }
 
+/* Where the body is in the publisher's bytes, if those are lent: headers, payload and CRLF stand in
+ * one piece there. */
+static struct bytes lent_body(const struct publication *p, struct bytes headers)
+{
+    struct bytes payload = p->message->payload;
+    if (!p->from || !p->from->server->lender.bytes.len) return (struct bytes){0};
+    const char *start = headers.len ? headers.data : payload.data;
+    return bytes_make(start, (size_t)(payload.data + payload.len + 2 - start));
+}
+
+/* Makes the counted message for those that need one. */
+static bool hold(struct publication *p, struct wire_form *form, size_t headers_len)
+{
+    form->held = message_ref(p->message);
+    if (!form->held) return false;
+    form->body = bytes_skip(message_body(form->held), form->held->headers.len - headers_len);
+    return true;
+}
+
 static bool make_form(struct publication *p, bool with_headers)
 {
     struct wire_form *form = &p->forms[with_headers];
@@ -71,12 +91,8 @@ static bool make_form(struct publication *p, bool with_headers)
     bool by_reference = body >= BY_REFERENCE;
     form->with_headers = with_headers;
     form->size = body;
-    form->body = (struct bytes){0};
-    if (by_reference) {
-        if (!form->held) form->held = message_ref(message);
-        if (!form->held) return false;
-        form->body = bytes_skip(message_body(form->held), form->held->headers.len - headers.len);
-    }
+    form->by_reference = by_reference;
+    form->lent = by_reference ? lent_body(p, headers) : (struct bytes){0};
     if (p->tail.len && headers.len == message->headers.len)
         form->tail = by_reference ? bytes_head(p->tail, p->tail.len - body - 2) : p->tail;
     else
@@ -90,8 +106,11 @@ static bool to_session(struct publication *p, const struct route_target *target)
     struct session *session = target->subscription->session;
     if (!session_takes(session, p->from)) return false;
     bool with_headers = p->message->headers.len && session_wants_headers(session);
-    if ((!p->made[with_headers] && !make_form(p, with_headers)) ||
-        !session_put(session, target, &p->forms[with_headers])) {
+    struct wire_form *form = &p->forms[with_headers];
+    bool ready = p->made[with_headers] || make_form(p, with_headers);
+    bool by_count = ready && form->by_reference && !(form->lent.len && session_borrows(session));
+    if (by_count && !form->held) ready = hold(p, form, with_headers ? p->message->headers.len : 0);
+    if (!ready || !session_put(session, target, form)) {
         p->bus->metrics.dropped++;
         return false;
     }

@@ -2,6 +2,7 @@
  * wire, then the names. */
 #include "bus/message.h"
 
+#include "io/io.h"
 #include "wire/nats.h"
 
 #include <assert.h>
@@ -29,6 +30,7 @@ static struct message *copy(const struct message *message)
     m->reply = place(&at, message->reply);
     m->refs = 1;
     m->copy = NULL;
+    m->shared = NULL;
     m->stored = message->stored;
     return m;
 }
@@ -54,11 +56,26 @@ struct message *message_block(size_t len, char **ret_data)
     return m;
 }
 
+struct message *message_shared_block(struct io *io, struct bytes bytes)
+{
+    struct message *m = malloc(sizeof *m);
+    const char *data = m ? io_shared_new(io, bytes.data, bytes.len) : NULL;
+    if (!data) {
+        free(m);
+        return NULL;
+    }
+    *m = (struct message){.payload = bytes_make(data, bytes.len), .refs = 1, .shared = io};
+    return m;
+}
+
 void message_unref(struct message *message)
 {
     if (!message) return;
     assert(message->refs > 0);
-    if (--message->refs == 0) free(message);
+    if (--message->refs) return;
+    if (message->shared)
+        io_shared_free(message->shared, message->payload.data, message->payload.len);
+    free(message);
 }
 
 void message_done(struct message *message)

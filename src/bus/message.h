@@ -10,6 +10,8 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
+struct io;
+
 struct message {
     struct bytes subject;
     struct bytes reply; /* empty: none */
@@ -21,6 +23,7 @@ struct message {
     uint32_t refs;        /* 0: borrowed */
     bool stored;          /* the capture has it already */
     struct message *copy; /* borrowed: the counted copy that was made of it, counted once for it */
+    struct io *shared;    /* of a block: the loop whose shared memory it is in; NULL: none */
 };
 
 /* A borrowed message over the caller's bytes. */
@@ -38,6 +41,10 @@ struct message *message_ref(struct message *message);
 /* A counted message that is nothing but `len` bytes, which the caller fills in: a text that many
  * clients are sent. NULL when out of memory. */
 struct message *message_block(size_t len, char **ret_data);
+
+/* The same with these bytes, in memory that sockets send from without copying it (io_shared_new).
+ * NULL also when there is none. */
+struct message *message_shared_block(struct io *io, struct bytes bytes);
 
 /* NULL is allowed. */
 void message_unref(struct message *message);

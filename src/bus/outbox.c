@@ -13,7 +13,8 @@ enum {
     PIECES = IO_SEND_IOV,
     SMALL_KEEP = 1024,
     LARGE_KEEP = 256,
-    BATCH_KEEP = 1024
+    BATCH_KEEP = 512,
+    LITTLE = 4 /* the part of what was lent, 1 / LITTLE, below which a copy is made for one alone */
 };
 
 struct outbox_chunk {
@@ -23,7 +24,7 @@ struct outbox_chunk {
     char data[];
 };
 
-/* What a piece's bytes belong to; one of them is NULL. */
+/* What a piece's bytes belong to; at least one of them is NULL, both while they are lent. */
 struct owner {
     struct outbox_chunk *chunk;
     struct message *message;
@@ -219,8 +220,7 @@ void outbox_commit(struct outbox *outbox, size_t len)
 static void add_view(struct outbox *outbox, struct message *message, struct bytes view)
 {
     struct outbox_batch *batch = outbox->last;
-    assert(batch->count < PIECES && message->refs);
-    message->refs++;
+    assert(batch->count < PIECES);
     batch->pieces[batch->count] = (struct iovec){(char *)view.data, view.len};
     batch->owners[batch->count++] = (struct owner){.message = message};
     count_bytes(outbox, view.len);
@@ -228,15 +228,99 @@ static void add_view(struct outbox *outbox, struct message *message, struct byte
 
 void outbox_put_body(struct outbox *outbox, struct message *message, struct bytes body)
 {
+    assert(outbox->last->count && message->refs);
+    add_view(outbox, message_ref(message), body);
+}
+
+void outbox_put_lent(struct outbox *outbox, struct bytes view)
+{
     assert(outbox->last->count);
-    add_view(outbox, message, body);
+    add_view(outbox, NULL, view);
 }
 
 bool outbox_put_block(struct outbox *outbox, struct message *block)
 {
     if (!open_batch(outbox)) return false;
-    add_view(outbox, block, block->payload);
+    add_view(outbox, message_ref(block), block->payload);
     return true;
+}
+
+/* ---- keeping what was lent ---- */
+
+static bool is_lent(const struct owner *owner)
+{
+    return !owner->chunk && !owner->message;
+}
+
+/* Where copies go: one piece behind the other, or (all) each at its place in the whole. */
+struct keeping {
+    struct message *block;
+    const char *from; /* all: what the block is a copy of */
+    size_t used;
+};
+
+static void keep_batch(struct outbox_batch *batch, struct keeping *keeping)
+{
+    for (int i = 0; i < batch->count; i++) {
+        struct iovec *piece = &batch->pieces[i];
+        if (!is_lent(&batch->owners[i])) continue;
+        char *to = (char *)keeping->block->payload.data;
+        if (keeping->from) {
+            to += (char *)piece->iov_base - keeping->from;
+        } else {
+            to += keeping->used;
+            memcpy(to, piece->iov_base, piece->iov_len);
+            keeping->used += piece->iov_len;
+        }
+        piece->iov_base = to;
+        batch->owners[i].message = message_ref(keeping->block);
+    }
+}
+
+static size_t lent_bytes(const struct outbox_batch *batch)
+{
+    size_t sum = 0;
+    for (; batch; batch = batch->next)
+        for (int i = 0; i < batch->count; i++)
+            if (is_lent(&batch->owners[i])) sum += batch->pieces[i].iov_len;
+    return sum;
+}
+
+static struct message *copy_all(struct lender *lender)
+{
+    char *data;
+    if (lender->copy) return lender->copy;
+    lender->copy = message_block(lender->bytes.len, &data);
+    if (lender->copy) memcpy(data, lender->bytes.data, lender->bytes.len);
+    return lender->copy;
+}
+
+bool outbox_keep(struct outbox *outbox, struct lender *lender, bool taken)
+{
+    struct outbox_batch *first = outbox->first;
+    struct keeping keeping = {0};
+    char *data;
+    if (first && taken) first = first->next;
+    size_t len = lent_bytes(first);
+    if (!len) return true;
+    if (len < lender->bytes.len / LITTLE) {
+        keeping.block = message_block(len, &data);
+    } else {
+        keeping.block = copy_all(lender);
+        keeping.from = lender->bytes.data;
+        if (keeping.block) message_ref(keeping.block);
+    }
+    if (!keeping.block) return false;
+    for (struct outbox_batch *batch = first; batch; batch = batch->next)
+        keep_batch(batch, &keeping);
+    message_unref(keeping.block);
+    return true;
+}
+
+void lender_end(struct lender *lender)
+{
+    message_unref(lender->copy);
+    *lender = (struct lender){0};
 }
 
 const struct iovec *outbox_begin(struct outbox *outbox, int *ret_count)

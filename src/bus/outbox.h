@@ -2,7 +2,10 @@
  * large bodies stay in their (counted) message. Gathered in batches, each one send; a batch ends
  * where a message ends, so what is behind the batch in flight can be dropped without leaving half a
  * message. An empty outbox holds no memory: chunks and batches come from the bus's pool and go back
- * to it when they are sent. */
+ * to it when they are sent.
+ *
+ * What has just been received need not be counted: outboxes may point into the receive buffer for
+ * as long as it is being decoded (struct lender), and are asked to send before that ends. */
 #ifndef DURE_BUS_OUTBOX_H
 #define DURE_BUS_OUTBOX_H
 
@@ -12,6 +15,13 @@
 
 struct outbox_chunk;
 struct outbox_batch;
+
+/* Bytes that outboxes may point into for a while: what one receive has brought, in a buffer that
+ * will be used for the next one. Who has not sent them by then keeps a copy. */
+struct lender {
+    struct bytes bytes;   /* empty: nothing is lent */
+    struct message *copy; /* of them all, for those that keep much; NULL: not made */
+};
 
 /* Free chunks and batches, for all outboxes of a bus. Keeps a limited number of them. */
 struct outbox_pool {
@@ -53,6 +63,17 @@ void outbox_commit(struct outbox *outbox, size_t len);
 /* Adds a view into the message behind the text that was committed last (required: a message's
  * head). Takes a count of its own. */
 void outbox_put_body(struct outbox *outbox, struct message *message, struct bytes body);
+
+/* The same with a view of lent bytes: to be sent or kept before they are gone. */
+void outbox_put_lent(struct outbox *outbox, struct bytes view);
+
+/* The lent bytes are about to go: what is still to be sent of them is copied, alone when it is
+ * little, so that a slow client does not hold much for a few bytes; else it shares the one copy of
+ * all. `taken`: the batch in flight will not be looked at again. False: out of memory. */
+bool outbox_keep(struct outbox *outbox, struct lender *lender, bool taken);
+
+/* Nobody points into the lent bytes any more. */
+void lender_end(struct lender *lender);
 
 /* Adds the payload of a counted message as it is: whole messages of the protocol (message_block).
  * Takes a count of its own. False: out of memory. */

@@ -7,7 +7,11 @@
 
 #include <assert.h>
 
-enum { BY_REFERENCE = 1024 }; /* as deliver.c: longer ones are not copied for each client */
+enum {
+    BY_REFERENCE = 1024, /* as deliver.c: longer ones are not copied for each client */
+    SHARED_MIN = 32 << 10,
+    SHARED_CLIENTS = 8 /* so many send a block of SHARED_MIN cheaper from the kernel's own pages */
+};
 
 void run_write(char *out, struct bytes prefix, const struct run *run, const char *tail,
                size_t count)
@@ -45,25 +49,43 @@ struct running {
     uint64_t deliveries;
 };
 
-/* Whether the client after this one gets the same bytes. */
-static bool is_shared(const struct route *route, uint32_t i)
+/* How many clients from this one on get the same bytes; no more are counted than matter. */
+static uint32_t count_alike(const struct route *route, uint32_t i)
 {
-    return i + 1 < route->target_count &&
-           bytes_eq(prefix_of(&route->targets[i]), prefix_of(&route->targets[i + 1]));
+    uint32_t n = 1;
+    while (n < SHARED_CLIENTS && i + n < route->target_count &&
+           bytes_eq(prefix_of(&route->targets[i]), prefix_of(&route->targets[i + n])))
+        n++;
+    return n;
 }
 
-static bool put(struct running *r, struct session *session, struct bytes prefix, bool shared)
+/* The block for so many clients: for many in memory that they send from without a copy. */
+static struct message *make_shared_block(const struct running *r, struct bytes prefix,
+                                         uint32_t alike)
 {
+    struct message *block = make_block(prefix, r->run), *shared;
+    if (!block || alike < SHARED_CLIENTS || block->payload.len < SHARED_MIN) return block;
+    shared = message_shared_block(r->from->server->io, block->payload);
+    if (!shared) return block;
+    message_unref(block);
+    return shared;
+}
+
+static bool put(struct running *r, struct session *session, struct bytes prefix, uint32_t alike)
+{
+    bool shared = alike > 1;
     if (r->block && bytes_eq(prefix, r->prefix))
         return session_put_block(session, r->block, r->run);
     if (!shared && r->run->payload_len < BY_REFERENCE)
         return session_put_run(session, prefix, r->run);
+    if (!shared && r->from->server->lender.bytes.len && session_borrows(session))
+        return session_put_tails(session, prefix, NULL, r->run);
     if (!shared) {
         if (!r->tails) r->tails = make_block((struct bytes){0}, r->run);
         return r->tails && session_put_tails(session, prefix, r->tails, r->run);
     }
     message_unref(r->block);
-    r->block = make_block(prefix, r->run);
+    r->block = make_shared_block(r, prefix, alike);
     r->prefix = prefix;
     return r->block && session_put_block(session, r->block, r->run);
 }
@@ -72,7 +94,7 @@ static void to_client(struct running *r, const struct route *route, uint32_t i)
 {
     struct subscription *s = route->targets[i].subscription;
     if (s->gone || !session_takes(s->session, r->from)) return;
-    if (!put(r, s->session, prefix_of(&route->targets[i]), is_shared(route, i))) {
+    if (!put(r, s->session, prefix_of(&route->targets[i]), count_alike(route, i))) {
         s->session->bus->metrics.dropped += r->run->count;
         return;
     }

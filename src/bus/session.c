@@ -46,6 +46,7 @@ void session_free(struct session *session)
     session_forget_permissions(session);
     map_release(&session->subscriptions);
     list_remove(&session->dirty);
+    list_remove(&session->borrowing);
     list_remove(&session->stalled);
     list_remove(&session->sending);
     list_remove(&session->link);
@@ -172,6 +173,7 @@ static struct session *session_new(struct bus_server *server)
     session->server = server;
     session->id = ++server->next_client_id;
     list_init(&session->dirty);
+    list_init(&session->borrowing);
     list_init(&session->stalled);
     list_init(&session->sending);
     list_init(&session->link);

@@ -34,6 +34,7 @@ struct session {
     struct bus_listener *listener;
     struct list link;          /* of the server's sessions */
     struct list dirty;         /* waits for the flush */
+    struct list borrowing;     /* points into what is being decoded */
     struct list stalled;       /* waits to be read from again */
     struct list sending;       /* has not yet taken what was sent */
     uint64_t sending_since_ms; /* since when it has taken nothing */
@@ -144,6 +145,9 @@ void session_continue(struct session *session);
 
 /* It has something to send at the end of the turn. */
 void session_mark_dirty(struct session *session);
+
+/* What was lent while it was decoded goes: sends from it, and copies what could not be sent. */
+void sessions_settle(struct bus_server *server);
 
 /* Tasks of the server: sends what a turn has gathered; reads again from those that were stalled. */
 void sessions_flush(struct io_task *task);

@@ -6,7 +6,8 @@
 
 enum {
     STALL_MS = 5,
-    LONELY = 8 /* messages until a run is looked for again where there was none */
+    LONELY = 8,         /* messages until a run is looked for again where there was none */
+    LENT_MIN = 32 << 10 /* less is gathered with what others publish, and sent at once with it */
 };
 
 static void recv_done(struct io_stream *stream, int result);
@@ -61,7 +62,7 @@ static size_t find_run(const struct session *session, const struct nats_frame *f
 }
 
 /* Decodes what is there. Returns how many bytes were taken; `need` is set when more is wanted. */
-static size_t decode(struct session *session, struct nats_decoder *decoder, struct bytes in)
+static size_t decode_all(struct session *session, struct nats_decoder *decoder, struct bytes in)
 {
     struct nats_frame frame;
     size_t taken = 0;
@@ -79,6 +80,17 @@ static size_t decode(struct session *session, struct nats_decoder *decoder, stru
         taken += (size_t)n * (more + 1);
     }
     session->need = decoder->need;
+    return taken;
+}
+
+/* The same; subscribers are sent long messages from where they stand in `in`. */
+static size_t decode(struct session *session, struct nats_decoder *decoder, struct bytes in)
+{
+    struct bus_server *server = session->server;
+    assert(!server->lender.bytes.len && list_empty(&server->borrowers));
+    if (in.len >= LENT_MIN) server->lender.bytes = in;
+    size_t taken = decode_all(session, decoder, in);
+    sessions_settle(server);
     return taken;
 }
 
@@ -155,6 +167,19 @@ void session_take(struct session *session, struct bytes bytes)
     session_receive(session);
 }
 
+/* What has come behind the beginning of an operation, when that fits in front of it and this makes
+ * it whole: so a bulk of messages is in one piece however the receives cut it. */
+static struct bytes join(struct session *session, char *data, size_t len)
+{
+    struct buf *partial = &session->partial;
+    size_t have = buf_len(partial);
+    if (!have || have > IO_RECV_ROOM || have + len < session->need || !is_ready(session))
+        return bytes_make(data, len);
+    memcpy(data - have, buf_bytes(partial).data, have);
+    buf_release(partial);
+    return bytes_make(data - have, have + len);
+}
+
 static void recv_done(struct io_stream *stream, int result)
 {
     struct session *session = session_of(stream);
@@ -173,5 +198,5 @@ static void recv_done(struct io_stream *stream, int result)
         session_end(session, NULL);
         return;
     }
-    session_take(session, bytes_make(io_recv_data(stream), (size_t)result));
+    session_take(session, join(session, io_recv_data(stream), (size_t)result));
 }

@@ -114,6 +114,17 @@ void session_send_early(struct session *session)
     if (session->state == SESSION_OPEN) session_send(session);
 }
 
+void sessions_settle(struct bus_server *server)
+{
+    for (struct list *link; (link = list_pop(&server->borrowers));) {
+        struct session *session = CONTAINER_OF(link, struct session, borrowing);
+        session_send(session);
+        bool taken = session->out.in_flight && io_send_taken(&session->stream);
+        if (!outbox_keep(&session->out, &server->lender, taken)) session_close(session);
+    }
+    lender_end(&server->lender);
+}
+
 void sessions_flush(struct io_task *task)
 {
     struct bus_server *server = CONTAINER_OF(task, struct bus_server, flush);
@@ -161,6 +172,19 @@ uint64_t session_id(const struct session *session)
     return session->id;
 }
 
+/* A WebSocket takes note of where the bytes are, and would not learn that they have moved. */
+bool session_borrows(const struct session *session)
+{
+    return !session->listener->websocket;
+}
+
+static void put_lent(struct session *session, struct bytes view)
+{
+    outbox_put_lent(&session->out, view);
+    if (!list_linked(&session->borrowing))
+        list_push(&session->server->borrowers, &session->borrowing);
+}
+
 /* Messages were put into its outbox. */
 static void have_put(struct session *session, uint64_t messages, uint64_t bytes)
 {
@@ -179,7 +203,10 @@ bool session_put(struct session *session, const struct route_target *target,
     memcpy(room, target->prefix + skip, prefix_len);
     memcpy(room + prefix_len, form->tail.data, form->tail.len);
     outbox_commit(&session->out, prefix_len + form->tail.len);
-    if (form->body.len) outbox_put_body(&session->out, form->held, form->body);
+    if (form->by_reference && form->lent.len && session_borrows(session))
+        put_lent(session, form->lent);
+    else if (form->by_reference)
+        outbox_put_body(&session->out, form->held, form->body);
     have_put(session, 1, form->size);
     return true;
 }
@@ -205,13 +232,18 @@ bool session_put_run(struct session *session, struct bytes prefix, const struct 
 bool session_put_tails(struct session *session, struct bytes prefix, struct message *tails,
                        const struct run *run)
 {
-    struct bytes rest = tails->payload;
-    for (; rest.len; rest = bytes_skip(rest, run->tail_len)) {
+    const char *tail = tails ? tails->payload.data : run->first_tail;
+    for (size_t i = 0; i < run->count; i++) {
         char *room = outbox_reserve(&session->out, prefix.len);
         if (!room) return false;
         memcpy(room, prefix.data, prefix.len);
         outbox_commit(&session->out, prefix.len);
-        outbox_put_body(&session->out, tails, bytes_head(rest, run->tail_len));
+        struct bytes view = bytes_make(tail, run->tail_len);
+        if (tails)
+            outbox_put_body(&session->out, tails, view);
+        else
+            put_lent(session, view);
+        tail += tails ? run->tail_len : run->stride;
     }
     have_put(session, run->count, run->count * run->payload_len);
     return true;

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NS_PER_MS = 1000000, SCRATCH_SIZE = 128 * 1024, THREADS = 6, ROUNDS_MAX = 16 };
+enum { NS_PER_MS = 1000000, SCRATCH_SIZE = 256 * 1024, THREADS = 6, ROUNDS_MAX = 16 };
 
 int epoll_add(struct epoll *epoll, int fd, uint32_t events, void *owner, enum epoll_kind kind)
 {
@@ -150,6 +150,7 @@ static void release(struct io *io)
     if (epoll->jobs_fd >= 0) close(epoll->jobs_fd);
     if (epoll->fd >= 0) close(epoll->fd);
     explicit_bzero(epoll->random, sizeof epoll->random);
+    epoll_shared_release(epoll);
     free(epoll->scratch);
     free(epoll);
 }
@@ -165,6 +166,8 @@ static const struct io_ops ops = {
     .recv_cancel = epoll_recv_cancel,
     .send = epoll_send,
     .shutdown = epoll_shutdown,
+    .shared_new = epoll_shared_new,
+    .shared_free = epoll_shared_free,
     .close = epoll_stream_close,
     .stream_peer = epoll_stream_peer,
     .listen = epoll_listen,
@@ -235,7 +238,7 @@ int io_new(const struct io_options *options, struct io **ret_io)
     ignore_sigpipe();
 
     int err = ERR_NOMEM;
-    epoll->scratch = malloc(epoll->scratch_size);
+    epoll->scratch = malloc(IO_RECV_ROOM + epoll->scratch_size);
     if (!epoll->scratch) goto fail;
     epoll->fd = epoll_create1(EPOLL_CLOEXEC);
     epoll->jobs_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

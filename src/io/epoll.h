@@ -16,6 +16,7 @@
 
 #include "io/ops.h"
 
+struct epoll_shared;
 struct io_pool;
 
 enum { EPOLL_EVENTS_MAX = 256, EPOLL_RANDOM_SIZE = 4096 };
@@ -34,7 +35,7 @@ enum epoll_kind {
 struct epoll {
     struct io base;
     int fd;
-    char *scratch;
+    char *scratch; /* IO_RECV_ROOM bytes, then scratch_size */
     size_t scratch_size;
 
     /* What will run in this turn or the next. */
@@ -44,6 +45,9 @@ struct epoll {
     struct list listeners; /* may have connections */
     struct list processes; /* have exited */
     bool jobs_done, signals_pending;
+
+    struct epoll_shared *shared; /* NULL: not yet used */
+    bool no_shared;              /* there can be none */
 
     struct io_pool *pool;
     int jobs_fd; /* eventfd: the pool has finished jobs */
@@ -80,6 +84,17 @@ void epoll_close(struct epoll *epoll, int fd);
 /* ---- fd.c -------------------------------------------------------------------------------- */
 
 void epoll_usage(struct io_usage *ret_usage);
+
+/* ---- shared.c ---------------------------------------------------------------------------- */
+
+const char *epoll_shared_new(struct io *io, const void *data, size_t len);
+void epoll_shared_free(struct io *io, const char *data, size_t len);
+void epoll_shared_release(struct epoll *epoll);
+
+bool epoll_is_shared(const struct epoll *epoll, const void *data);
+
+/* Sends some of a shared block, as send(2). */
+ssize_t epoll_send_shared(const struct epoll *epoll, int fd, const char *data, size_t len);
 
 /* ---- stream.c ---------------------------------------------------------------------------- */
 

@@ -234,6 +234,17 @@ size_t io_send_progress(const struct io_stream *stream)
     return progress(stream->send_iov, stream->send_index, stream->send_offset);
 }
 
+const char *io_shared_new(struct io *io, const void *data, size_t len)
+{
+    assert(data && len);
+    return io->ops->shared_new ? io->ops->shared_new(io, data, len) : NULL;
+}
+
+void io_shared_free(struct io *io, const char *data, size_t len)
+{
+    io->ops->shared_free(io, data, len);
+}
+
 void io_shutdown(struct io_stream *stream)
 {
     assert(!(stream->flags & IO_STREAM_CLOSED));

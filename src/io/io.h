@@ -35,7 +35,7 @@ struct io_timer;
 /* ---- the loop ---------------------------------------------------------------------------- */
 
 struct io_options {
-    size_t scratch_size; /* bytes of the loop's shared receive buffer; 0: 128 KiB */
+    size_t scratch_size; /* bytes of the loop's shared receive buffer; 0: 256 KiB */
     int threads;         /* threads for jobs; 0: 6 */
 };
 
@@ -172,7 +172,10 @@ int io_stream_adopt(struct io *io, struct io_stream *stream, int fd);
  * as much as the scratch buffer holds. A stream gets one receive per turn of the loop. */
 void io_recv(struct io_stream *stream, char *buf, size_t size, io_stream_done *done);
 
-/* Where the bytes of the receive that is completing are. */
+/* Where the bytes of the receive that is completing are. Those of the scratch buffer have
+ * IO_RECV_ROOM bytes in front of them that `done` may write to: who has kept the beginning of
+ * something puts it there, and has it in one piece with the rest. */
+enum { IO_RECV_ROOM = 64 << 10 };
 static inline char *io_recv_data(const struct io_stream *stream)
 {
     return stream->recv_data;
@@ -184,7 +187,7 @@ void io_recv_cancel(struct io_stream *stream);
 
 /* Sends all of it: done(stream, number of bytes) or an error. The iovecs and what they point to
  * must stay as they are until then. At most IO_SEND_IOV of them. */
-enum { IO_SEND_IOV = 64 };
+enum { IO_SEND_IOV = 128 };
 void io_send(struct io_stream *stream, const struct iovec *iov, int count, io_stream_done *done);
 
 /* After io_send, whether the engine has taken all of it already, so that the bytes may go before
@@ -195,6 +198,14 @@ bool io_send_taken(const struct io_stream *stream);
 
 /* How many bytes of the send in flight the engine has taken: whether a slow peer takes any. */
 size_t io_send_progress(const struct io_stream *stream);
+
+/* A copy of these bytes in memory that sockets send from without copying it: for what many streams
+ * (eight and more, or it is slower) are to send, some 32 KiB and more. Read-only. An iovec of
+ * io_send must not begin in one block and end outside. NULL: there is no room (1 MiB for a block,
+ * some thousand blocks), or the engine has no such memory; other memory does the same. Freed with
+ * the same `len` when no send needs it any more. */
+const char *io_shared_new(struct io *io, const void *data, size_t len);
+void io_shared_free(struct io *io, const char *data, size_t len);
 
 /* Ends the sending direction (FIN), after a send that has completed. */
 void io_shutdown(struct io_stream *stream);

@@ -18,7 +18,8 @@ struct io {
     struct list deferred; /* of struct io_task: io_defer */
     bool stop;            /* io_stop: the engine's run loop ends after this turn */
     bool dead;            /* a crashed host's: nothing is set, posted or run any more */
-    char *clear;          /* where TLS decrypts to (tls.c); lives as long as a stream uses TLS */
+    char *clear;          /* where TLS decrypts to (tls.c), behind IO_RECV_ROOM bytes; lives as long
+                           * as a stream uses TLS */
     size_t clear_users;
 };
 
@@ -48,6 +49,11 @@ struct io_ops {
     void (*recv_cancel)(struct io_stream *stream);
     void (*send)(struct io_stream *stream);
     void (*shutdown)(struct io_stream *stream);
+
+    /* NULL, both: the engine has no such memory. */
+    const char *(*shared_new)(struct io *io, const void *data, size_t len);
+    void (*shared_free)(struct io *io, const char *data, size_t len);
+
     void (*close)(struct io_stream *stream);
     int (*stream_peer)(const struct io_stream *stream, struct io_addr *ret_addr);
 

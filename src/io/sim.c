@@ -298,7 +298,7 @@ struct sim_host *sim_host_new(struct sim *sim, const char *name)
     host->number = ++sim->host_count;
     snprintf(host->name, sizeof host->name, "%s", name);
     host->port_next = 32768 + sim_prng_below(&sim->prng, 20000);
-    host->scratch = sim_alloc(1, SIM_SCRATCH_SIZE);
+    host->scratch = sim_alloc(1, IO_RECV_ROOM + SIM_SCRATCH_SIZE);
     host->disk = sim_disk_new(host);
     list_push(&sim->hosts, &host->link);
     start(host);

@@ -279,7 +279,8 @@ static void recv_step(struct sim_ready *ready)
         done(stream, end->error);
         return;
     }
-    char *scratch = end->host->scratch, *to = stream->recv_buf ? stream->recv_buf : scratch;
+    char *scratch = end->host->scratch + IO_RECV_ROOM,
+         *to = stream->recv_buf ? stream->recv_buf : scratch;
     assert(to);
     size_t size = stream->recv_size ? stream->recv_size : SIM_SCRATCH_SIZE;
     if (to == scratch && size > SIM_SCRATCH_SIZE) size = SIM_SCRATCH_SIZE;

@@ -58,7 +58,7 @@ static int receive(struct epoll *epoll, struct io_stream *stream)
     size_t size = stream->recv_size;
     char *buf = stream->recv_buf;
     if (!buf) {
-        buf = epoll->scratch;
+        buf = epoll->scratch + IO_RECV_ROOM;
         if (!size || size > epoll->scratch_size) size = epoll->scratch_size;
     }
     if (size > RECV_MAX) size = RECV_MAX;
@@ -93,17 +93,23 @@ int epoll_run_recvs(struct epoll *epoll)
 
 /* ---- sending ----------------------------------------------------------------------------- */
 
+/* The pieces up to the first that is in shared memory, which goes alone. */
 static ssize_t write_some(const struct io_stream *stream, const struct iovec *iov, int count)
 {
-    struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
+    const struct epoll *epoll = epoll_of(stream->io);
+    int plain = stream->flags & STREAM_PIPE || !epoll->shared ? count : 0;
+    while (plain < count && !epoll_is_shared(epoll, iov[plain].iov_base)) plain++;
+    if (!plain) return epoll_send_shared(epoll, stream->fd, iov->iov_base, iov->iov_len);
+    struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)plain};
+    int flags = MSG_NOSIGNAL | (plain < count ? MSG_MORE : 0);
     ssize_t wrote;
     do {
         if (stream->flags & STREAM_PIPE)
             wrote = writev(stream->fd, iov, count);
-        else if (count == 1) /* the kernel has less to look at */
-            wrote = send(stream->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
+        else if (plain == 1) /* the kernel has less to look at */
+            wrote = send(stream->fd, iov->iov_base, iov->iov_len, flags);
         else
-            wrote = sendmsg(stream->fd, &message, MSG_NOSIGNAL);
+            wrote = sendmsg(stream->fd, &message, flags);
     } while (wrote < 0 && errno == EINTR);
     return wrote;
 }
@@ -142,13 +148,18 @@ static bool end_send(struct io_stream *stream, int result)
     return true;
 }
 
-/* True when the send has ended, one way or the other. */
+/* True when the send has ended, one way or the other. Where there is shared memory some calls may
+ * be needed, and only EAGAIN says that the socket is full. */
 static bool try_send(struct io_stream *stream)
 {
-    ssize_t wrote = stream->send_total ? write_rest(stream) : 0;
-    if (wrote < 0 && errno != EAGAIN) return end_send(stream, err_from_errno(errno));
-    if (wrote >= 0 && advance(stream, (size_t)wrote))
-        return end_send(stream, (int)stream->send_total);
+    bool once = !epoll_of(stream->io)->shared;
+    ssize_t wrote;
+    do {
+        wrote = stream->send_total ? write_rest(stream) : 0;
+        if (wrote < 0 && errno != EAGAIN) return end_send(stream, err_from_errno(errno));
+        if (wrote >= 0 && advance(stream, (size_t)wrote))
+            return end_send(stream, (int)stream->send_total);
+    } while (wrote >= 0 && !once);
     stream->flags &= ~(uint32_t)STREAM_WRITABLE;
     return false;
 }

@@ -21,7 +21,7 @@ enum {
     RECORD = 16384,                /* clear text of one record (RFC 8446 section 5.1) */
     RECORD_EXTRA = 256,            /* at most, around it */
     FLIGHT = 4 * RECORD,           /* encrypted at once; what follows waits until it is sent */
-    CLEAR_SIZE = 144 << 10,        /* the loop's buffer for clear text */
+    CLEAR_SIZE = 272 << 10,        /* the loop's buffer for clear text */
     IN_MAX = 1 << 20,              /* received and not decrypted: scratch buffer and early bytes */
     OUT_MAX = 4 * FLIGHT + IN_MAX, /* answers of the protocol itself come on top of a flight */
     PROBLEM_SIZE = 200
@@ -245,7 +245,7 @@ static void ask_below(struct tls *tls)
 static void receive_on(struct tls *tls)
 {
     struct io_flow *flow = &tls->filter.above;
-    char *to = flow->recv_buf ? flow->recv_buf : tls->filter.stream->io->clear;
+    char *to = flow->recv_buf ? flow->recv_buf : tls->filter.stream->io->clear + IO_RECV_ROOM;
     size_t size = flow->recv_size ? flow->recv_size : CLEAR_SIZE;
     if (!flow->recv_buf && size > CLEAR_SIZE) size = CLEAR_SIZE;
     size_t got = tls->error ? 0 : decrypt(tls, to, size);
@@ -444,7 +444,7 @@ int io_tls_start(struct io_stream *stream, const struct io_tls_start *start, io_
     assert(done && start->context);
     struct tls *tls = calloc(1, sizeof *tls);
     if (!tls) return ERR_NOMEM;
-    if (!io->clear) io->clear = malloc(CLEAR_SIZE);
+    if (!io->clear) io->clear = malloc(IO_RECV_ROOM + CLEAR_SIZE);
     io->clear_users++;
     io_filter_push(&tls->filter, &tls_ops, stream);
     tls->context = io_tls_context_ref(start->context);

@@ -100,6 +100,78 @@ static void test_cut_anywhere(void **state)
         run_script(seed, pieces[seed % (sizeof pieces / sizeof *pieces)]);
 }
 
+/* ---- clients that do not read ---- */
+
+enum { SLOW = 4, BULK = 3000, LONG = 4096, OTHERS = 3, ROUND = 900000, BULK_MESSAGE = LONG + 16 };
+
+/* The n-th message of a bulk; every OTHERS-th stands alone, because it has another subject. */
+static size_t bulk_message(char *out, const char *head, unsigned n)
+{
+    const char *sid = *head == 'M' ? " 1" : "", *subject = n % OTHERS ? "a" : "b";
+    size_t len = (size_t)snprintf(out, 64, "%s %s%s %d\r\n", head, subject, sid, LONG);
+    memset(out + len, 'a' + (char)(n % 26), LONG);
+    memcpy(out + len, &n, sizeof n);
+    memcpy(out + len + LONG, "\r\n", 2);
+    return len + LONG + 2;
+}
+
+/* Compares what comes with the bulk, message by message, until `count` of them have come. */
+static void expect_bulk(struct client *c, unsigned *seen, unsigned count)
+{
+    char want[LONG + 64];
+    for (int turns = 0; *seen < count; turns++) {
+        size_t at = 0;
+        client_wait(c, BULK_MESSAGE);
+        for (size_t len; *seen < count; at += len, ++*seen) {
+            len = bulk_message(want, "MSG", *seen);
+            if (c->len - at < len) break;
+            if (memcmp(c->data + at, want, len)) fail_msg("message %u is another one", *seen);
+        }
+        memmove(c->data, c->data + at, c->len - at);
+        c->len -= at;
+        assert_true(turns < TURNS_MAX * 100);
+    }
+}
+
+/* What is sent from where it was received must be kept when it cannot be sent: the receive buffer
+ * is used again and again while nobody reads, or one reads now and then. */
+static void test_nobody_reads(void **state)
+{
+    struct test_bus t;
+    struct client clients[SLOW], publisher;
+    unsigned seen[SLOW] = {0};
+    struct buf said;
+    char message[LONG + 64];
+    start(&t, NULL);
+    for (size_t i = 0; i < SLOW; i++) {
+        int little = 256 << 10;
+        open_client(&t, &clients[i], QUIET);
+        setsockopt(clients[i].fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+        say(&clients[i], i % 2 ? "SUB > 1\r\n" : "SUB * 1\r\n");
+        expect_all(&clients[i], "");
+    }
+    open_client(&t, &publisher, QUIET);
+    buf_init(&said, SIZE_MAX);
+    for (unsigned n = 0; n < BULK; n++)
+        buf_append(&said, bytes_make(message, bulk_message(message, "PUB", n)));
+    assert_false(said.failed);
+    for (struct bytes left = buf_bytes(&said); left.len;) {
+        struct bytes piece = bytes_head(left, ROUND);
+        say_bytes(&publisher, piece.data, piece.len);
+        left = bytes_skip(left, piece.len);
+        turn(&t, 20);
+        expect_bulk(&clients[0], &seen[0], seen[0] + 20);
+    }
+    expect_all(&publisher, "");
+    buf_release(&said);
+    for (size_t i = 0; i < SLOW; i++) {
+        expect_bulk(&clients[i], &seen[i], BULK);
+        close_client(&clients[i]);
+    }
+    close_client(&publisher);
+    stop(&t);
+}
+
 /* What does not end as the first one does is no part of the run, and is told as ever. */
 static void test_broken_end(void **state)
 {
@@ -122,6 +194,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cut_anywhere),
+        cmocka_unit_test(test_nobody_reads),
         cmocka_unit_test(test_broken_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

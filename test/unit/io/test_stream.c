@@ -149,6 +149,7 @@ enum { PIECE = 3 << 20, PIECES = 8 };
 static char *pattern;
 static size_t received, pauses;
 static struct iovec pieces[IO_SEND_IOV];
+static size_t starts[IO_SEND_IOV]; /* of the pieces, in the pattern */
 
 static char pattern_at(size_t i)
 {
@@ -175,6 +176,44 @@ static void check_done(struct io_stream *stream, int result)
     }
 }
 
+/* Every third piece is in shared memory. */
+static bool in_shared(int i)
+{
+    return i % 3 == 1;
+}
+
+static void share_pieces(void)
+{
+    for (int i = 0; i < IO_SEND_IOV; i++) {
+        const char *bytes = pattern + starts[i];
+        if (!in_shared(i)) continue;
+        const char *block = io_shared_new(io, bytes, pieces[i].iov_len);
+        assert_non_null(block);
+        assert_memory_equal(block, bytes, pieces[i].iov_len);
+        pieces[i].iov_base = (char *)block;
+    }
+}
+
+static void unshare_pieces(void)
+{
+    for (int i = 0; i < IO_SEND_IOV; i++)
+        if (in_shared(i)) io_shared_free(io, pieces[i].iov_base, pieces[i].iov_len);
+}
+
+/* What was sent is still in the kernel's queues: that the blocks have been freed and that others
+ * are where they were must not be seen there. */
+static void share_anew(void)
+{
+    static const char zeros[PIECE];
+    const char *others[IO_SEND_IOV];
+    unshare_pieces();
+    for (int i = 0; i < IO_SEND_IOV; i++)
+        if (in_shared(i)) others[i] = io_shared_new(io, zeros, pieces[i].iov_len);
+    share_pieces();
+    for (int i = 0; i < IO_SEND_IOV; i++)
+        if (in_shared(i)) io_shared_free(io, others[i], pieces[i].iov_len);
+}
+
 static void test_large_transfer_with_back_pressure(void **state)
 {
     pattern = malloc(PIECE);
@@ -182,10 +221,12 @@ static void test_large_transfer_with_back_pressure(void **state)
     for (size_t i = 0; i < PIECE; i++) pattern[i] = pattern_at(i);
     size_t at = 0;
     for (int i = 0; i < IO_SEND_IOV; i++) {
-        size_t len = i == IO_SEND_IOV - 1 ? PIECE - at : (size_t)i * 1111 + (size_t)(i % 3);
+        size_t len = i == IO_SEND_IOV - 1 ? PIECE - at : (size_t)i * 311 + (size_t)(i % 3);
         pieces[i] = (struct iovec){pattern + at, len};
+        starts[i] = at;
         at += len;
     }
+    share_pieces();
     for (enum kind kind = TCP; kind < KINDS; kind++) {
         open_pair(kind);
         received = pauses = 0;
@@ -198,6 +239,7 @@ static void test_large_transfer_with_back_pressure(void **state)
             if (left.send_count > sent) {
                 sent = left.send_count;
                 assert_int_equal(left.send_result, PIECE);
+                share_anew();
                 if (sent < PIECES) io_send(&left.stream, pieces, IO_SEND_IOV, send_done);
             }
             if (right.recv_count > resumed && received < (size_t)PIECE * PIECES) {
@@ -211,6 +253,7 @@ static void test_large_transfer_with_back_pressure(void **state)
         assert_int_equal(received, (size_t)PIECE * PIECES);
         close_pair();
     }
+    unshare_pieces();
     free(pattern);
 }
 
