@@ -13,7 +13,7 @@ enum { TWICE_EVERY = 64, LISTED_MAX = 1024, FINISH_FROM = 100 };
 
 struct settings {
     uint64_t seeds, start, seed;
-    bool has_seeds, has_seed, verbose;
+    bool has_seeds, has_seed, list;
 };
 
 /* What is running now, for the message of whatever goes wrong. */
@@ -157,7 +157,8 @@ static void run_scenario(const struct runner_scenario *scenario, const struct se
 
 static _Noreturn void usage(void)
 {
-    fprintf(stderr, "usage: %s [--seeds N] [--start S] [--seed X] [--verbose] [SCENARIO ...]\n",
+    fprintf(stderr,
+            "usage: %s [--seeds N] [--start S] [--seed X] [--verbose] [--list] [SCENARIO ...]\n",
             program);
     exit(2);
 }
@@ -172,6 +173,10 @@ static int parse(int argc, char **argv, struct settings *ret)
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--verbose") == 0) {
             verbose = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--list") == 0) {
+            ret->list = true;
             continue;
         }
         if (strcmp(argv[i], "--seeds") == 0 && number(value, &ret->seeds))
@@ -210,7 +215,11 @@ int runner_main(int argc, char **argv, const struct runner_scenario *scenarios, 
     signal(SIGFPE, fatal_signal);
     for (size_t i = 0; i < count; i++) {
         if (!wanted(scenarios[i].name, argc, argv, first)) continue;
-        run_scenario(&scenarios[i], &settings);
+        if (settings.list) {
+            printf("%s\n", scenarios[i].name);
+        } else {
+            run_scenario(&scenarios[i], &settings);
+        }
         ran++;
     }
     if (!ran) {

@@ -9,11 +9,12 @@
  *     }
  *     RUNNER_MAIN({"crash_and_recover", crash_and_recover, .seeds = 2000})
  *
- * Command line: [--seeds N] [--start S] [--seed X] [--verbose] [SCENARIO ...]
+ * Command line: [--seeds N] [--start S] [--seed X] [--verbose] [--list] [SCENARIO ...]
  *   --seeds N    seeds for each scenario (default: what the scenario says)
  *   --start S    the first of them (default 1)
  *   --seed X     only this one, twice, comparing fingerprints
  *   --verbose    print every event (with --seed)
+ *   --list       print the names of the scenarios
  * Before those the seeds of test/sim/seeds/SCENARIO.txt run: one number a line, # starts a comment.
  * A failed CHECK (or assert, or a crash) prints the seed and how to run it again, and the program
  * ends with 1. Every 64th seed is run twice and must have the same fingerprint.
