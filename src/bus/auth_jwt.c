@@ -183,6 +183,13 @@ static const struct nats_jwt_user *rights_of(const struct auth_account *account,
     return &user->user;
 }
 
+/* Of two limits; < 0: none. */
+static int64_t lesser(int64_t a, int64_t b)
+{
+    if (a < 0 || b < 0) return a < 0 ? b : a;
+    return a < b ? a : b;
+}
+
 static enum auth_verdict accept_user(const struct auth_account *account,
                                      const struct nats_jwt *user,
                                      const struct nats_jwt_user *rights, struct arena *arena,
@@ -202,8 +209,9 @@ static enum auth_verdict accept_user(const struct auth_account *account,
     memcpy(identity->user, name.data, name.len);
     identity->user[name.len] = '\0';
     identity->bus = account->bus;
-    identity->max_subscriptions = rights->limits.subscriptions;
-    identity->max_payload = rights->limits.payload;
+    identity->max_subscriptions =
+        lesser(rights->limits.subscriptions, account->jwt.limits.subscriptions);
+    identity->max_payload = lesser(rights->limits.payload, account->jwt.limits.payload);
     identity->max_connections = account->jwt.limits.connections;
     identity->expires_s = user->expires;
     if (account->jwt.expires && (!user->expires || account->jwt.expires < user->expires))

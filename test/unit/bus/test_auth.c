@@ -366,7 +366,8 @@ static void jwt_start(struct test_bus *t, const char *account_claims)
     char nats[2048];
     char *operator_jwt = test_jwt(&operator_key, &operator_key, "", "\"type\":\"operator\"");
     snprintf(nats, sizeof nats,
-             "\"type\":\"account\",\"limits\":{\"conn\":2,\"disk_storage\":77},\"signing_keys\":["
+             "\"type\":\"account\",\"limits\":{\"conn\":2,\"disk_storage\":77,"
+             "\"subs\":2,\"payload\":5},\"signing_keys\":["
              "\"%s\"]%s",
              signing_key.text, account_claims);
     char *account_jwt = test_jwt(&operator_key, &account_key, "", nats);
@@ -478,6 +479,10 @@ static void test_jwt_rights(void **state)
                       "-ERR 'maximum subscriptions exceeded'\r\nMSG a 1 3\r\nabc\r\n");
     say(&c[0], "PUB a 4\r\n");
     expect_end(&c[0], "-ERR 'Maximum Payload Violation'\r\n");
+    say(&c[1], "SUB a 1\r\nSUB b 2\r\nSUB c 3\r\nPUB a 5\r\nabcde\r\n"); /* the account's */
+    expect_all(&c[1], "-ERR 'maximum subscriptions exceeded'\r\nMSG a 1 5\r\nabcde\r\n");
+    say(&c[1], "PUB a 6\r\n");
+    expect_end(&c[1], "-ERR 'Maximum Payload Violation'\r\n");
     for (int i = 0; i < 3; i++) close_client(&c[i]);
     stop(&t);
 }
