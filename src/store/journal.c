@@ -160,7 +160,8 @@ static void close_task(struct io_task *task)
 void journal_settle(struct journal *journal)
 {
     if (!journal->closing || journal->calling) return;
-    if (!journal_idle(journal) || journal->reads || journal->snapshot.busy || journal->trim.busy) {
+    if (!journal_idle(journal) || journal->reads || journal->snapshot.busy || journal->trim.busy ||
+        journal_digest_busy(journal)) {
         return;
     }
     bool syncs = !journal->wal && journal->options.sync != JOURNAL_SYNC_NEVER;
@@ -205,7 +206,7 @@ int journal_make(struct io *io, const struct journal_options *options, struct jo
     buf_init(&journal->snapshot.data, SIZE_MAX);
     journal->batch_max = SIZE_MAX;
     journal->dir = strdup(options->dir);
-    int r = journal->dir ? 0 : ERR_NOMEM;
+    int r = journal->dir ? journal_digest_init(journal) : ERR_NOMEM;
     if (r == 0 && o->wal && o->sync == JOURNAL_SYNC_EACH) r = wal_adopt(o->wal, journal);
     if (r < 0) {
         journal_free(journal);
@@ -231,6 +232,7 @@ void journal_free(struct journal *journal)
     writer_close(&journal->writer);
     for (size_t i = 0; i < journal->segment_count; i++) free(journal->segments[i].points);
     free(journal->segments);
+    journal_digest_release(journal);
     buf_release(&journal->snapshot.data);
     free(journal->trim.firsts);
     free(journal->dir);

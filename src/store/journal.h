@@ -18,6 +18,9 @@
  *     (a sync that failed once may lie when it is repeated). Only ERR_NO_SPACE is gentler: the
  *     appends that wait fail with it, and later ones work when there is room again.
  *
+ * Start-up reads all records, or what their owner has said of them when they were written
+ * (`digest`): then just those since.
+ *
  * A record is delivered to its owner in the same shape live (`appended`) and at start-up
  * (`recovered`), so an owner whose state is a function of its records needs one function for both.
  *
@@ -66,6 +69,15 @@ struct journal_options {
     /* Start-up, for every record that the disk holds, in order. May be NULL. An error stops the
      * opening and is returned by journal_open. */
     int (*recovered)(void *context, const struct journal_record *record);
+
+    /* Digests (store/digest.h): so that start-up need not read every record. Both or neither.
+     * `digest` appends to `out` what has to be known of all records since the last call that were
+     * told (`recovered`, `appended` with 0); an error: they will be read. `digested` gets that back
+     * at start-up, in the place of `recovered` for each of the `count` records from `first_seq` on.
+     * ERR_CORRUPT of it, as all its errors, stops the opening: without `digested`, with a new
+     * context, all records are read. The scrub and whoever reads them find out what has rotted. */
+    int (*digest)(void *context, struct buf *out);
+    int (*digested)(void *context, uint64_t first_seq, uint32_t count, struct bytes said);
 
     /* The scrub (store/wal.h) found damage in a segment that is not written to any more: from `seq`
      * on, up to the next segment. Once for each segment and walk. May be NULL. */

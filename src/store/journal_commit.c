@@ -82,12 +82,14 @@ static void tell(struct journal *journal, struct batch *batch, int result)
 {
     if (!journal->options.appended) return;
     struct bytes data = buf_bytes(&batch->data);
-    for (size_t at = 0; at < data.len;) {
-        struct segment_record record;
+    struct segment_record record = {0};
+    for (size_t at = 0; at < data.len; at += record.size) {
         segment_record_peek(data.data + at, &record);
         const struct journal_record told = {record.seq, record.payload};
         journal->options.appended(journal->options.context, &told, result);
-        at += record.size;
+    }
+    if (result == 0) {
+        journal_digest_note(journal, batch->offset + data.len - record.size, record.hash);
     }
 }
 
@@ -98,7 +100,10 @@ static int note_segment(struct journal *journal, const struct batch *batch)
 {
     if (journal->segments[journal->segment_count - 1].first == batch->segment_first) return 0;
     journal->metrics->segments_made++;
-    return journal_add_segment(journal, batch->segment_first, batch->segment_salt) ? 0 : ERR_NOMEM;
+    journal_digest_seal(journal);
+    if (!journal_add_segment(journal, batch->segment_first, batch->segment_salt)) return ERR_NOMEM;
+    journal_digest_segment(journal, batch->segment_first);
+    return 0;
 }
 
 /* Most batches are smaller than the distance of two points, and have none. */
@@ -163,6 +168,7 @@ static void succeed(struct journal *journal, struct batch *batch)
     journal->pending -= size;
     journal->metrics->pending_bytes -= size;
     tell(journal, batch, 0);
+    journal_digest_due(journal);
 }
 
 void journal_deliver(struct journal *journal, struct batch *batch)

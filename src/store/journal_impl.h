@@ -1,8 +1,10 @@
-/* What the parts of the journal share: journal.c (append, commit, close), journal_open.c (recovery
- * and checking), journal_read.c, journal_trim.c, snapshot.c, writer.c. For this folder only. */
+/* What the parts of the journal share: journal.c (append, close), journal_commit.c, journal_open.c
+ * (recovery and checking), journal_digest.c, journal_read.c, journal_trim.c, snapshot.c, writer.c.
+ * For this folder only. */
 #ifndef DURE_STORE_JOURNAL_IMPL_H
 #define DURE_STORE_JOURNAL_IMPL_H
 
+#include "store/digest.h"
 #include "store/journal.h"
 #include "store/scrub.h"
 #include "store/segment.h"
@@ -14,17 +16,12 @@ enum {
     JOURNAL_FLYING = 2,             /* batches of one journal on their way to the disk */
 };
 
-/* Where a record stands: one for every JOURNAL_POINT_EVERY bytes, so that a read scans no more. */
-struct segment_point {
-    uint32_t index; /* sequence - first */
-    uint32_t offset;
-};
-
 /* What memory knows of one segment file. */
 struct segment {
     uint64_t first, salt;
     uint64_t end; /* offset behind its last durable record */
-    struct segment_point *points;
+    struct segment_point
+        *points; /* one for every JOURNAL_POINT_EVERY bytes: a read scans no more */
     size_t point_count, point_size;
 };
 
@@ -81,6 +78,8 @@ struct snapshot_job {
     struct io_job job;
     struct buf data; /* the whole file */
     uint64_t covers;
+    uint64_t segment; /* where the last records that it covers stand, if they may not be on the
+                         disk; 0 */
     int result;
     void (*done)(void *context, uint64_t covers, int result);
     bool busy;
@@ -92,6 +91,28 @@ struct trim_job {
     size_t count;
     int result; /* negative: nothing is removed any more */
     bool busy;
+};
+
+/* Bytes on their way to a digest file. */
+struct digest_write {
+    struct buf data;
+    uint64_t segment, at;
+    bool seals; /* the last of its segment */
+    bool busy;
+};
+
+/* Where a journal stands with its digests; see journal_digest.c. */
+struct journal_digest {
+    struct journal *journal;
+    uint64_t next, offset;           /* the first record that is in none, and where it stands */
+    uint64_t last_offset, last_hash; /* of the last durable record */
+    uint64_t written; /* bytes of the segment's digest file: the next chunk goes there */
+    bool lost;        /* that file takes no more */
+    bool late;        /* it gets its name when the segment is whole */
+    bool loading;
+    struct io_job job; /* writes `flying` */
+    int result;
+    struct digest_write flying, waiting;
 };
 
 struct journal {
@@ -135,6 +156,7 @@ struct journal {
     uint64_t wal_generation, wal_segment; /* what wal_dirty is about */
     size_t wal_dirty; /* its place among what that log file's time has written */
 
+    struct journal_digest *digest; /* NULL: its owner has none */
     struct snapshot_job snapshot;
     struct trim_job trim;
     uint64_t trim_before; /* segments that hold only records before this one may go */
@@ -160,6 +182,33 @@ struct segment *journal_add_segment(struct journal *journal, uint64_t first, uin
 
 /* Notes that the record `seq` stands at `offset` of `segment`. ERR_NOMEM. */
 int segment_note(struct segment *segment, uint64_t seq, uint64_t offset);
+
+#define JOURNAL_DIGEST_LATE "digest.tmp"
+
+/* ---- journal_digest.c; all of them do nothing for a journal without digests ---- */
+
+int journal_digest_init(struct journal *journal);
+void journal_digest_release(struct journal *journal);
+bool journal_digest_busy(const struct journal *journal);
+
+/* The newest segment, which has no record yet, is what digests are about from now on. */
+void journal_digest_segment(struct journal *journal, uint64_t first);
+
+/* Where the last record stands. */
+void journal_digest_note(struct journal *journal, uint64_t offset, uint64_t hash);
+
+/* All durable records have been told: writes a chunk when enough has come together. */
+void journal_digest_due(struct journal *journal);
+
+/* The newest segment is whole, and another one comes. */
+void journal_digest_seal(struct journal *journal);
+
+/* Start-up: hands the segment's digests to the owner, and moves the scan behind what they are
+ * about. next: the first sequence of the following segment; 0: this is the newest. BLOCKS. */
+int journal_digest_load(struct journal *journal, struct segment_scan *scan, uint64_t next);
+
+/* Start-up is over: all that was read is on the disk. BLOCKS. */
+void journal_digest_loaded(struct journal *journal);
 
 /* What waits has got company or room: starts a commit soon. */
 void journal_wake(struct journal *journal);

@@ -1,7 +1,7 @@
-/* Opening: every segment is read, so that nothing that is returned later was not checked once, and
- * the end is settled: what the file system's cache shows may not be on the disk (the process before
- * was killed, or its sync failed), so the records that no later one vouches for are written again
- * and synced before anybody builds on them. */
+/* Opening: every segment is read, or what its digest says of it, and the end is settled: what the
+ * file system's cache shows may not be on the disk (the process before was killed, or its sync
+ * failed), so the records that no later one vouches for are written again and synced before anybody
+ * builds on them. */
 #include "store/journal_impl.h"
 
 #include <inttypes.h>
@@ -12,17 +12,18 @@
 
 enum { COPY_SIZE = 256 << 10 };
 
-/* The sequences by which the segments in a directory are named, ascending. */
+/* The sequences by which files in a directory are named, ascending. */
 struct names {
     uint64_t *firsts;
     size_t count, size;
 };
 
-static int note_name(void *context, const char *name)
+struct listing {
+    struct names segments, digests;
+};
+
+static int note_first(struct names *names, uint64_t first)
 {
-    struct names *names = context;
-    uint64_t first;
-    if (!segment_name_parse(name, &first)) return 0;
     if (names->count == names->size) {
         size_t size = names->size ? names->size * 2 : 16;
         uint64_t *firsts = realloc(names->firsts, size * sizeof *firsts);
@@ -34,6 +35,21 @@ static int note_name(void *context, const char *name)
     return 0;
 }
 
+static int note_name(void *context, const char *name)
+{
+    struct listing *listing = context;
+    uint64_t first;
+    if (segment_name_parse(name, &first)) return note_first(&listing->segments, first);
+    if (digest_name_parse(name, &first)) return note_first(&listing->digests, first);
+    return 0;
+}
+
+static void free_listing(struct listing *listing)
+{
+    free(listing->segments.firsts);
+    free(listing->digests.firsts);
+}
+
 /* ---- one walk over all segments, for opening and for checking ---- */
 
 struct walk {
@@ -43,9 +59,13 @@ struct walk {
     struct error *error;
     void *context;
     int (*segment)(void *context, uint64_t first, uint64_t salt);
+    /* May move the scan behind records that need not be read. May be NULL. */
+    int (*skip)(void *context, struct segment_scan *scan, uint64_t next);
     int (*record)(void *context, const struct segment_record *record, uint64_t offset);
     /* The newest segment has been read; `file` is open for reading. */
     int (*last)(void *context, const struct segment_scan *scan, enum segment_tail tail);
+    /* Another one has been read. May be NULL. */
+    void (*sealed)(void *context);
 };
 
 static int64_t read_file(void *context, void *buf, size_t size, uint64_t offset)
@@ -83,10 +103,14 @@ static int walk_file(struct walk *walk, struct io_file *file, const char *path, 
     int r = segment_scan_init(&scan, read_file, file, (uint64_t)size, first, walk->payload_max);
     if (r == ERR_CORRUPT) r = damaged(walk, path, 0, "bad segment header");
     if (r == 0) r = walk->segment(walk->context, first, scan.header.salt);
-    if (r == 0) r = walk_records(walk, &scan);
+    if (r == 0 && walk->skip) r = walk->skip(walk->context, &scan, next);
+    bool known = next && scan.next_seq == next;
+    if (r == 0 && !known) r = walk_records(walk, &scan);
     if (r == 0 && next && scan.next_seq != next) {
         r = damaged(walk, path, scan.offset, "bad record");
-    } else if (r == 0 && !next) {
+    } else if (r == 0 && next) {
+        if (walk->sealed) walk->sealed(walk->context);
+    } else if (r == 0) {
         r = segment_scan_tail(&scan);
         if (r == SEGMENT_TAIL_DAMAGED) r = damaged(walk, path, scan.offset, "bad record");
         if (r >= 0) r = walk->last(walk->context, &scan, (enum segment_tail)r);
@@ -138,7 +162,18 @@ static int open_segment(void *context, uint64_t first, uint64_t salt)
     struct journal *journal = ((struct opening *)context)->journal;
     if (!journal_add_segment(journal, first, salt)) return ERR_NOMEM;
     journal->last = first - 1;
+    journal_digest_segment(journal, first);
     return 0;
+}
+
+static int open_skip(void *context, struct segment_scan *scan, uint64_t next)
+{
+    return journal_digest_load(((struct opening *)context)->journal, scan, next);
+}
+
+static void open_sealed(void *context)
+{
+    journal_digest_seal(((struct opening *)context)->journal);
 }
 
 static int open_record(void *context, const struct segment_record *record, uint64_t offset)
@@ -149,6 +184,7 @@ static int open_record(void *context, const struct segment_record *record, uint6
     if (r < 0) return r;
     segment->end = offset + record->size;
     journal->last = record->seq;
+    journal_digest_note(journal, offset, record->hash);
     if (!journal->options.recovered) return 0;
     const struct journal_record told = {record->seq, record->payload};
     return journal->options.recovered(journal->options.context, &told);
@@ -227,18 +263,38 @@ static int make_first(struct journal *journal)
 {
     int r = writer_roll(&journal->writer, 1, io_random_u64(journal->io));
     if (r < 0) return r;
-    return journal_add_segment(journal, 1, journal->writer.salt) ? 0 : ERR_NOMEM;
+    if (!journal_add_segment(journal, 1, journal->writer.salt)) return ERR_NOMEM;
+    journal_digest_segment(journal, 1);
+    return 0;
 }
 
 /* Leftovers of a crash; what has a temporary name was never part of the journal. */
 static int remove_temporary(struct io *io, const char *dir)
 {
-    static const char *const names[] = {"new.tmp", "snapshot.tmp"};
+    static const char *const names[] = {"new.tmp", "snapshot.tmp", JOURNAL_DIGEST_LATE};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char path[JOURNAL_PATH];
         int r = journal_path(dir, names[i], path);
         if (r == 0) r = io_unlink(io, path);
         if (r < 0 && r != ERR_NOT_FOUND) return r;
+    }
+    return 0;
+}
+
+/* Digests whose segments were removed. */
+static int remove_orphans(struct journal *journal, const struct listing *listing)
+{
+    const struct names *segments = &listing->segments;
+    size_t at = 0;
+    for (size_t i = 0; i < listing->digests.count; i++) {
+        uint64_t first = listing->digests.firsts[i];
+        while (at < segments->count && segments->firsts[at] < first) at++;
+        if (at < segments->count && segments->firsts[at] == first) continue;
+        char name[DIGEST_NAME], path[JOURNAL_PATH];
+        digest_name(first, name);
+        int r = journal_path(journal->dir, name, path);
+        if (r == 0) r = io_unlink(journal->io, path);
+        if (r < 0) return r;
     }
     return 0;
 }
@@ -261,7 +317,8 @@ int journal_make_dir(struct io *io, const char *dir)
 
 static int open_files(struct journal *journal, struct error *error)
 {
-    struct names names = {0};
+    struct listing listing = {0};
+    const struct names *names = &listing.segments;
     struct opening opening = {.journal = journal};
     struct walk walk = {
         .io = journal->io,
@@ -270,20 +327,23 @@ static int open_files(struct journal *journal, struct error *error)
         .error = error,
         .context = &opening,
         .segment = open_segment,
+        .skip = open_skip,
         .record = open_record,
         .last = open_last,
+        .sealed = open_sealed,
     };
     bool make = !journal->options.must_exist;
     int r = make ? journal_make_dir(journal->io, journal->dir) : 0;
     if (r == 0) r = remove_temporary(journal->io, journal->dir);
-    if (r == 0) r = io_list_dir(journal->io, journal->dir, note_name, &names);
-    if (r == 0 && names.count == 0) {
+    if (r == 0) r = io_list_dir(journal->io, journal->dir, note_name, &listing);
+    if (r == 0) r = remove_orphans(journal, &listing);
+    if (r == 0 && names->count == 0) {
         r = make ? make_first(journal) : ERR_NOT_FOUND;
     } else if (r == 0) {
-        r = walk_run(&walk, &names);
+        r = walk_run(&walk, names);
         if (r == 0) r = settle_end(&opening);
     }
-    free(names.firsts);
+    free_listing(&listing);
     return r;
 }
 
@@ -307,6 +367,7 @@ int journal_open(struct io *io, const struct journal_options *options, struct jo
     journal->next = journal->synced_next = journal->last + 1;
     journal->fill = journal->writer.offset;
     journal->synced_ns = io_now_ns(io);
+    journal_digest_loaded(journal);
     if (options->wal) scrub_add(&options->wal->scrub, journal);
     *ret_journal = journal;
     return 0;
@@ -340,7 +401,7 @@ int journal_verify(struct io *io, const char *dir, struct journal_verify *ret_re
                    struct error *error)
 {
     *ret_result = (struct journal_verify){0};
-    struct names names = {0};
+    struct listing listing = {0};
     struct walk walk = {
         .io = io,
         .dir = dir,
@@ -351,13 +412,13 @@ int journal_verify(struct io *io, const char *dir, struct journal_verify *ret_re
         .record = verify_record,
         .last = verify_last,
     };
-    int r = io_list_dir(io, dir, note_name, &names);
-    if (r == 0) r = walk_run(&walk, &names);
+    int r = io_list_dir(io, dir, note_name, &listing);
+    if (r == 0) r = walk_run(&walk, &listing.segments);
     if (r < 0 && error && !error->code) {
         error_set(error, r, "%s", err_text(r));
         error_at(error, dir, 0, 0);
     }
-    free(names.firsts);
+    free_listing(&listing);
     return r;
 }
 
@@ -381,17 +442,21 @@ static int remove_name(struct removal *removal, const char *name)
 int journal_destroy(struct io *io, const char *dir)
 {
     struct removal removal = {io, dir};
-    struct names names = {0};
-    int r = io_list_dir(io, dir, note_name, &names);
-    for (size_t i = 0; r == 0 && i < names.count; i++) {
-        char name[SEGMENT_NAME];
-        segment_name(names.firsts[i], name);
+    struct listing listing = {0};
+    char name[SEGMENT_NAME];
+    int r = io_list_dir(io, dir, note_name, &listing);
+    for (size_t i = 0; r == 0 && i < listing.digests.count; i++) {
+        digest_name(listing.digests.firsts[i], name);
+        r = remove_name(&removal, name);
+    }
+    for (size_t i = 0; r == 0 && i < listing.segments.count; i++) {
+        segment_name(listing.segments.firsts[i], name);
         r = remove_name(&removal, name);
         if (r == 0) r = io_sync_dir(io, dir);
     }
     if (r == 0) r = remove_name(&removal, "snapshot");
     if (r == 0) r = remove_temporary(io, dir);
     if (r == 0) r = io_sync_dir(io, dir);
-    free(names.firsts);
+    free_listing(&listing);
     return r == ERR_NOT_FOUND ? 0 : r;
 }

@@ -7,6 +7,21 @@ uint64_t journal_second_segment(const struct journal *journal)
     return journal->segment_count > 1 ? journal->segments[1].first : 0;
 }
 
+/* A digest that stays behind is removed at the next start. */
+static int remove_segment(struct journal *journal, uint64_t first)
+{
+    char name[SEGMENT_NAME], path[JOURNAL_PATH];
+    int r = 0;
+    if (journal->digest) {
+        digest_name(first, name);
+        r = journal_path(journal->dir, name, path);
+        if (r == 0) (void)io_unlink(journal->io, path);
+    }
+    segment_name(first, name);
+    if (r == 0) r = journal_path(journal->dir, name, path);
+    return r == 0 ? io_unlink(journal->io, path) : r;
+}
+
 /* Oldest first, and each removal durable before the next: what a crash leaves has no gap. */
 static void trim_run(struct io_job *job)
 {
@@ -14,10 +29,7 @@ static void trim_run(struct io_job *job)
     struct journal *journal = CONTAINER_OF(trim, struct journal, trim);
     int r = 0;
     for (size_t i = 0; r == 0 && i < trim->count; i++) {
-        char name[SEGMENT_NAME], path[JOURNAL_PATH];
-        segment_name(trim->firsts[i], name);
-        r = journal_path(journal->dir, name, path);
-        if (r == 0) r = io_unlink(journal->io, path);
+        r = remove_segment(journal, trim->firsts[i]);
         if (r == 0 || r == ERR_NOT_FOUND) r = io_sync_dir(journal->io, journal->dir);
     }
     trim->result = r;

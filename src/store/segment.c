@@ -91,6 +91,7 @@ void segment_record_peek(const char *at, struct segment_record *ret_record)
     uint32_t len = le_get32(at + 16);
     *ret_record = (struct segment_record){
         .seq = le_get64(at + 8),
+        .hash = le_get64(at),
         .unsynced = le_get32(at + 20),
         .payload = {at + SEGMENT_RECORD_HEADER, len},
         .size = segment_record_size(len),
@@ -159,14 +160,13 @@ int segment_scan_init(struct segment_scan *scan, segment_read *read, void *conte
         .window = malloc(WINDOW_SIZE),
     };
     if (!scan->window) return ERR_NOMEM;
-    struct bytes bytes = {0};
-    int r = window_fill(scan, 0, SEGMENT_HEADER, &bytes);
-    if (r < 0) return r;
-    if (bytes.len < SEGMENT_HEADER) return ERR_CORRUPT;
-    r = segment_header_decode(bytes.data, &scan->header);
+    int64_t n = read(context, scan->window, SEGMENT_HEADER, 0);
+    if (n < SEGMENT_HEADER) return n < 0 ? (int)n : ERR_CORRUPT;
+    scan->window_len = SEGMENT_HEADER;
+    int r = segment_header_decode(scan->window, &scan->header);
     if (r < 0) return r;
     if (scan->header.first_seq != first_seq) return ERR_CORRUPT;
-    (void)segment_mark_decode(bytes.data + SEGMENT_MARK_AT, scan->header.salt, &scan->mark);
+    (void)segment_mark_decode(scan->window + SEGMENT_MARK_AT, scan->header.salt, &scan->mark);
     return 0;
 }
 
@@ -174,6 +174,12 @@ void segment_scan_release(struct segment_scan *scan)
 {
     free(scan->window);
     scan->window = NULL;
+}
+
+void segment_scan_skip(struct segment_scan *scan, uint64_t next_seq, uint64_t offset)
+{
+    scan->next_seq = next_seq;
+    scan->offset = scan->settled_offset = offset;
 }
 
 int segment_scan_next(struct segment_scan *scan, struct segment_record *ret_record)

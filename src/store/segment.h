@@ -63,6 +63,7 @@ bool segment_name_parse(const char *name, uint64_t *ret_first_seq);
 
 struct segment_record {
     uint64_t seq;
+    uint64_t hash; /* of its head, once it is sealed: of all of it */
     uint32_t unsynced;
     struct bytes payload;
     size_t size; /* bytes that it takes in the file */
@@ -121,6 +122,9 @@ struct segment_scan {
 int segment_scan_init(struct segment_scan *scan, segment_read *read, void *context, uint64_t size,
                       uint64_t first_seq, size_t payload_max);
 void segment_scan_release(struct segment_scan *scan);
+
+/* Goes on with the record next_seq at `offset`: what is before it is known, and on the disk. */
+void segment_scan_skip(struct segment_scan *scan, uint64_t next_seq, uint64_t offset);
 
 /* The next record: 1, with the payload valid until the next call; 0 where the run of good records
  * ends; ERR_NOMEM or errors of read. */

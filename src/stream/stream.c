@@ -45,7 +45,8 @@ uint64_t stream_memory_bytes(const struct stream *stream)
 
 /* ---- opening ---- */
 
-static int open_journal(struct stream *stream, const struct stream_config *config,
+/* all: digests are not believed, but every record is read. */
+static int open_journal(struct stream *stream, const struct stream_config *config, bool all,
                         struct error *error)
 {
     const struct stream_config *known = stream->config ? stream->config : config;
@@ -59,6 +60,8 @@ static int open_journal(struct stream *stream, const struct stream_config *confi
         .metrics = stream->host->store_metrics,
         .context = stream,
         .recovered = stream_recovered,
+        .digest = stream_digest_wanted,
+        .digested = all ? NULL : stream_digested,
         .appended = stream_appended,
     };
     int r = stream_recovery_begin(stream, error);
@@ -93,6 +96,7 @@ static void init(struct stream *stream, const struct stream_host *host)
     stream->host = host;
     stream_index_init(&stream->index);
     stream_dedupe_init(&stream->dedupe);
+    stream_digest_init(&stream->digest);
     stream_memory_init(stream);
     stream_retain_init(stream);
     list_init(&stream->waiting);
@@ -105,10 +109,11 @@ static void init(struct stream *stream, const struct stream_host *host)
     stream_cleaner_init(stream);
 }
 
-static int open_all(struct stream *stream, const struct stream_config *config, struct error *error)
+static int open_all(struct stream *stream, const struct stream_config *config, bool all,
+                    struct error *error)
 {
     stream->in_memory = config && config->storage == STREAM_STORAGE_MEMORY;
-    int r = stream->in_memory ? 0 : open_journal(stream, config, error);
+    int r = stream->in_memory ? 0 : open_journal(stream, config, all, error);
     if (r == 0 && config) r = write_config(stream, config);
     if (r == 0 && !stream->config) r = ERR_NOT_FOUND;
     if (r < 0) return r;
@@ -118,15 +123,16 @@ static int open_all(struct stream *stream, const struct stream_config *config, s
     return 0;
 }
 
-int stream_open(const struct stream_host *host, const char *name,
-                const struct stream_config *config, struct stream **ret_stream, struct error *error)
+static int make(const struct stream_host *host, const char *name,
+                const struct stream_config *config, bool all, struct stream **ret_stream,
+                struct error *error)
 {
     struct stream *stream = calloc(1, sizeof *stream);
     if (!stream) return error_set(error, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     init(stream, host);
     snprintf(stream->name, sizeof stream->name, "%s", name);
     int n = snprintf(stream->dir, sizeof stream->dir, "%s/%s", host->dir, name);
-    int r = n < (int)sizeof stream->dir ? open_all(stream, config, error) : ERR_TOO_BIG;
+    int r = n < (int)sizeof stream->dir ? open_all(stream, config, all, error) : ERR_TOO_BIG;
     if (r < 0) {
         if (error && !error->code) error_set(error, r, "stream %s: %s", name, err_text(r));
         host->metrics->messages -= stream->index.count;
@@ -134,6 +140,21 @@ int stream_open(const struct stream_host *host, const char *name,
         stream_free(stream);
         return r;
     }
+    *ret_stream = stream;
+    return 0;
+}
+
+/* What does not fit together is told from the records themselves, before it is called damage. */
+int stream_open(const struct stream_host *host, const char *name,
+                const struct stream_config *config, struct stream **ret_stream, struct error *error)
+{
+    struct stream *stream;
+    int r = make(host, name, config, false, &stream, error);
+    if (r == ERR_CORRUPT && !config) {
+        if (error) *error = (struct error){0};
+        r = make(host, name, config, true, &stream, error);
+    }
+    if (r < 0) return r;
     stream_tick(stream);
     stream->host->metrics->streams++;
     *ret_stream = stream;
@@ -200,6 +221,7 @@ void stream_free(struct stream *stream)
     stream_retain_release(stream);
     stream_index_release(&stream->index);
     stream_dedupe_release(&stream->dedupe);
+    stream_digest_release(&stream->digest);
     stream_recovery_release(stream);
     streams_capture_free(stream->capture);
     free(stream->consumers.at);

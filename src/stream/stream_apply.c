@@ -81,6 +81,13 @@ static int claim(struct stream *stream, const struct stream_record *record,
     return *ret_subject ? 0 : ERR_NOMEM;
 }
 
+uint32_t stream_record_counts(const struct stream *stream, const struct stream_record *record)
+{
+    if (record->size) return record->size;
+    return stream_message_size(stream, record->subject.len, record->headers.len,
+                               record->payload.len);
+}
+
 int stream_entry_of(struct stream *stream, const struct stream_record *record, uint64_t place,
                     struct stream_subject *subject, struct stream_entry *ret_entry)
 {
@@ -95,8 +102,7 @@ int stream_entry_of(struct stream *stream, const struct stream_record *record, u
         .time_ns = record->value,
         .place = place,
         .subject = subject,
-        .size = stream_message_size(stream, record->subject.len, record->headers.len,
-                                    record->payload.len),
+        .size = stream_record_counts(stream, record),
         .marker = record->flags & STREAM_FLAG_MARKER,
         .ageless = delayed || (timed && expires == STREAM_NEVER),
     };
@@ -159,14 +165,20 @@ static void roll_up(struct stream *stream, const struct stream_record *record,
     }
 }
 
-/* Only at recovery: live, the id was noted when the message was submitted. */
+bool stream_id_counts(const struct stream *stream, uint64_t time_ns)
+{
+    uint64_t now = io_wall_ns(stream->host->io);
+    uint64_t window = stream->config ? (uint64_t)stream->config->duplicate_window_ns : UINT64_MAX;
+    return window >= now || time_ns >= now - window;
+}
+
+/* Only at recovery: live, the id was noted when the message was submitted. A digest tells of ids
+ * apart. */
 static void note_id(struct stream *stream, const struct stream_record *record)
 {
     struct stream_headers headers;
-    uint64_t now = io_wall_ns(stream->host->io);
-    uint64_t window = stream->config ? (uint64_t)stream->config->duplicate_window_ns : UINT64_MAX;
-    if (!(record->flags & STREAM_FLAG_ID)) return;
-    if (window < now && record->value < now - window) return;
+    if (!(record->flags & STREAM_FLAG_ID) || record->size) return;
+    if (!stream_id_counts(stream, record->value)) return;
     if (stream_headers_read(record->headers, &headers) < 0) return;
     (void)stream_dedupe_add(&stream->dedupe, headers.id, record->seq, record->value);
 }
@@ -180,6 +192,10 @@ static int apply_message(struct stream *stream, const struct stream_record *reco
     stream->last_time_ns = record->value;
     int r = subject ? 0 : claim(stream, record, &subject);
     uint64_t before = r == 0 ? subject->last : 0;
+    if (r == 0 && !stream->in_memory && !record->size) {
+        stream_digest_message(&stream->digest, record, subject,
+                              stream_record_counts(stream, record));
+    }
     if (r == 0) r = stream_add_entry(stream, record, place, subject);
     if (r == 0 && (record->flags & STREAM_FLAG_SOURCED)) {
         r = stream_source_applied(stream, &record->origin);
@@ -308,6 +324,8 @@ static int apply_config(struct stream *stream, const struct stream_record *recor
 int stream_apply(struct stream *stream, const struct stream_record *record, uint64_t place,
                  struct stream_subject *subject, struct stream_op *op)
 {
+    bool other = record->kind != STREAM_RECORD_MESSAGE;
+    if (other && !stream->in_memory && !record->size) stream_digest_other(stream, record);
     switch (record->kind) {
     case STREAM_RECORD_MESSAGE: return apply_message(stream, record, place, subject);
     case STREAM_RECORD_MOVE: return apply_move(stream, record, place);

@@ -178,6 +178,36 @@ int stream_block_append(struct stream_block **ref, const struct stream_entry *en
     return 0;
 }
 
+uint32_t stream_block_extend(struct stream_block **ref, const struct stream_entry *entry,
+                             uint64_t base_us, const uint32_t *times_us, uint32_t count)
+{
+    struct stream_block *block = *ref;
+    if (count == 0 || block->count == 0 || block->seqs || block->places || block->far) return 0;
+    if (entry->seq != block->last + 1 || entry->place != block->place + block->count) return 0;
+    if (count > STREAM_BLOCK_MAX - block->count) count = STREAM_BLOCK_MAX - block->count;
+    int64_t base = (int64_t)(base_us - block->base_us);
+    if (count == 0 || base < INT32_MIN || base + times_us[count - 1] > INT32_MAX) return 0;
+    if (block->room - block->count < count) {
+        if (resize(ref, block->count + count) < 0) return 0;
+        block = *ref;
+    }
+    struct stream_slot *slot = &block->slots[block->count];
+    const struct stream_slot like = {
+        .subject = entry->subject->number, .prev = 1, .next = 1, .size = entry->size & 0x3fffffff};
+    slot[-1].next = 1;
+    for (uint32_t i = 0; i < count; i++) {
+        slot[i] = like;
+        slot[i].time_us = (int32_t)(base + times_us[i]);
+    }
+    slot[count - 1].next = 0;
+    block->last += count;
+    block->count += count;
+    block->live += count;
+    uint64_t last_us = base_us + times_us[count - 1];
+    if (last_us > block->max_us) block->max_us = last_us;
+    return count;
+}
+
 uint32_t stream_block_slot(const struct stream_block *block, uint64_t seq)
 {
     if (seq <= block->first) return 0;

@@ -40,6 +40,12 @@ size_t stream_block_memory(const struct stream_block *block);
  * its time is too far away). ERR_NOMEM. */
 int stream_block_append(struct stream_block **block, const struct stream_entry *entry);
 
+/* Appends messages that follow the last slot's, as `entry` (the next of them) does, of the same
+ * subject, size and kind, with these times since base_us, ascending; they are chained to it and to
+ * one another. Returns how many; 0: this must be done one by one. */
+uint32_t stream_block_extend(struct stream_block **block, const struct stream_entry *entry,
+                             uint64_t base_us, const uint32_t *times_us, uint32_t count);
+
 /* Gives back the room that is not used. */
 void stream_block_trim(struct stream_block **block);
 

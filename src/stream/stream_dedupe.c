@@ -132,13 +132,23 @@ static int add(struct stream_dedupe *dedupe, const struct stream_id *id)
     return 0;
 }
 
+int stream_dedupe_add_hash(struct stream_dedupe *dedupe, const struct stream_id *id)
+{
+    return add(dedupe, id);
+}
+
+void stream_dedupe_set_last(struct stream_dedupe *dedupe, struct bytes id, uint64_t seq)
+{
+    buf_clear(&dedupe->last_id);
+    buf_append(&dedupe->last_id, id);
+    dedupe->last_id_seq = seq;
+}
+
 int stream_dedupe_add(struct stream_dedupe *dedupe, struct bytes id, uint64_t seq, uint64_t time_ns)
 {
     struct stream_id noted = {.seq = seq, .time_ns = time_ns};
     hash_of(id, noted.hash);
-    buf_clear(&dedupe->last_id);
-    buf_append(&dedupe->last_id, id);
-    dedupe->last_id_seq = seq;
+    stream_dedupe_set_last(dedupe, id, seq);
     return add(dedupe, &noted);
 }
 

@@ -40,6 +40,16 @@ int stream_dedupe_add(struct stream_dedupe *dedupe, struct bytes id, uint64_t se
 /* Forgets the id if it stands for this sequence: its publish has failed. */
 void stream_dedupe_remove(struct stream_dedupe *dedupe, struct bytes id, uint64_t seq);
 
+/* For digests: by its running number; an id that was noted by its hash alone; the text of the last
+ * one. ERR_NOMEM. */
+static inline const struct stream_id *stream_dedupe_at(const struct stream_dedupe *dedupe,
+                                                       uint64_t number)
+{
+    return &dedupe->ring[number & (dedupe->room - 1)];
+}
+int stream_dedupe_add_hash(struct stream_dedupe *dedupe, const struct stream_id *id);
+void stream_dedupe_set_last(struct stream_dedupe *dedupe, struct bytes id, uint64_t seq);
+
 /* As bytes, for a snapshot: the last id, and all that are known of messages up to last_seq (what
  * comes behind may yet fail). */
 void stream_dedupe_encode(const struct stream_dedupe *dedupe, uint64_t last_seq, struct buf *out);

@@ -17,6 +17,7 @@
 #include "stream/stream_clock.h"
 #include "stream/stream_config.h"
 #include "stream/stream_dedupe.h"
+#include "stream/stream_digest.h"
 #include "stream/stream_headers.h"
 #include "stream/stream_index.h"
 #include "stream/stream_mapper.h"
@@ -117,8 +118,9 @@ struct stream_removal {
 /* At start-up, see stream_recover.c. */
 struct stream_recovery {
     bool running;
-    uint64_t covers; /* the snapshot stands for the records up to here */
-    bool crossed;    /* a record behind them has been seen */
+    uint64_t covers;     /* the snapshot stands for the records up to here */
+    uint64_t covers_seq; /* the last message of them */
+    bool crossed;        /* a record behind them has been seen */
     struct stream_range {
         uint64_t first, count;
     } * ranges; /* of the messages that it says are left */
@@ -141,6 +143,7 @@ struct stream {
     struct stream_memory memory;
     struct stream_index index;
     struct stream_dedupe dedupe;
+    struct stream_digest digest; /* of the records that are in none yet; not in memory */
     struct stream_clock expiry, delayed;
 
     uint64_t created_ns;
@@ -259,6 +262,12 @@ int stream_add_entry(struct stream *stream, const struct stream_record *record, 
 int stream_entry_of(struct stream *stream, const struct stream_record *record, uint64_t place,
                     struct stream_subject *subject, struct stream_entry *ret_entry);
 
+/* At recovery: whether an id that was noted then is still in the window. */
+bool stream_id_counts(const struct stream *stream, uint64_t time_ns);
+
+/* What a message's record counts for. */
+uint32_t stream_record_counts(const struct stream *stream, const struct stream_record *record);
+
 /* Removes a message at once and tells observers. */
 void stream_remove(struct stream *stream, const struct stream_entry *entry);
 
@@ -292,7 +301,14 @@ int stream_progress_decode(struct stream *stream, struct bytes *rest);
 
 /* ---- stream_recover.c ---- */
 
+/* Callbacks of the journal: a record at start-up; what is to be known then of those since the last
+ * call; the same, come back. */
 int stream_recovered(void *context, const struct journal_record *record);
+int stream_digest_wanted(void *context, struct buf *out);
+int stream_digested(void *context, uint64_t first, uint32_t count, struct bytes digest);
+
+/* Notes what is no message for the next digest. */
+void stream_digest_other(struct stream *stream, const struct stream_record *record);
 
 /* Reads the snapshot, before the journal is opened; and what is to be done behind its last record.
  */

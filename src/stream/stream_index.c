@@ -324,6 +324,33 @@ int stream_index_add(struct stream_index *index, const struct stream_entry *entr
     return 0;
 }
 
+int stream_index_add_run(struct stream_index *index, const struct stream_entry *first,
+                         const uint32_t *times_us, uint32_t count)
+{
+    for (uint32_t i = 0; i < count;) {
+        struct stream_entry entry = *first;
+        entry.seq += i;
+        entry.place += i;
+        entry.time_ns += UINT64_C(1000) * times_us[i];
+        int r = stream_index_add(index, &entry);
+        if (r < 0) return r;
+        entry.seq++;
+        entry.place++;
+        i++;
+        struct stream_block **last = &index->blocks[index->end - 1];
+        index->memory -= stream_block_memory(*last);
+        uint32_t more =
+            stream_block_extend(last, &entry, first->time_ns / 1000, times_us + i, count - i);
+        index->memory += stream_block_memory(*last);
+        index->count += more;
+        index->bytes += (uint64_t)more * first->size;
+        entry.subject->count += more;
+        entry.subject->last += more;
+        i += more;
+    }
+    return 0;
+}
+
 /* Takes blocks[at] out. */
 static void cut_block(struct stream_index *index, size_t at)
 {

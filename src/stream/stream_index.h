@@ -39,6 +39,11 @@ void stream_index_release(struct stream_index *index);
 /* Adds a message behind all others. ERR_NOMEM. entry->subject has been claimed. */
 int stream_index_add(struct stream_index *index, const struct stream_entry *entry);
 
+/* Adds `count` messages behind all others, which follow one another and are alike but for their
+ * times: `first`, times_us[i] later, ascending. Recovery. ERR_NOMEM. */
+int stream_index_add_run(struct stream_index *index, const struct stream_entry *first,
+                         const uint32_t *times_us, uint32_t count);
+
 /* Adds messages, which are not there yet, anywhere between the others, all at once. Sorts
  * `entries`; of several of one sequence the one with the last place counts. Recovery. ERR_NOMEM:
  * the index is to be thrown away. */

@@ -61,13 +61,13 @@ int stream_record_decode(struct bytes bytes, struct stream_record *ret_record)
 
 /* ---- runs ---- */
 
-static void put_number(struct buf *out, uint64_t value)
+void stream_number_put(struct buf *out, uint64_t value)
 {
     for (; value >= 0x80; value >>= 7) buf_append_char(out, (char)(value | 0x80));
     buf_append_char(out, (char)value);
 }
 
-static int get_number(struct bytes *rest, uint64_t *ret)
+int stream_number_get(struct bytes *rest, uint64_t *ret)
 {
     *ret = 0;
     for (unsigned shift = 0; shift < 64 && rest->len > 0; shift += 7) {
@@ -82,8 +82,8 @@ static int get_number(struct bytes *rest, uint64_t *ret)
 
 void stream_runs_put(struct buf *out, uint64_t *end, uint64_t first, uint64_t count)
 {
-    put_number(out, first - *end);
-    put_number(out, count);
+    stream_number_put(out, first - *end);
+    stream_number_put(out, count);
     *end = first + count;
 }
 
@@ -101,8 +101,8 @@ int stream_runs_next(struct bytes *rest, uint64_t *end, uint64_t *ret_first, uin
 {
     if (rest->len == 0) return 0;
     uint64_t gap;
-    int r = get_number(rest, &gap);
-    if (r == 0) r = get_number(rest, ret_count);
+    int r = stream_number_get(rest, &gap);
+    if (r == 0) r = stream_number_get(rest, ret_count);
     if (r < 0) return r;
     if (*ret_count == 0 || gap > UINT64_MAX - *end || *ret_count > UINT64_MAX - *end - gap) {
         return ERR_CORRUPT;

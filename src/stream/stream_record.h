@@ -46,6 +46,7 @@ struct stream_record {
     enum stream_record_kind kind;
     uint8_t flags;
     uint64_t seq, value;
+    uint32_t size; /* of a message that a digest tells of, without content; else 0. Not written */
     struct stream_origin origin;
     struct bytes subject, headers, payload;
 };
@@ -62,6 +63,13 @@ size_t stream_record_encode(const struct stream_record *record,
 
 /* The views point into `bytes`. ERR_CORRUPT. */
 int stream_record_decode(struct bytes bytes, struct stream_record *ret_record);
+
+/* ---- numbers as LEB128 ---- */
+
+void stream_number_put(struct buf *out, uint64_t value);
+
+/* Takes it off the front. ERR_CORRUPT. */
+int stream_number_get(struct bytes *rest, uint64_t *ret);
 
 /* ---- runs of sequences: (gap since the run before, length), each as LEB128 ---- */
 

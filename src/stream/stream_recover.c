@@ -78,7 +78,7 @@ static int decode_runs(struct stream_recovery *recovery, struct bytes rest)
 static int decode_snapshot(struct stream *stream, struct bytes data)
 {
     if (data.len < FIXED) return ERR_CORRUPT;
-    stream->last_seq = le_get64(data.data);
+    stream->last_seq = stream->recovery.covers_seq = le_get64(data.data);
     stream->last_time_ns = le_get64(data.data + 8);
     stream->created_ns = le_get64(data.data + 16);
     stream->cleaner.moved_end = le_get64(data.data + 24);
@@ -175,17 +175,121 @@ static int cross(struct stream *stream)
     return r;
 }
 
+static int recover_one(struct stream *stream, const struct stream_record *record, uint64_t place)
+{
+    if (place <= stream->recovery.covers) return recover_covered(stream, record, place);
+    int r = stream->recovery.crossed ? 0 : cross(stream);
+    return r < 0 ? r : stream_apply(stream, record, place, NULL, NULL);
+}
+
 int stream_recovered(void *context, const struct journal_record *record)
 {
     struct stream *stream = context;
     struct stream_record decoded;
     int r = stream_record_decode(record->payload, &decoded);
     if (r < 0) return r;
-    if (record->seq <= stream->recovery.covers) {
-        return recover_covered(stream, &decoded, record->seq);
+    if (record->seq <= stream->recovery.covers) stream_digest_other(stream, &decoded);
+    return recover_one(stream, &decoded, record->seq);
+}
+
+/* ---- digests ---- */
+
+void stream_digest_other(struct stream *stream, const struct stream_record *record)
+{
+    stream_digest_record(&stream->digest, record, stream_record_counts(stream, record));
+}
+
+int stream_digest_wanted(void *context, struct buf *out)
+{
+    struct stream *stream = context;
+    return stream_digest_take(&stream->digest, &stream->dedupe, out);
+}
+
+/* Whether so many messages more of one subject lead to no removal. */
+static bool has_room(const struct stream *stream, const struct stream_subject *subject,
+                     uint32_t count, uint32_t size)
+{
+    const struct stream_config *config = stream->config;
+    if (!config) return true;
+    uint64_t each = (uint64_t)config->max_msgs_per_subject, all = (uint64_t)config->max_msgs;
+    uint64_t bytes = stream->index.bytes + (uint64_t)count * size;
+    if (config->max_msgs_per_subject > 0 && subject->count + count > each) return false;
+    if (config->discard != STREAM_DISCARD_OLD) return true;
+    if (config->max_msgs > 0 && stream->index.count + count > all) return false;
+    return config->max_bytes <= 0 || bytes <= (uint64_t)config->max_bytes;
+}
+
+/* A run that does nothing but add messages, as most do. 1: done. */
+static int add_run(struct stream *stream, const struct stream_digest_item *item, uint64_t place)
+{
+    const struct stream_record *record = &item->record;
+    struct stream_entry first;
+    if (place <= stream->recovery.covers || record->seq <= stream->last_seq) return 0;
+    int r = stream->recovery.crossed ? 0 : cross(stream);
+    if (r == 0) r = stream_entry_of(stream, record, place, NULL, &first);
+    if (r < 0) return r;
+    if (!has_room(stream, first.subject, item->count, record->size)) {
+        stream_subjects_drop(&stream->index.subjects, first.subject);
+        return 0;
     }
-    if (!stream->recovery.crossed) r = cross(stream);
-    return r < 0 ? r : stream_apply(stream, &decoded, record->seq, NULL, NULL);
+    r = stream_index_add_run(&stream->index, &first, item->times_us, item->count);
+    if (r < 0) return r;
+    stream->last_seq = record->seq + item->count - 1;
+    stream->last_time_ns = record->value + UINT64_C(1000) * item->times_us[item->count - 1];
+    stream->host->metrics->messages += item->count;
+    stream->host->metrics->bytes += (uint64_t)item->count * record->size;
+    return 1;
+}
+
+static int digested_run(struct stream *stream, const struct stream_digest_item *item,
+                        uint64_t place)
+{
+    int r = add_run(stream, item, place);
+    if (r != 0) return r < 0 ? r : 0;
+    for (uint32_t i = 0; r == 0 && i < item->count; i++) {
+        struct stream_record record = item->record;
+        record.seq += i;
+        record.value += UINT64_C(1000) * item->times_us[i];
+        r = recover_one(stream, &record, place + i);
+    }
+    return r;
+}
+
+/* The snapshot has those of the messages that it stands for. */
+static int digested_id(struct stream *stream, const struct stream_digest_item *item)
+{
+    const struct stream_id *id = &item->id;
+    if (id->seq <= stream->recovery.covers_seq || !stream_id_counts(stream, id->time_ns)) return 0;
+    if (item->kind == STREAM_DIGEST_ID) (void)stream_dedupe_add_hash(&stream->dedupe, id);
+    if (item->kind == STREAM_DIGEST_LAST_ID) {
+        stream_dedupe_set_last(&stream->dedupe, item->text, id->seq);
+    }
+    return 0;
+}
+
+int stream_digested(void *context, uint64_t first, uint32_t count, struct bytes digest)
+{
+    struct stream *stream = context;
+    struct stream_digest_walk walk;
+    struct stream_digest_item item;
+    uint64_t place = first, end = first + count;
+    int r;
+    stream_digest_walk_init(&walk, digest);
+    while ((r = stream_digest_next(&walk, &item)) > 0) {
+        bool messages = item.kind == STREAM_DIGEST_RECORD || item.kind == STREAM_DIGEST_RUN;
+        if (!messages) {
+            r = digested_id(stream, &item);
+        } else if (item.count > end - place) {
+            r = ERR_CORRUPT;
+        } else {
+            r = item.kind == STREAM_DIGEST_RUN ? digested_run(stream, &item, place)
+                                               : recover_one(stream, &item.record, place);
+            place += item.count;
+        }
+        if (r < 0) break;
+    }
+    stream_digest_walk_release(&walk);
+    return r == 0 && place != end ? ERR_CORRUPT : r;
 }
 
 int stream_recovery_end(struct stream *stream)

@@ -12,12 +12,13 @@
 #define STREAM_SUBJECT_HIDDEN '\1'
 
 struct stream_subject {
-    struct bytes name;           /* stands behind the struct */
-    uint64_t first, last, count; /* of the messages that are held */
-    uint64_t pending_last;       /* the last sequence given to it, durable or not */
-    uint32_t pending;            /* publishes under way */
-    uint32_t number;             /* from 1 */
-    uint32_t serial;             /* tells it from an earlier one of the same number */
+    struct bytes name;                    /* stands behind the struct */
+    uint64_t first, last, count;          /* of the messages that are held */
+    uint64_t pending_last;                /* the last sequence given to it, durable or not */
+    uint32_t pending;                     /* publishes under way */
+    uint32_t number;                      /* from 1 */
+    uint32_t serial;                      /* tells it from an earlier one of the same number */
+    uint32_t digest_chunk, digest_number; /* stream_digest.c: its number in that chunk */
 };
 
 struct stream_subjects {
