@@ -32,8 +32,7 @@ static int load(struct journal_read *read, struct io_file *file, uint64_t offset
     return 0;
 }
 
-/* The record at `at` of the buffer, loading more when it is not whole; the first one only, what
- * follows is taken as far as it is there. */
+/* The record at `at` of the buffer, loading more when it is not whole. */
 static int64_t record_at(struct journal_read *read, struct io_file *file, size_t at,
                          struct segment_record *ret_record)
 {
@@ -49,21 +48,36 @@ static int64_t record_at(struct journal_read *read, struct io_file *file, size_t
     }
 }
 
+/* The first whole header from `at` on: its place in the buffer, or ERR_CORRUPT: the file has none.
+ */
+static int64_t head_from(struct journal_read *read, struct io_file *file, size_t at,
+                         struct segment_record *ret_record)
+{
+    for (;; at += 8) { /* records stand at multiples of 8 */
+        int r = load(read, file, read->offset, at + SEGMENT_RECORD_HEADER);
+        if (r < 0) return r;
+        struct bytes bytes = bytes_skip(buf_bytes(&read->data), at);
+        if (bytes.len < SEGMENT_RECORD_HEADER) return ERR_CORRUPT;
+        if (segment_record_head(bytes.data, read->salt, ret_record) == 0) return (int64_t)at;
+    }
+}
+
+/* Heads have hashes of their own, so damage to one record does not hide the others. */
 static int find_first(struct journal_read *read, struct io_file *file, size_t *ret_at)
 {
-    size_t at = 0;
-    for (;;) {
-        struct segment_record record;
-        int64_t n = record_at(read, file, at, &record);
-        if (n < 0) return (int)n;
-        if (record.seq > read->seq) return ERR_CORRUPT;
-        if (record.seq == read->seq) break;
-        at += (size_t)n;
-    }
-    *ret_at = at;
+    struct segment_record record;
+    int64_t at = head_from(read, file, 0, &record);
+    while (at >= 0 && record.seq < read->seq)
+        at = head_from(read, file, (size_t)at + record.size, &record);
+    if (at < 0) return (int)at;
+    if (record.seq > read->seq) return ERR_CORRUPT;
+    int64_t n = record_at(read, file, (size_t)at, &record);
+    if (n < 0) return (int)n;
+    *ret_at = (size_t)at;
     return 0;
 }
 
+/* Leaves in the buffer the record that was asked for and whole ones behind it. */
 static int collect(struct journal_read *read, struct io_file *file)
 {
     int r = load(read, file, read->offset, read->limit + JOURNAL_POINT_EVERY);
@@ -76,8 +90,7 @@ static int collect(struct journal_read *read, struct io_file *file)
         size_t need;
         struct bytes bytes = bytes_skip(buf_bytes(&read->data), at);
         int64_t n = segment_record_decode(bytes, read->salt, SEGMENT_PAYLOAD_MAX, &record, &need);
-        if (n == 0) break;
-        if (n < 0 || record.seq != seq) return ERR_CORRUPT;
+        if (n <= 0 || record.seq != seq) break; /* who asks for a bad one is told so */
         if (seq > read->seq && at + (size_t)n - start > read->limit) break;
         at += (size_t)n;
     }

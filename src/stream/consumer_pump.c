@@ -216,6 +216,21 @@ static void trouble(struct consumer *consumer, uint64_t seq, int result)
     consumer_wake_in(consumer, CONSUMER_RETRY_MS);
 }
 
+/* Whether a message whose record is damaged is given up: when a second reading finds the same. One
+ * rotten message must not hold up all behind it. It stays in the stream, for whoever has a copy. */
+static bool gives_up(struct consumer *consumer, uint64_t seq, int result)
+{
+    if (result != ERR_CORRUPT || consumer->damaged != seq) {
+        consumer->damaged = result == ERR_CORRUPT ? seq : 0;
+        return false;
+    }
+    consumer->metrics->damaged++;
+    LOG(consumer->stream->host->log, LOG_ERROR, "consumer_message_damaged",
+        LOG_S("stream", consumer->stream->name), LOG_S("consumer", consumer->name),
+        LOG_U("seq", seq), LOG_S("consequence", "passed over, not delivered"));
+    return true;
+}
+
 static bool wants(struct consumer *consumer)
 {
     struct consumer_outlet *outlet = consumer->outlet;
@@ -266,7 +281,7 @@ static void got_again(struct stream_get *get, int result, const struct stream_me
     struct pending *one = consumer_next_ready(consumer);
     if (result == 0) {
         if (!offer_again(consumer, message)) return;
-    } else if (result != ERR_NOT_FOUND) {
+    } else if (result != ERR_NOT_FOUND && !gives_up(consumer, get->seq, result)) {
         trouble(consumer, get->seq, result);
         return;
     } else if (one && one->seq == get->seq) {
@@ -285,10 +300,12 @@ static void got_new(struct stream_get *get, int result, const struct stream_mess
     }
     if (result == 0) {
         if (!offer_new(consumer, message)) return;
-    } else if (result != ERR_NOT_FOUND) {
+    } else if (result != ERR_NOT_FOUND && !gives_up(consumer, get->seq, result)) {
         trouble(consumer, get->seq, result);
         return;
     } else if (next_new(consumer) == get->seq) {
+        /* What has gone from the stream was taken from the count then. */
+        if (result != ERR_NOT_FOUND) consumer->num_pending--;
         pass_over(consumer, get->seq);
     }
     consumer_post(consumer);

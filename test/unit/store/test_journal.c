@@ -255,6 +255,55 @@ static void damage_is_told_and_left(void **state)
     close(fd);
 }
 
+/* Reads one record: what it says, or the error. */
+static int read_one(struct fixture *f, uint64_t seq)
+{
+    struct journal_read read;
+    struct journal_record record;
+    char expected[32];
+    journal_read_init(&read);
+    int r = journal_read_now(f->journal, &read, seq, 1);
+    if (r == 0) {
+        assert_true(journal_read_next(&read, &record));
+        int len = snprintf(expected, sizeof expected, "record %d", (int)seq);
+        assert_int_equal(record.seq, seq);
+        assert_true(bytes_eq(record.payload, bytes_make(expected, (size_t)len)));
+        assert_false(journal_read_next(&read, &record));
+    }
+    journal_read_release(&read);
+    return r;
+}
+
+/* A record that has rotted costs itself, whether its payload has or its header. */
+static void damage_is_one_records(void **state)
+{
+    struct fixture *f = *state;
+    char path[128];
+    size_t at = SEGMENT_HEADER;
+    for (int i = 0; i < 3; i++) append(f, 20);
+    snprintf(path, sizeof path, "%s/00000000000000000001.seg", f->dir);
+    int fd = open(path, O_RDWR);
+    for (uint64_t seq = 1; seq <= 60; seq++) {
+        char expected[32];
+        int len = snprintf(expected, sizeof expected, "record %d", (int)seq);
+        if (seq == 20) assert_int_equal(pwrite(fd, "X", 1, (off_t)at + SEGMENT_RECORD_HEADER), 1);
+        if (seq == 30) assert_int_equal(pwrite(fd, "X", 1, (off_t)at + 8), 1);
+        at += segment_record_size((size_t)len);
+    }
+    close(fd);
+    for (uint64_t seq = 1; seq <= 60; seq++)
+        assert_int_equal(read_one(f, seq), seq == 20 || seq == 30 ? ERR_CORRUPT : 0);
+
+    struct journal_read read; /* a run ends before it */
+    struct journal_record record;
+    uint64_t count = 0;
+    journal_read_init(&read);
+    assert_int_equal(journal_read_now(f->journal, &read, 21, 10000), 0);
+    while (journal_read_next(&read, &record)) assert_int_equal(record.seq, 21 + count++);
+    assert_int_equal(count, 9);
+    journal_read_release(&read);
+}
+
 static void must_exist_makes_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -305,6 +354,7 @@ int main(void)
         TEST(reads_any_record),
         TEST(snapshot_then_trim),
         TEST(damage_is_told_and_left),
+        TEST(damage_is_one_records),
         TEST(must_exist_makes_nothing),
         TEST(flush_makes_durable_at_once),
         TEST(other_policies_acknowledge_after_the_write),
