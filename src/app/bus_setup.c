@@ -84,6 +84,20 @@ static void fill_user(const struct bus_setup *setup, const struct manifest_bus *
     if (from->account_index != SIZE_MAX) user->bus = setup->accounts[from->account_index].bus;
 }
 
+/* What the accounts' tokens say of JetStream. */
+static void limit_accounts(struct bus_setup *setup, const struct bus_auth *auth)
+{
+    struct bus_storage_limits limits;
+    for (size_t i = 0; i < setup->account_count; i++) {
+        struct streams *streams = setup->accounts[i].streams;
+        if (!streams || bus_auth_storage(auth, setup->accounts[i].bus, &limits)) continue;
+        streams_set_limits(streams, &(struct streams_limits){.memory_bytes = limits.memory_bytes,
+                                                             .disk_bytes = limits.disk_bytes,
+                                                             .streams = limits.streams,
+                                                             .consumers = limits.consumers});
+    }
+}
+
 static int make_auth(struct bus_setup *setup, const struct manifest_bus *config,
                      struct error *error)
 {
@@ -109,6 +123,7 @@ static int make_auth(struct bus_setup *setup, const struct manifest_bus *config,
                                        .account_count = account_count,
                                        .timeout_ms = auth->timeout_ms};
     int r = users && accounts ? bus_auth_new(&options, &made, error) : ERR_NOMEM;
+    if (!r) limit_accounts(setup, made);
     if (!r) bus_server_set_auth(setup->server, made);
     free(users);
     free(accounts);

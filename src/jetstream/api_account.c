@@ -23,14 +23,18 @@ static struct usage usage_of(struct streams *streams)
     return usage;
 }
 
-/* Nothing of an account is limited apart from its streams. */
-static void put_limits(struct jsonw *json)
+static void put_count_limit(struct jsonw *json, const char *name, int64_t limit)
+{
+    jsonw_i64(json, name, limit > 0 ? limit : -1);
+}
+
+static void put_limits(struct jsonw *json, const struct streams_limits *limits)
 {
     jsonw_object(json, "limits");
-    jsonw_i64(json, "max_memory", -1);
-    jsonw_i64(json, "max_storage", -1);
-    jsonw_i64(json, "max_streams", -1);
-    jsonw_i64(json, "max_consumers", -1);
+    jsonw_i64(json, "max_memory", limits->memory_bytes);
+    jsonw_i64(json, "max_storage", limits->disk_bytes);
+    put_count_limit(json, "max_streams", limits->streams);
+    put_count_limit(json, "max_consumers", limits->consumers);
     jsonw_i64(json, "max_ack_pending", -1);
     jsonw_i64(json, "memory_max_stream_bytes", -1);
     jsonw_i64(json, "storage_max_stream_bytes", -1);
@@ -49,7 +53,7 @@ void api_account_info(struct api_call *call)
     jsonw_u64(&call->json, "reserved_storage", usage.reserved_storage);
     jsonw_u64(&call->json, "streams", usage.streams);
     jsonw_u64(&call->json, "consumers", usage.consumers);
-    put_limits(&call->json);
+    put_limits(&call->json, streams_limits(js->streams));
     jsonw_object(&call->json, "api");
     jsonw_i64(&call->json, "level", JETSTREAM_API_LEVEL);
     jsonw_u64(&call->json, "total", js->metrics.requests);

@@ -1,5 +1,6 @@
 /* The consumers of a stream: made, found, opened with it and closed with it. */
 #include "stream/consumer_impl.h"
+#include "stream/streams_impl.h"
 
 #include "stream/stream_config.h"
 
@@ -162,7 +163,7 @@ static int make(struct streams *streams, struct stream *stream, struct consumer_
 {
     struct error error = {0};
     char dir[STREAM_NAME_MAX + 16];
-    int64_t most = stream->config->max_consumers;
+    int64_t most = streams_limits_consumers(streams, stream->config);
     int r = 0;
     if (most > 0 && stream->consumers.count >= (uint64_t)most) {
         r = api_error_fail(refusal, ERR_FULL, API_MAX_CONSUMERS, NULL);

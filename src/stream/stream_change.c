@@ -93,6 +93,7 @@ static int may_update(struct stream *stream, const struct stream_config *config,
     if (r == 0 && stream->host->circles(stream->host->context, full)) {
         r = api_error_fail(refusal, ERR_INVALID, API_STREAM_INVALID_CONFIG, "detected cycle");
     }
+    if (r == 0) r = stream->host->admits(stream->host->context, full, refusal);
     if (r < 0) {
         free(full);
         return r;

@@ -55,6 +55,10 @@ struct stream_host {
     void (*changed)(void *context, struct stream *stream); /* its configuration has */
     /* Whether another stream captures a subject of this configuration. */
     bool (*overlaps)(void *context, const struct stream_config *config);
+    /* Whether the account's limits allow this configuration. */
+    int (*admits)(void *context, const struct stream_config *config, struct api_error *refusal);
+    /* Whether the account has no room for so many bytes more; NULL: it has no limit. */
+    bool (*is_full)(void *context, const struct stream *stream, uint64_t size);
     /* Whether what the configuration takes from other streams would lead back to it. */
     bool (*circles)(void *context, const struct stream_config *config);
     /* Messages that were submitted will not be stored. */

@@ -293,6 +293,9 @@ static int publish(struct publish *p, const struct stream_expect *expect)
     if (r == 0) r = check_sizes(p);
     if (r == 0 && p->stream->schema) r = check_schema(p);
     if (r == 0 && config->discard == STREAM_DISCARD_NEW) r = check_room(p);
+    const struct stream_host *host = p->stream->host;
+    if (r == 0 && host->is_full && host->is_full(host->context, p->stream, p->size))
+        r = REFUSE(ERR_FULL, API_RESOURCES_EXCEEDED, NULL);
     return r == 0 ? submit(p) : r;
 }
 

@@ -35,6 +35,11 @@ struct stream *streams_next(struct streams *streams, size_t *cursor)
     return map_next(&streams->streams, cursor);
 }
 
+static int admits(void *context, const struct stream_config *config, struct api_error *refusal)
+{
+    return streams_limits_admit(context, config, refusal);
+}
+
 static bool overlaps(void *context, const struct stream_config *config)
 {
     struct streams *streams = context;
@@ -111,9 +116,13 @@ static int add(struct streams *streams, struct stream_config *config, struct str
         if (!stream->closing && stream_config_equal(stream->config, config)) return 0;
         return api_error_fail(refusal, ERR_EXISTS, API_STREAM_NAME_IN_USE, NULL);
     }
-    if (streams->streams.count >= streams->streams.max) {
+    int64_t most = streams->limits.streams;
+    if (streams->streams.count >= streams->streams.max ||
+        (most > 0 && streams->streams.count >= (uint64_t)most)) {
         return api_error_fail(refusal, ERR_FULL, API_MAX_STREAMS, NULL);
     }
+    int allowed = streams_limits_admit(streams, config, refusal);
+    if (allowed < 0) return allowed;
     if (overlaps(streams, config)) {
         return api_error_fail(refusal, ERR_CONFLICT, API_SUBJECT_OVERLAP, NULL);
     }
@@ -308,7 +317,9 @@ int streams_open(struct io *io, struct bus *bus, const struct streams_options *o
         .circles = circles,
         .lost = lost,
         .overlaps = overlaps,
+        .admits = admits,
     };
+    streams->limits = (struct streams_limits){.memory_bytes = -1, .disk_bytes = -1};
     int r = n < (int)sizeof streams->members ? 0 : error_set(error, ERR_TOO_BIG, "path too long");
     if (r == 0) r = open_wal(streams, options, error);
     if (r == 0) r = open_all(streams, error);

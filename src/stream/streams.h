@@ -39,6 +39,17 @@ struct streams_options {
     struct log *log;                 /* may be NULL */
 };
 
+/* What the streams of an account may take together. */
+struct streams_limits {
+    int64_t memory_bytes, disk_bytes; /* messages held; < 0: no limit */
+    int64_t streams;                  /* <= 0: no limit, as for: */
+    int64_t consumers;                /* of one stream */
+};
+
+/* None at first. Holds for what is made, changed and published from then on. */
+void streams_set_limits(struct streams *streams, const struct streams_limits *limits);
+const struct streams_limits *streams_limits(const struct streams *streams);
+
 /* Opens every stream there is; BLOCKS. `bus` may be NULL: nothing is captured or answered. A stream
  * that is damaged ends it with ERR_CORRUPT and `error` naming file and offset. */
 int streams_open(struct io *io, struct bus *bus, const struct streams_options *options,

@@ -6,6 +6,7 @@
 #include "bus/bus.h"
 #include "bus/trie.h"
 #include "stream/stream_impl.h"
+#include "stream/streams.h"
 
 #define STREAMS_MEMBERS "streams" /* folder of the streams, beside that of the commit log */
 
@@ -18,6 +19,8 @@ struct streams {
     struct stream_metrics metrics;
     struct store_metrics store_metrics;
     struct map streams; /* of struct stream, by name */
+    struct streams_limits limits;
+    uint64_t used[2], used_at_ns; /* on disk, in memory: see streams_limits.c */
 
     struct consumer_port *consumer_port;
     struct list followers; /* see streams_source.h */
@@ -32,6 +35,13 @@ struct streams {
     void (*closed)(void *context);
     void *closed_context;
 };
+
+/* Whether a stream may be made or become like this; it is the caller who counts streams. */
+int streams_limits_admit(struct streams *streams, const struct stream_config *config,
+                         struct api_error *refusal);
+
+/* How many consumers a stream may have; <= 0: no limit. */
+int64_t streams_limits_consumers(const struct streams *streams, const struct stream_config *config);
 
 void streams_capture_init(struct streams *streams);
 void streams_capture_release(struct streams *streams);
