@@ -55,6 +55,7 @@ static void act(struct outlet *outlet, uint64_t seq, const struct message *messa
 {
     struct consumer *consumer = outlet->consumer;
     struct ack_said said = ack_said_read(message->payload);
+    bool known = consumer_has_delivered(consumer, seq);
     switch (said.kind) {
     case ACK_DONE: (void)consumer_ack(consumer, seq); break; /* settled already: answered too */
     case ACK_NEXT:
@@ -67,7 +68,9 @@ static void act(struct outlet *outlet, uint64_t seq, const struct message *messa
     case ACK_TERM: (void)consumer_term(consumer, seq, said.argument); break;
     case ACK_UNKNOWN: break;
     }
-    answer_later(outlet, message->reply);
+    /* A crash may have forgotten that it was delivered: then it comes again, and who was answered
+     * now would think it settled. He asks again. */
+    if (known) answer_later(outlet, message->reply);
 }
 
 /* ---- who is meant ---- */

@@ -86,6 +86,10 @@ int consumer_reset(struct consumer *consumer, uint64_t seq);
 
 /* ---- settling ----------------------------------------------------------------------------- */
 
+/* Whether everything up to this message was delivered, or passed over, as far as the consumer
+ * remembers: a power failure may have taken the last deliveries from it. */
+bool consumer_has_delivered(const struct consumer *consumer, uint64_t seq);
+
 /* Each says ERR_NOT_FOUND when `seq` (of the stream) is not pending: settled already, or never
  * delivered. */
 int consumer_ack(struct consumer *consumer, uint64_t seq);

@@ -144,6 +144,11 @@ static bool is_full(const struct consumer *consumer)
     return most > 0 && consumer->state.pending.count >= (uint64_t)most;
 }
 
+bool consumer_has_delivered(const struct consumer *consumer, uint64_t seq)
+{
+    return seq < consumer->state.next_seq;
+}
+
 int consumer_ack(struct consumer *consumer, uint64_t seq)
 {
     struct pending *one = consumer_pending_find(&consumer->state.pending, seq);

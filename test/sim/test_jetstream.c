@@ -22,6 +22,7 @@ enum {
     ASKS = 400,
     MAX_DELIVER = 3,
     LIMIT_MS = 110 * 1000,
+    HELD = 20,
     TEXT = 400,
 };
 
@@ -77,7 +78,13 @@ struct world {
     uint64_t values;
     struct ask asks[ASKS];
     unsigned asked;
-    uint64_t last_new; /* of this life */
+    uint64_t last_new; /* over this connection */
+    struct client_watch watch;
+    struct held {
+        unsigned number;
+        char reply[100];
+    } held[HELD]; /* heard, to be settled later: perhaps when the server has started anew */
+    unsigned held_count;
     bool calm, closed;
 };
 
@@ -219,7 +226,6 @@ static void server_restart(struct world *w)
     sim_host_crash_never(w->host);
     server_free(w);
     server_open(w, sim_host_restart(w->host));
-    w->last_new = 0;
     check_messages(w, 0);
     check_messages(w, 1);
     check_slots(w);
@@ -427,7 +433,21 @@ static void heard(void *context, struct message *message)
         CHECK(seq > w->last_new, "out of order");
         w->last_new = seq;
     }
+    if (!w->calm && w->held_count < HELD && sim_random_below(w->sim, 3) == 0) {
+        struct held *held = &w->held[w->held_count++];
+        held->number = number;
+        snprintf(held->reply, sizeof held->reply, "%.*s", BYTES_ARG(message->reply));
+        return;
+    }
     settle(w, number, message->reply);
+}
+
+static void settle_held(struct world *w)
+{
+    while (w->held_count && sim_random_below(w->sim, 3)) {
+        const struct held *held = &w->held[--w->held_count];
+        settle(w, held->number, bytes_str(held->reply));
+    }
 }
 
 static void pull(struct world *w)
@@ -469,6 +489,11 @@ static void make(struct world *w, const char *subject, const char *body)
     CHECK(!slot->maybe, "not made");
 }
 
+static void changed(struct client_watch *watch, bool up)
+{
+    if (up) CONTAINER_OF(watch, struct world, watch)->last_new = 0;
+}
+
 static struct world *world_new(struct sim *sim)
 {
     struct world *w = calloc(1, sizeof *w);
@@ -481,6 +506,7 @@ static struct world *world_new(struct sim *sim)
     server_open(w, sim_host_io(w->host));
     int err = client_new(sim_host_io(w->away), &options, NULL, &w->client, NULL);
     CHECK(!err, "%s", err_name(err));
+    client_watch(w->client, &w->watch, changed);
     w->inbox_len = client_inbox(w->client, w->inbox);
     err = client_subscribe(w->client, bytes_make(w->inbox, w->inbox_len), BYTES(""), heard, w,
                            &w->subscription);
@@ -590,6 +616,7 @@ static void api_crashes(struct sim *sim, uint64_t seed)
         for (uint64_t i = sim_random_below(sim, 4); i > 0; i--) publish(w, 0);
         if (sim_random_below(sim, 2)) publish(w, 1);
         if (sim_random_below(sim, 2)) pull(w);
+        settle_held(w);
         if (sim_random_below(sim, 2)) change_slot(w);
         if (sim_random_below(sim, 3) == 0) delete_one(w);
         sim_run_ms(sim, sim_random_below(sim, sim_random_below(sim, 6) ? 30 : 700));
