@@ -78,7 +78,8 @@ static int damaged(struct walk *walk, const char *path, uint64_t offset, const c
     error_set(walk->error, ERR_CORRUPT,
               "%s at byte %" PRIu64 ": data that had been acknowledged is damaged", what, offset);
     error_at(walk->error, path, 0, 0);
-    error_remedy(walk->error, "restore the file from a backup; dure has changed nothing");
+    error_remedy(walk->error, "restore the file from a backup, or move its folder away to go on "
+                              "without it; dure has changed nothing");
     return ERR_CORRUPT;
 }
 

@@ -135,7 +135,8 @@ int journal_snapshot_read(struct io *io, const char *dir, struct buf *ret_data,
     if (r < 0) {
         error_set(error, r, "bad snapshot: %s", err_text(r));
         error_at(error, path, 0, 0);
-        error_remedy(error, "restore the file from a backup; dure has changed nothing");
+        error_remedy(error, "restore the file from a backup, or move its folder away to go on "
+                            "without it; dure has changed nothing");
     }
     return r;
 }
