@@ -47,9 +47,11 @@ int bus_client_parse(struct bus_client *client, int argc, char **argv, const str
     return left;
 }
 
+/* `option`: its name, or in capitals that of an argument ("SEQUENCE"). */
 static int wrong(const char *command, const char *option, const char *what, const char *text)
 {
-    fprintf(stderr, "dure %s: --%s needs %s, not '%s'\n", command, option, what, text);
+    const char *dashes = *option >= 'A' && *option <= 'Z' ? "" : "--";
+    fprintf(stderr, "dure %s: %s%s needs %s, not '%s'\n", command, dashes, option, what, text);
     return -1;
 }
 
@@ -57,6 +59,13 @@ int bus_number(const char *command, const char *option, const char *text, uint64
 {
     if (!text || bytes_to_u64(bytes_str(text), INT64_MAX, ret) == 0) return 0;
     return wrong(command, option, "a number", text);
+}
+
+int bus_storage(const char *command, const char *text, bool *ret_memory)
+{
+    *ret_memory = text && strcmp(text, "memory") == 0;
+    if (!text || *ret_memory || strcmp(text, "file") == 0) return 0;
+    return wrong(command, "storage", "file or memory", text);
 }
 
 /* Days and minutes too, which the manifest's durations may lack: "7d". */

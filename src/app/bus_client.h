@@ -37,6 +37,7 @@ int bus_fail(struct dure_ctx *ctx, int err, const char *format, ...)
 int bus_number(const char *command, const char *option, const char *text, uint64_t *ret);
 int bus_duration(const char *command, const char *option, const char *text, uint64_t *ret_ns);
 int bus_bytes(const char *command, const char *option, const char *text, uint64_t *ret_bytes);
+int bus_storage(const char *command, const char *text, bool *ret_memory);
 
 /* "K:V" of each --header into `headers` (NULL-ended, 2 * CLI_LIST_MAX + 1); cuts the arguments. */
 int bus_headers(const char *command, const struct cli_list *list, const char **headers);

@@ -104,17 +104,25 @@ int cli_usage(const char *command, const char *what)
     return EXIT_USAGE;
 }
 
-int cli_sub_usage(const char *command, const struct cli_sub *subs, size_t count, const char *what)
+int cli_sub_usage(const char *command, const struct cli_sub *sub, const char *what)
 {
-    fprintf(stderr, "dure %s: %s\n", command, what);
-    const char *name = strchr(command, ' ');
-    for (size_t i = 0; name && i < count; i++)
-        if (strcmp(subs[i].name, name + 1) == 0)
-            fprintf(stderr, "  Usage: dure %s %s\n", command, subs[i].arguments);
+    fprintf(stderr, "dure %s: %s\n  Usage: dure %s %s\n", command, what, command, sub->arguments);
     return EXIT_USAGE;
 }
 
-int cli_run_sub(int argc, char **argv, const struct cli_sub *subs, size_t count)
+int cli_sub_count(const char *command, const struct cli_sub *sub, int given)
+{
+    char what[80];
+    const char *or_so = sub->most > sub->least ? given < sub->least ? "at least " : "at most " : "";
+    int wanted = given < sub->least ? sub->least : sub->most;
+    if (given >= sub->least && given <= sub->most) return EXIT_OK;
+    snprintf(what, sizeof what, "takes %s%d argument%s, %d given", or_so, wanted,
+             wanted == 1 ? "" : "s", given);
+    return cli_sub_usage(command, sub, what);
+}
+
+int cli_run_sub(int argc, char **argv, const struct cli_sub *subs, size_t count,
+                int (*run)(int argc, char **argv, const struct cli_sub *sub))
 {
     static char name[64];
     const char *names[32];
@@ -124,7 +132,7 @@ int cli_run_sub(int argc, char **argv, const struct cli_sub *subs, size_t count)
         if (argc < 2 || strcmp(argv[1], subs[i].name) != 0) continue;
         snprintf(name, sizeof name, "%s %s", argv[0], subs[i].name);
         argv[1] = name;
-        return subs[i].run(argc - 1, argv + 1);
+        return run(argc - 1, argv + 1, &subs[i]);
     }
     const char *near = argc > 1 ? bytes_nearest(bytes_str(argv[1]), names, named) : NULL;
     if (argc > 1)

@@ -50,16 +50,23 @@ int cli_parse(int argc, char **argv, const struct cli_option *options, size_t op
 int cli_usage(const char *command, const char *what);
 
 /* A command of a command: "dure stream info". */
+struct dure_ctx;
 struct cli_sub {
     const char *name, *arguments;
-    int (*run)(int argc, char **argv); /* argv[0] is "stream info" */
+    int least, most;                                   /* arguments that are no options */
+    int (*work)(struct dure_ctx *ctx, void *argument); /* see bus_client.h */
 };
 
-/* Runs the one that argv[1] names; tells stderr when there is none. */
-int cli_run_sub(int argc, char **argv, const struct cli_sub *subs, size_t count);
+/* Hands the one that argv[1] names to `run`, whose argv[0] is "stream info"; tells stderr when
+ * there is none. */
+int cli_run_sub(int argc, char **argv, const struct cli_sub *subs, size_t count,
+                int (*run)(int argc, char **argv, const struct cli_sub *sub));
 
-/* The same as cli_usage() for one of them. */
-int cli_sub_usage(const char *command, const struct cli_sub *subs, size_t count, const char *what);
+/* The same as cli_usage() for one of them; `command` is "stream info". */
+int cli_sub_usage(const char *command, const struct cli_sub *sub, const char *what);
+
+/* EXIT_OK when it may have so many arguments; else stderr is told how many it takes. */
+int cli_sub_count(const char *command, const struct cli_sub *sub, int given);
 
 /* Says one thing that went wrong, with its remedy if it has one; returns `code`. */
 int cli_fail(enum exit_code code, const struct error *error);

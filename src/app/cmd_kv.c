@@ -8,6 +8,7 @@
 struct kv_command {
     struct bus_client client;
     struct dure_kv_config config;
+    const struct cli_sub *sub;
     const char *command, *bucket, *key, *value, *revision_text;
     const char *history, *ttl, *max_bytes, *max_value, *replicas, *storage;
     uint64_t revision;
@@ -287,45 +288,23 @@ static int watch(struct dure_ctx *ctx, void *argument)
 
 /* ---- the table ---- */
 
-static int run(int argc, char **argv, bus_work *work, int least, int most);
-
-#define SUB(name, least, most)                     \
-    static int sub_##name(int argc, char **argv)   \
-    {                                              \
-        return run(argc, argv, name, least, most); \
-    }
-SUB(ls, 0, 0)
-SUB(status, 1, 1)
-SUB(add, 1, 1)
-SUB(rm, 1, 1)
-SUB(get, 2, 2)
-SUB(put, 3, 3)
-SUB(create, 3, 3)
-SUB(update, 3, 4)
-SUB(del, 2, 2)
-SUB(purge, 2, 2)
-SUB(keys, 1, 2)
-SUB(history, 2, 2)
-SUB(watch, 1, 2)
-#undef SUB
-
 static const struct cli_sub subs[] = {
-    {"ls", "", sub_ls},
-    {"status", "BUCKET", sub_status},
-    {"info", "BUCKET (the same as status)", sub_status},
-    {"add", "BUCKET [--history N] [--ttl 1h] [--max-value 64KiB] [--max-bytes 1GiB] ...", sub_add},
-    {"rm", "BUCKET [--force]", sub_rm},
-    {"get", "BUCKET KEY [--revision N] [--raw]", sub_get},
-    {"put", "BUCKET KEY VALUE|-", sub_put},
-    {"create", "BUCKET KEY VALUE|-", sub_create},
-    {"update", "BUCKET KEY VALUE|- REVISION", sub_update},
-    {"del", "BUCKET KEY [--revision N]", sub_del},
-    {"purge", "BUCKET KEY [--revision N]", sub_purge},
-    {"keys", "BUCKET [PATTERN]", sub_keys},
-    {"watch", "BUCKET [PATTERN]", sub_watch},
-    {"history", "BUCKET KEY", sub_history},
+    {"ls", "", 0, 0, ls},
+    {"status", "BUCKET", 1, 1, status},
+    {"info", "BUCKET (the same as status)", 1, 1, status},
+    {"add", "BUCKET [--history N] [--ttl 1h] [--max-value 64KiB] [--max-bytes 1GiB] ...", 1, 1,
+     add},
+    {"rm", "BUCKET [--force]", 1, 1, rm},
+    {"get", "BUCKET KEY [--revision N] [--raw]", 2, 2, get},
+    {"put", "BUCKET KEY VALUE|-", 3, 3, put},
+    {"create", "BUCKET KEY VALUE|-", 3, 3, create},
+    {"update", "BUCKET KEY VALUE|- REVISION", 3, 4, update},
+    {"del", "BUCKET KEY [--revision N]", 2, 2, del},
+    {"purge", "BUCKET KEY [--revision N]", 2, 2, purge},
+    {"keys", "BUCKET [PATTERN]", 1, 2, keys},
+    {"watch", "BUCKET [PATTERN]", 1, 2, watch},
+    {"history", "BUCKET KEY", 2, 2, history},
 };
-enum { SUBS = sizeof subs / sizeof *subs };
 
 static int read_values(struct kv_command *c)
 {
@@ -335,21 +314,19 @@ static int read_values(struct kv_command *c)
         bus_bytes(c->command, "max-bytes", c->max_bytes, &bytes) != 0 ||
         bus_bytes(c->command, "max-value", c->max_value, &value) != 0 ||
         bus_number(c->command, "replicas", c->replicas, &replicas) != 0 ||
+        bus_storage(c->command, c->storage, &c->config.memory) != 0 ||
         bus_number(c->command, "revision", c->revision_text, &c->revision) != 0)
         return EXIT_USAGE;
-    if (history > 64) return cli_sub_usage(c->command, subs, SUBS, "--history is at most 64");
-    if (c->storage && strcmp(c->storage, "file") != 0 && strcmp(c->storage, "memory") != 0)
-        return cli_sub_usage(c->command, subs, SUBS, "--storage needs file or memory");
+    if (history > 64) return cli_sub_usage(c->command, c->sub, "--history is at most 64");
     c->config.history = (int)history;
     c->config.ttl_ms = (int64_t)(ttl / 1000000);
     c->config.max_bytes = (int64_t)bytes;
     c->config.max_value = (int64_t)value;
     c->config.replicas = (int)replicas;
-    c->config.memory = c->storage && strcmp(c->storage, "memory") == 0;
     return EXIT_OK;
 }
 
-static int run(int argc, char **argv, bus_work *work, int least, int most)
+static int run(int argc, char **argv, const struct cli_sub *sub)
 {
     static struct kv_command c;
     const struct cli_option options[] = {
@@ -365,20 +342,22 @@ static int run(int argc, char **argv, bus_work *work, int least, int most)
         {"raw", 'r', &c.raw, NULL, NULL},
     };
     c.command = argv[0];
+    c.sub = sub;
     int left = bus_client_parse(&c.client, argc, argv, options, sizeof options / sizeof *options);
     if (left < 0) return EXIT_USAGE;
-    if (left < least || left > most || (work == update && left == 3 && !c.revision_text))
-        return cli_sub_usage(argv[0], subs, SUBS, "wrong number of arguments");
+    if (cli_sub_count(argv[0], sub, left)) return EXIT_USAGE;
+    if (sub->work == update && left == 3 && !c.revision_text)
+        return cli_sub_usage(argv[0], sub, "which revision is it to replace?");
     c.bucket = argv[1];
     c.key = left > 1 ? argv[2] : NULL;
     c.value = left > 2 ? argv[3] : NULL;
     if (left > 3) c.revision_text = argv[4];
     int code = read_values(&c);
     signal(SIGPIPE, SIG_DFL);
-    return code ? code : bus_client_run(&c.client, work, &c);
+    return code ? code : bus_client_run(&c.client, sub->work, &c);
 }
 
 int cmd_kv(int argc, char **argv)
 {
-    return cli_run_sub(argc, argv, subs, SUBS);
+    return cli_run_sub(argc, argv, subs, sizeof subs / sizeof *subs, run);
 }

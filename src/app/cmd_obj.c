@@ -310,36 +310,17 @@ static int watch(struct dure_ctx *ctx, void *argument)
 
 /* ---- the table ---- */
 
-static int run(int argc, char **argv, bus_work *work, int least, int most);
-
-#define SUB(name, least, most)                     \
-    static int sub_##name(int argc, char **argv)   \
-    {                                              \
-        return run(argc, argv, name, least, most); \
-    }
-SUB(ls, 0, 1)
-SUB(add, 1, 1)
-SUB(rm, 1, 1)
-SUB(put, 2, 2)
-SUB(get, 2, 2)
-SUB(del, 2, 2)
-SUB(info, 2, 2)
-SUB(watch, 1, 1)
-SUB(seal, 1, 1)
-#undef SUB
-
 static const struct cli_sub subs[] = {
-    {"ls", "[BUCKET]", sub_ls},
-    {"add", "BUCKET [--ttl 7d] [--max-bytes 10GiB] [--storage file|memory] ...", sub_add},
-    {"rm", "BUCKET [--force]", sub_rm},
-    {"put", "BUCKET FILE|- [--name NAME] [--description TEXT]", sub_put},
-    {"get", "BUCKET OBJECT [--output FILE|-] [--force]", sub_get},
-    {"del", "BUCKET OBJECT", sub_del},
-    {"info", "BUCKET OBJECT", sub_info},
-    {"watch", "BUCKET", sub_watch},
-    {"seal", "BUCKET [--force]", sub_seal},
+    {"ls", "[BUCKET]", 0, 1, ls},
+    {"add", "BUCKET [--ttl 7d] [--max-bytes 10GiB] [--storage file|memory] ...", 1, 1, add},
+    {"rm", "BUCKET [--force]", 1, 1, rm},
+    {"put", "BUCKET FILE|- [--name NAME] [--description TEXT]", 2, 2, put},
+    {"get", "BUCKET OBJECT [--output FILE|-] [--force]", 2, 2, get},
+    {"del", "BUCKET OBJECT", 2, 2, del},
+    {"info", "BUCKET OBJECT", 2, 2, info},
+    {"watch", "BUCKET", 1, 1, watch},
+    {"seal", "BUCKET [--force]", 1, 1, seal},
 };
-enum { SUBS = sizeof subs / sizeof *subs };
 
 static int read_values(struct obj_command *c)
 {
@@ -347,20 +328,18 @@ static int read_values(struct obj_command *c)
     if (bus_duration(c->command, "ttl", c->ttl, &ttl) != 0 ||
         bus_bytes(c->command, "max-bytes", c->max_bytes, &bytes) != 0 ||
         bus_bytes(c->command, "chunk", c->chunk, &chunk) != 0 ||
-        bus_number(c->command, "replicas", c->replicas, &replicas) != 0)
+        bus_number(c->command, "replicas", c->replicas, &replicas) != 0 ||
+        bus_storage(c->command, c->storage, &c->config.memory) != 0)
         return EXIT_USAGE;
-    if (c->storage && strcmp(c->storage, "file") != 0 && strcmp(c->storage, "memory") != 0)
-        return cli_sub_usage(c->command, subs, SUBS, "--storage needs file or memory");
     c->options.description = c->config.description;
     c->options.chunk_size = (size_t)chunk;
     c->config.ttl_ms = (int64_t)(ttl / 1000000);
     c->config.max_bytes = (int64_t)bytes;
     c->config.replicas = (int)replicas;
-    c->config.memory = c->storage && strcmp(c->storage, "memory") == 0;
     return EXIT_OK;
 }
 
-static int run(int argc, char **argv, bus_work *work, int least, int most)
+static int run(int argc, char **argv, const struct cli_sub *sub)
 {
     static struct obj_command c;
     const struct cli_option options[] = {
@@ -377,16 +356,15 @@ static int run(int argc, char **argv, bus_work *work, int least, int most)
     c.command = argv[0];
     int left = bus_client_parse(&c.client, argc, argv, options, sizeof options / sizeof *options);
     if (left < 0) return EXIT_USAGE;
-    if (left < least || left > most)
-        return cli_sub_usage(argv[0], subs, SUBS, "wrong number of arguments");
+    if (cli_sub_count(argv[0], sub, left)) return EXIT_USAGE;
     c.bucket = left > 0 ? argv[1] : NULL;
     c.name = left > 1 ? argv[2] : NULL;
     int code = read_values(&c);
-    if (work != get) signal(SIGPIPE, SIG_DFL);
-    return code ? code : bus_client_run(&c.client, work, &c);
+    if (sub->work != get) signal(SIGPIPE, SIG_DFL);
+    return code ? code : bus_client_run(&c.client, sub->work, &c);
 }
 
 int cmd_obj(int argc, char **argv)
 {
-    return cli_run_sub(argc, argv, subs, SUBS);
+    return cli_run_sub(argc, argv, subs, sizeof subs / sizeof *subs, run);
 }

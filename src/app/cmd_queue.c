@@ -230,36 +230,19 @@ static int purge_dead(struct dure_ctx *ctx, void *argument)
 
 /* ---- the table ---- */
 
-static int run(int argc, char **argv, bus_work *work, int least, int most);
-
-#define SUB(name, least, most)                     \
-    static int sub_##name(int argc, char **argv)   \
-    {                                              \
-        return run(argc, argv, name, least, most); \
-    }
-SUB(ls, 0, 1)
-SUB(info, 2, 2)
-SUB(add, 2, 2)
-SUB(rm, 2, 2)
-SUB(next, 2, 2)
-SUB(dead, 0, 2)
-SUB(replay, 0, 1)
-SUB(purge_dead, 0, 0)
-#undef SUB
-
 static const struct cli_sub subs[] = {
-    {"ls", "[STREAM]", sub_ls},
-    {"info", "STREAM QUEUE", sub_info},
+    {"ls", "[STREAM]", 0, 1, ls},
+    {"info", "STREAM QUEUE", 2, 2, info},
     {"add", "STREAM QUEUE [--filter a.>] [--ack-wait 30s] [--max-deliver 5] [--backoff 1s,10s] ...",
-     sub_add},
-    {"rm", "STREAM QUEUE [--force]", sub_rm},
-    {"next", "STREAM QUEUE [--count N] [--wait 5s] [--settle ack|nak|term|none] [--raw]", sub_next},
-    {"pull", "STREAM QUEUE ... (the same as next)", sub_next},
-    {"dead", "[list | show LETTER] [--stream S] [--queue Q]", sub_dead},
-    {"replay", "LETTER | --all | --stream S [--queue Q]", sub_replay},
-    {"purge-dead", "--all | --stream S [--queue Q] [--force]", sub_purge_dead},
+     2, 2, add},
+    {"rm", "STREAM QUEUE [--force]", 2, 2, rm},
+    {"next", "STREAM QUEUE [--count N] [--wait 5s] [--settle ack|nak|term|none] [--raw]", 2, 2,
+     next},
+    {"pull", "STREAM QUEUE ... (the same as next)", 2, 2, next},
+    {"dead", "[list | show LETTER] [--stream S] [--queue Q]", 0, 2, dead},
+    {"replay", "LETTER | --all | --stream S [--queue Q]", 0, 1, replay},
+    {"purge-dead", "--all | --stream S [--queue Q] [--force]", 0, 0, purge_dead},
 };
-enum { SUBS = sizeof subs / sizeof *subs };
 
 static bool is_settle(const char *word)
 {
@@ -283,7 +266,7 @@ static const char *mistake(const struct queue_command *c, bus_work *work, int le
     return NULL;
 }
 
-static int run(int argc, char **argv, bus_work *work, int least, int most)
+static int run(int argc, char **argv, const struct cli_sub *sub)
 {
     static struct queue_command c = {.count = 1, .wait_ns = 5000000000};
     struct cli_option options[CONSUMER_OPTIONS + 8];
@@ -300,18 +283,18 @@ static int run(int argc, char **argv, bus_work *work, int least, int most)
     if (left < 0) return EXIT_USAGE;
     c.stream = left > 0 ? argv[1] : NULL;
     c.name = left > 1 ? argv[2] : NULL;
-    const char *wrong =
-        left < least || left > most ? "wrong number of arguments" : mistake(&c, work, left);
-    if (wrong) return cli_sub_usage(argv[0], subs, SUBS, wrong);
+    if (cli_sub_count(argv[0], sub, left)) return EXIT_USAGE;
+    const char *wrong = mistake(&c, sub->work, left);
+    if (wrong) return cli_sub_usage(argv[0], sub, wrong);
     if (bus_number(argv[0], "count", c.count_text, &c.count) != 0 ||
         bus_duration(argv[0], "wait", c.wait_text, &c.wait_ns) != 0)
         return EXIT_USAGE;
-    c.client.check = work == add ? check_add : NULL;
+    c.client.check = sub->work == add ? check_add : NULL;
     signal(SIGPIPE, SIG_DFL);
-    return bus_client_run(&c.client, work, &c);
+    return bus_client_run(&c.client, sub->work, &c);
 }
 
 int cmd_queue(int argc, char **argv)
 {
-    return cli_run_sub(argc, argv, subs, SUBS);
+    return cli_run_sub(argc, argv, subs, sizeof subs / sizeof *subs, run);
 }

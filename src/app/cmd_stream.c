@@ -352,44 +352,24 @@ static int restore(struct dure_ctx *ctx, void *argument)
 
 /* ---- the table ---- */
 
-static int run(int argc, char **argv, bus_work *work, int least, int most);
-
-#define SUB(name, least, most)                     \
-    static int sub_##name(int argc, char **argv)   \
-    {                                              \
-        return run(argc, argv, name, least, most); \
-    }
-SUB(ls, 0, 0)
-SUB(info, 1, 1)
-SUB(add, 1, 1)
-SUB(edit, 1, 1)
-SUB(rm, 1, 1)
-SUB(purge, 1, 1)
-SUB(get, 1, 2)
-SUB(view, 1, 1)
-SUB(rm_msg, 2, 2)
-SUB(backup, 2, 2)
-SUB(restore, 1, 2)
-#undef SUB
-
 static const struct cli_sub subs[] = {
-    {"ls", "[--names]", sub_ls},
-    {"info", "STREAM", sub_info},
-    {"add", "STREAM [--subjects a.>,b] [--max-age 7d] [--fsync each|interval|never] ...", sub_add},
-    {"create", "STREAM ... (the same as add)", sub_add},
-    {"edit", "STREAM [what is to change]", sub_edit},
-    {"rm", "STREAM [--force]", sub_rm},
-    {"purge", "STREAM [--subject a.b] [--keep N | --before SEQUENCE] [--force]", sub_purge},
-    {"get", "STREAM SEQUENCE | STREAM --last SUBJECT", sub_get},
-    {"view", "STREAM [--subject a.>] [--from first|last|SEQUENCE|TIME] [--count N] [--follow]",
-     sub_view},
-    {"rm-msg", "STREAM SEQUENCE", sub_rm_msg},
-    {"backup", "STREAM FILE", sub_backup},
-    {"restore", "FILE [STREAM]", sub_restore},
+    {"ls", "[--names]", 0, 0, ls},
+    {"info", "STREAM", 1, 1, info},
+    {"add", "STREAM [--subjects a.>,b] [--max-age 7d] [--fsync each|interval|never] ...", 1, 1,
+     add},
+    {"create", "STREAM ... (the same as add)", 1, 1, add},
+    {"edit", "STREAM [what is to change]", 1, 1, edit},
+    {"rm", "STREAM [--force]", 1, 1, rm},
+    {"purge", "STREAM [--subject a.b] [--keep N | --before SEQUENCE] [--force]", 1, 1, purge},
+    {"get", "STREAM SEQUENCE | STREAM --last SUBJECT", 1, 2, get},
+    {"view", "STREAM [--subject a.>] [--from first|last|SEQUENCE|TIME] [--count N] [--follow]", 1,
+     1, view},
+    {"rm-msg", "STREAM SEQUENCE", 2, 2, rm_msg},
+    {"backup", "STREAM FILE", 2, 2, backup},
+    {"restore", "FILE [STREAM]", 1, 2, restore},
 };
-enum { SUBS = sizeof subs / sizeof *subs };
 
-static int run(int argc, char **argv, bus_work *work, int least, int most)
+static int run(int argc, char **argv, const struct cli_sub *sub)
 {
     static struct stream_command c;
     struct cli_option options[STREAM_OPTIONS + 10];
@@ -405,20 +385,21 @@ static int run(int argc, char **argv, bus_work *work, int least, int most)
     c.command = argv[0];
     int left = bus_client_parse(&c.client, argc, argv, options, STREAM_OPTIONS + 10);
     if (left < 0) return EXIT_USAGE;
-    if (left < least || left > most || (work == get && (left == 2) == (c.last != NULL)))
-        return cli_sub_usage(argv[0], subs, SUBS, "wrong number of arguments");
+    if (cli_sub_count(argv[0], sub, left)) return EXIT_USAGE;
+    if (sub->work == get && (left == 2) == (c.last != NULL))
+        return cli_sub_usage(argv[0], sub, "say which message: SEQUENCE or --last SUBJECT");
     if (bus_number(argv[0], "count", c.count_text, &c.count) != 0) return EXIT_USAGE;
     c.name = argv[1];
     c.text = left > 1 ? argv[2] : NULL;
     c.second = c.text;
-    c.client.check = work == add || work == edit ? check_settings
-                     : work == view              ? check_view
-                                                 : NULL;
+    c.client.check = sub->work == add || sub->work == edit ? check_settings
+                     : sub->work == view                   ? check_view
+                                                           : NULL;
     signal(SIGPIPE, SIG_DFL);
-    return bus_client_run(&c.client, work, &c);
+    return bus_client_run(&c.client, sub->work, &c);
 }
 
 int cmd_stream(int argc, char **argv)
 {
-    return cli_run_sub(argc, argv, subs, SUBS);
+    return cli_run_sub(argc, argv, subs, sizeof subs / sizeof *subs, run);
 }
