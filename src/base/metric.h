@@ -4,8 +4,19 @@
  *     GAUGE(connections, "dure_bus_connections", "Client connections open now.")
  *     HISTOGRAM(latency, "dure_request_duration_seconds", "Time from request to response.")
  *
- * METRIC_STRUCT turns it into a struct of plain integers (an increment is `m.messages_in++`),
- * METRIC_TABLE into the table that the exposition and the documentation are made from. */
+ * metric_fields.h turns it into a struct of plain integers (an increment is `m.messages_in++`),
+ * metric_rows.h into the table that the exposition and the documentation are made from:
+ *
+ *     struct bus_metrics {
+ *     #define METRICS "bus/metrics.def"
+ *     #include "base/metric_fields.h"
+ *     };
+ *
+ *     const struct metric bus_metric_table[] = {
+ *     #define METRICS "bus/metrics.def"
+ *     #define METRICS_OF struct bus_metrics
+ *     #include "base/metric_rows.h"
+ *     }; */
 #ifndef DURE_BASE_METRIC_H
 #define DURE_BASE_METRIC_H
 
@@ -19,16 +30,6 @@ struct metric {
     enum metric_type type;
     size_t offset; /* of the value in its struct: uint64_t, or struct histogram */
 };
-
-/* Use: struct bus_metrics {
- *      #define COUNTER METRIC_FIELD_U64
- *      #define GAUGE METRIC_FIELD_U64
- *      #define HISTOGRAM METRIC_FIELD_HISTOGRAM
- *      #include "bus/metrics.def"
- *      #undef COUNTER ... };
- * (the three macros are defined and undefined around the include). */
-#define METRIC_FIELD_U64(field, name, help) uint64_t field;
-#define METRIC_FIELD_HISTOGRAM(field, name, help) struct histogram field;
 
 /* One instance of such a struct, with its labels: `service="order",route="x"` already escaped, or
  * "" for none. */

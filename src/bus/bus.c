@@ -164,11 +164,8 @@ const struct bus_metrics *bus_metrics(struct bus *bus)
 }
 
 const struct metric bus_metric_table[] = {
-#define COUNTER(field, name, help) \
-    {name, help, METRIC_COUNTER, offsetof(struct bus_metrics, field)},
-#define GAUGE(field, name, help) {name, help, METRIC_GAUGE, offsetof(struct bus_metrics, field)},
-#include "bus/metrics.def"
-#undef COUNTER
-#undef GAUGE
+#define METRICS "bus/metrics.def"
+#define METRICS_OF struct bus_metrics
+#include "base/metric_rows.h"
 };
 const size_t bus_metric_count = sizeof bus_metric_table / sizeof *bus_metric_table;

@@ -210,11 +210,8 @@ void bus_set_observer(struct bus *bus, struct bus_observer *observer);
 /* ---- metrics ------------------------------------------------------------------------------ */
 
 struct bus_metrics {
-#define COUNTER(field, name, help) uint64_t field;
-#define GAUGE(field, name, help) uint64_t field;
-#include "bus/metrics.def"
-#undef COUNTER
-#undef GAUGE
+#define METRICS "bus/metrics.def"
+#include "base/metric_fields.h"
 };
 
 /* As of now; good until the next call. */

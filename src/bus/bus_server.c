@@ -258,13 +258,9 @@ const struct bus_server_metrics *bus_server_metrics(struct bus_server *server)
 }
 
 const struct metric bus_server_metric_table[] = {
-#define COUNTER(field, name, help) \
-    {name, help, METRIC_COUNTER, offsetof(struct bus_server_metrics, field)},
-#define GAUGE(field, name, help) \
-    {name, help, METRIC_GAUGE, offsetof(struct bus_server_metrics, field)},
-#include "bus/server_metrics.def"
-#undef COUNTER
-#undef GAUGE
+#define METRICS "bus/server_metrics.def"
+#define METRICS_OF struct bus_server_metrics
+#include "base/metric_rows.h"
 };
 const size_t bus_server_metric_count =
     sizeof bus_server_metric_table / sizeof *bus_server_metric_table;

@@ -68,11 +68,8 @@ void bus_server_lame_duck(struct bus_server *server, uint32_t grace_ms, uint32_t
 /* ---- metrics ------------------------------------------------------------------------------ */
 
 struct bus_server_metrics {
-#define COUNTER(field, name, help) uint64_t field;
-#define GAUGE(field, name, help) uint64_t field;
-#include "bus/server_metrics.def"
-#undef COUNTER
-#undef GAUGE
+#define METRICS "bus/server_metrics.def"
+#include "base/metric_fields.h"
 };
 
 /* As of now; good until the next call. */

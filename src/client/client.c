@@ -484,12 +484,9 @@ const struct client_metrics *client_metrics(struct client *client)
     return metrics;
 }
 
-#define COUNTER(field, name, help) \
-    {name, help, METRIC_COUNTER, offsetof(struct client_metrics, field)},
-#define GAUGE(field, name, help) {name, help, METRIC_GAUGE, offsetof(struct client_metrics, field)},
 const struct metric client_metric_table[] = {
-#include "client/metrics.def"
+#define METRICS "client/metrics.def"
+#define METRICS_OF struct client_metrics
+#include "base/metric_rows.h"
 };
-#undef COUNTER
-#undef GAUGE
 const size_t client_metric_count = sizeof client_metric_table / sizeof *client_metric_table;

@@ -185,11 +185,8 @@ void client_durable_cancel(struct client_durable *durable);
  * -----------------------------------------------------------------------------------*/
 
 struct client_metrics {
-#define COUNTER METRIC_FIELD_U64
-#define GAUGE METRIC_FIELD_U64
-#include "client/metrics.def"
-#undef COUNTER
-#undef GAUGE
+#define METRICS "client/metrics.def"
+#include "base/metric_fields.h"
 };
 
 /* As of now; good until the next call. */

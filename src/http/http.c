@@ -13,17 +13,11 @@ enum {
     SPILL_MAX = 256 * 1024 * 1024,
 };
 
-#define COUNTER(field, name, help) \
-    {name, help, METRIC_COUNTER, offsetof(struct http_metrics, field)},
-#define GAUGE(field, name, help) {name, help, METRIC_GAUGE, offsetof(struct http_metrics, field)},
-#define HISTOGRAM(field, name, help) \
-    {name, help, METRIC_HISTOGRAM, offsetof(struct http_metrics, field)},
 const struct metric http_metric_table[] = {
-#include "http/metrics.def"
+#define METRICS "http/metrics.def"
+#define METRICS_OF struct http_metrics
+#include "base/metric_rows.h"
 };
-#undef COUNTER
-#undef GAUGE
-#undef HISTOGRAM
 const size_t http_metric_count = sizeof http_metric_table / sizeof *http_metric_table;
 
 void http_init(struct http *http, struct io *io, struct log *log)

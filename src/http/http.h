@@ -8,13 +8,8 @@
 #include "io/io.h"
 
 struct http_metrics {
-#define COUNTER METRIC_FIELD_U64
-#define GAUGE METRIC_FIELD_U64
-#define HISTOGRAM METRIC_FIELD_HISTOGRAM
-#include "http/metrics.def"
-#undef COUNTER
-#undef GAUGE
-#undef HISTOGRAM
+#define METRICS "http/metrics.def"
+#include "base/metric_fields.h"
 };
 
 extern const struct metric http_metric_table[];

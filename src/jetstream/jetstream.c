@@ -5,13 +5,9 @@
 enum { MAX_REQUESTS = 8192, STARTS_PER_TURN = 64 };
 
 const struct metric jetstream_metric_table[] = {
-#define COUNTER(field, name, help) \
-    {name, help, METRIC_COUNTER, offsetof(struct jetstream_metrics, field)},
-#define GAUGE(field, name, help) \
-    {name, help, METRIC_GAUGE, offsetof(struct jetstream_metrics, field)},
-#include "jetstream/jetstream_metrics.def"
-#undef COUNTER
-#undef GAUGE
+#define METRICS "jetstream/jetstream_metrics.def"
+#define METRICS_OF struct jetstream_metrics
+#include "base/metric_rows.h"
 };
 const size_t jetstream_metric_count =
     sizeof jetstream_metric_table / sizeof jetstream_metric_table[0];

@@ -42,13 +42,8 @@ void jetstream_free(struct jetstream *jetstream);
 /* ---- metrics ------------------------------------------------------------------------------ */
 
 struct jetstream_metrics {
-#define COUNTER METRIC_FIELD_U64
-#define GAUGE METRIC_FIELD_U64
-#define HISTOGRAM METRIC_FIELD_HISTOGRAM
-#include "jetstream/jetstream_metrics.def"
-#undef COUNTER
-#undef GAUGE
-#undef HISTOGRAM
+#define METRICS "jetstream/jetstream_metrics.def"
+#include "base/metric_fields.h"
 };
 
 extern const struct metric jetstream_metric_table[];

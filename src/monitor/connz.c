@@ -128,15 +128,7 @@ static void put_subject(void *context, const struct bus_interest *interest)
 
 static void put_detail(void *context, const struct bus_interest *interest)
 {
-    struct jsonw *json = context;
-    jsonw_object(json, NULL);
-    jsonw_str(json, "subject", interest->subject);
-    if (interest->queue.len) jsonw_str(json, "qgroup", interest->queue);
-    jsonw_str(json, "sid", interest->sid);
-    jsonw_u64(json, "msgs", interest->delivered);
-    if (interest->max) jsonw_u64(json, "max", interest->max);
-    jsonw_u64(json, "cid", interest->connection);
-    jsonw_object_end(json);
+    page_interest(context, NULL, interest);
 }
 
 static void put_some_text(struct jsonw *json, const char *key, const char *text)

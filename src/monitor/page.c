@@ -104,6 +104,19 @@ void page_ip(struct page *page, const char *key, const struct io_addr *addr)
     jsonw_str(&page->json, key, ip);
 }
 
+void page_interest(struct jsonw *json, const char *account, const struct bus_interest *interest)
+{
+    jsonw_object(json, NULL);
+    if (account) jsonw_cstr(json, "account", account);
+    jsonw_str(json, "subject", interest->subject);
+    if (interest->queue.len) jsonw_str(json, "qgroup", interest->queue);
+    jsonw_str(json, "sid", interest->sid);
+    jsonw_u64(json, "msgs", interest->delivered);
+    if (interest->max) jsonw_u64(json, "max", interest->max);
+    jsonw_u64(json, "cid", interest->connection);
+    jsonw_object_end(json);
+}
+
 void page_traffic(struct page *page, const struct monitor_account *account)
 {
     const struct bus_metrics *metrics = bus_metrics(account->bus);

@@ -71,6 +71,9 @@ void page_short_span(struct page *page, const char *key, uint64_t ns);
 /* The IP address of an address, without its port. */
 void page_ip(struct page *page, const char *key, const struct io_addr *addr);
 
+/* A subscription, as an object; `account` NULL: is left out. */
+void page_interest(struct jsonw *json, const char *account, const struct bus_interest *interest);
+
 uint64_t page_now_ns(const struct page *page);
 
 /* What is sent and received in an account, "sent": {...}, "received": {...}. */

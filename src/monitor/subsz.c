@@ -42,15 +42,7 @@ static void list_one(void *context, const struct bus_interest *interest)
     struct jsonw *json = listing->json;
     uint64_t at = listing->seen++;
     if (!json || at < listing->offset || at - listing->offset >= listing->limit) return;
-    jsonw_object(json, NULL);
-    jsonw_cstr(json, "account", interest->account);
-    jsonw_str(json, "subject", interest->subject);
-    if (interest->queue.len) jsonw_str(json, "qgroup", interest->queue);
-    jsonw_str(json, "sid", interest->sid);
-    jsonw_u64(json, "msgs", interest->delivered);
-    if (interest->max) jsonw_u64(json, "max", interest->max);
-    jsonw_u64(json, "cid", interest->connection);
-    jsonw_object_end(json);
+    page_interest(json, interest->account, interest);
 }
 
 static void list_all(struct page *page, struct listing *listing, const char *account,

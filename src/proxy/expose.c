@@ -3,36 +3,25 @@
 
 #include <stdlib.h>
 
-#define COUNTER(field, metric_name, metric_help) \
-    {PREFIX metric_name, metric_help, METRIC_COUNTER, offsetof(struct traffic_metrics, field)},
-#define GAUGE(field, metric_name, metric_help) \
-    {PREFIX metric_name, metric_help, METRIC_GAUGE, offsetof(struct traffic_metrics, field)},
-#define HISTOGRAM(field, metric_name, metric_help) \
-    {PREFIX metric_name, metric_help, METRIC_HISTOGRAM, offsetof(struct traffic_metrics, field)},
-
-#define PREFIX "dure_service_"
 static const struct metric service_table[] = {
-#include "proxy/metrics.def"
+#define METRICS "proxy/metrics.def"
+#define METRICS_OF struct traffic_metrics
+#define METRICS_PREFIX "dure_service_"
+#include "base/metric_rows.h"
 };
-#undef PREFIX
-#define PREFIX "dure_route_"
-static const struct metric route_table[] = {
-#include "proxy/metrics.def"
-};
-#undef PREFIX
-#undef COUNTER
-#undef GAUGE
-#undef HISTOGRAM
 
-#define COUNTER(field, metric_name, metric_help) \
-    {metric_name, metric_help, METRIC_COUNTER, offsetof(struct proxy_metrics, field)},
-#define GAUGE(field, metric_name, metric_help) \
-    {metric_name, metric_help, METRIC_GAUGE, offsetof(struct proxy_metrics, field)},
-static const struct metric proxy_table[] = {
-#include "proxy/proxy_metrics.def"
+static const struct metric route_table[] = {
+#define METRICS "proxy/metrics.def"
+#define METRICS_OF struct traffic_metrics
+#define METRICS_PREFIX "dure_route_"
+#include "base/metric_rows.h"
 };
-#undef COUNTER
-#undef GAUGE
+
+static const struct metric proxy_table[] = {
+#define METRICS "proxy/proxy_metrics.def"
+#define METRICS_OF struct proxy_metrics
+#include "base/metric_rows.h"
+};
 
 static const size_t traffic_count_of = sizeof service_table / sizeof *service_table;
 

@@ -109,13 +109,8 @@ void proxy_drain_cancel(struct proxy *proxy, struct proxy_drain *drain);
 
 /* Counters of one route or one service (metrics.def). */
 struct traffic_metrics {
-#define COUNTER METRIC_FIELD_U64
-#define GAUGE METRIC_FIELD_U64
-#define HISTOGRAM METRIC_FIELD_HISTOGRAM
-#include "proxy/metrics.def"
-#undef COUNTER
-#undef GAUGE
-#undef HISTOGRAM
+#define METRICS "proxy/metrics.def"
+#include "base/metric_fields.h"
 };
 
 /* By name; NULL when there is no such service or route now. Valid until the next proxy_apply. */

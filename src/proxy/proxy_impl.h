@@ -26,13 +26,8 @@ struct handler {
 };
 
 struct proxy_metrics {
-#define COUNTER METRIC_FIELD_U64
-#define GAUGE METRIC_FIELD_U64
-#define HISTOGRAM METRIC_FIELD_HISTOGRAM
-#include "proxy/proxy_metrics.def"
-#undef COUNTER
-#undef GAUGE
-#undef HISTOGRAM
+#define METRICS "proxy/proxy_metrics.def"
+#include "base/metric_fields.h"
 };
 
 struct proxy {

@@ -16,15 +16,9 @@ enum {
 };
 
 const struct metric store_metric_table[] = {
-#define COUNTER(field, name, help) \
-    {name, help, METRIC_COUNTER, offsetof(struct store_metrics, field)},
-#define GAUGE(field, name, help) {name, help, METRIC_GAUGE, offsetof(struct store_metrics, field)},
-#define HISTOGRAM(field, name, help) \
-    {name, help, METRIC_HISTOGRAM, offsetof(struct store_metrics, field)},
-#include "store/metrics.def"
-#undef COUNTER
-#undef GAUGE
-#undef HISTOGRAM
+#define METRICS "store/metrics.def"
+#define METRICS_OF struct store_metrics
+#include "base/metric_rows.h"
 };
 const size_t store_metric_count = sizeof store_metric_table / sizeof store_metric_table[0];
 

@@ -5,13 +5,8 @@
 #include "base/metric.h"
 
 struct store_metrics {
-#define COUNTER METRIC_FIELD_U64
-#define GAUGE METRIC_FIELD_U64
-#define HISTOGRAM METRIC_FIELD_HISTOGRAM
-#include "store/metrics.def"
-#undef COUNTER
-#undef GAUGE
-#undef HISTOGRAM
+#define METRICS "store/metrics.def"
+#include "base/metric_fields.h"
 };
 
 extern const struct metric store_metric_table[];

@@ -11,15 +11,9 @@
 enum { MAX_STREAMS = 65536, SEGMENT_BYTES = 64 << 20 };
 
 const struct metric stream_metric_table[] = {
-#define COUNTER(field, name, help) \
-    {name, help, METRIC_COUNTER, offsetof(struct stream_metrics, field)},
-#define GAUGE(field, name, help) {name, help, METRIC_GAUGE, offsetof(struct stream_metrics, field)},
-#define HISTOGRAM(field, name, help) \
-    {name, help, METRIC_HISTOGRAM, offsetof(struct stream_metrics, field)},
-#include "stream/stream_metrics.def"
-#undef COUNTER
-#undef GAUGE
-#undef HISTOGRAM
+#define METRICS "stream/stream_metrics.def"
+#define METRICS_OF struct stream_metrics
+#include "base/metric_rows.h"
 };
 const size_t stream_metric_count = sizeof stream_metric_table / sizeof stream_metric_table[0];
 

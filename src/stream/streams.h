@@ -17,13 +17,8 @@ struct streams;
 
 /* One for each loop. */
 struct stream_metrics {
-#define COUNTER METRIC_FIELD_U64
-#define GAUGE METRIC_FIELD_U64
-#define HISTOGRAM METRIC_FIELD_HISTOGRAM
-#include "stream/stream_metrics.def"
-#undef COUNTER
-#undef GAUGE
-#undef HISTOGRAM
+#define METRICS "stream/stream_metrics.def"
+#include "base/metric_fields.h"
 };
 
 extern const struct metric stream_metric_table[];
