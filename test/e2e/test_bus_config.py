@@ -32,14 +32,14 @@ auth:
 
 
 class Client:
-    def __init__(self, address, user):
+    def __init__(self, address, user, first='"pass":"pw"'):
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.settimeout(10)
         self.socket.connect(address)
         self.file = self.socket.makefile("rb")
         self.info = json.loads(self.file.readline()[5:])
-        self.say('CONNECT {"verbose":false,"user":"%s","pass":"pw"}' % user)
+        self.say('CONNECT {"verbose":false,"user":"%s",%s}' % (user, first))
 
     def say(self, *lines):
         self.socket.sendall("".join(line + "\r\n" for line in lines).encode())
