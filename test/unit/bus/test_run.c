@@ -102,12 +102,21 @@ static void test_cut_anywhere(void **state)
 
 /* ---- clients that do not read ---- */
 
-enum { SLOW = 4, BULK = 3000, LONG = 4096, OTHERS = 3, ROUND = 900000, BULK_MESSAGE = LONG + 16 };
+enum {
+    SLOW = 9, /* so many are sent a run from shared memory */
+    BULK = 3000,
+    LONG = 4096,
+    BULK_MESSAGE = LONG + 16,
+    ROUND = 900000,
+    MIXED = 100, /* of twice as many messages, so many are in one run, the others in short ones */
+    OTHERS = 3
+};
 
-/* The n-th message of a bulk; every OTHERS-th stands alone, because it has another subject. */
+/* The n-th message of a bulk; where they are mixed every OTHERS-th has another subject. */
 static size_t bulk_message(char *out, const char *head, unsigned n)
 {
-    const char *sid = *head == 'M' ? " 1" : "", *subject = n % OTHERS ? "a" : "b";
+    const char *sid = *head == 'M' ? " 1" : "",
+               *subject = n / MIXED % 2 && n % OTHERS == 0 ? "b" : "a";
     size_t len = (size_t)snprintf(out, 64, "%s %s%s %d\r\n", head, subject, sid, LONG);
     memset(out + len, 'a' + (char)(n % 26), LONG);
     memcpy(out + len, &n, sizeof n);
