@@ -171,7 +171,8 @@ static int pass(struct moving *moving, bool *ret_moved)
         if (!err && is_new) err = move_prepare(move, stream);
         if (err || stream->to_last >= stream->last_seq) continue;
         *ret_moved = true;
-        err = move_copy(move, stream, progress, moving);
+        if (stream->interest) err = move_interest(move, stream);
+        if (!err) err = move_copy(move, stream, progress, moving);
     }
     return err;
 }
@@ -215,6 +216,21 @@ static int finish(struct moving *moving)
 
 /* ---- the result ------------------------------------------------------------------------------ */
 
+/* Their clients make them anew, wherever they connect to. */
+static void say_ephemerals(const struct moving *moving)
+{
+    for (size_t i = 0; i < moving->count; i++) {
+        const struct move_stream *stream = &moving->streams[i];
+        char text[MOVE_NAME_MAX + 128];
+        if (!stream->ephemerals) continue;
+        snprintf(text, sizeof text,
+                 "%s: %zu ephemeral consumer%s not moved: the clients make them again%s",
+                 stream->name, stream->ephemerals, stream->ephemerals == 1 ? " is" : "s are",
+                 stream->interest ? " (messages kept for them alone stay here)" : "");
+        say(moving, text);
+    }
+}
+
 static bool all_same(const struct moving *moving)
 {
     for (size_t i = 0; i < moving->count; i++)
@@ -230,10 +246,11 @@ static void print_json(const struct moving *moving)
         char checksum[20];
         snprintf(checksum, sizeof checksum, "%016llx", (unsigned long long)stream->to_checksum);
         json_t *json = json_pack(
-            "{s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:O?}", "name", stream->name, "messages",
+            "{s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:O?, s:I}", "name", stream->name, "messages",
             (json_int_t)stream->to_messages, "first_seq", (json_int_t)stream->to_first, "last_seq",
             (json_int_t)stream->to_last, "copied", (json_int_t)stream->copied, "finished",
-            stream->finished, "same", stream->same, "consumers", stream->consumers);
+            stream->finished, "same", stream->same, "consumers", stream->consumers,
+            "ephemerals_left", (json_int_t)stream->ephemerals);
         if (stream->finished) json_object_set_new(json, "checksum", json_string(checksum));
         json_array_append_new(streams, json);
     }
@@ -265,6 +282,7 @@ static void print_table(const struct moving *moving)
 static int report(struct moving *moving, int err)
 {
     if (moving->terminal) fprintf(stderr, "\r\033[K");
+    say_ephemerals(moving);
     if (moving->json)
         print_json(moving);
     else

@@ -35,6 +35,8 @@ struct move_stream {
     uint64_t to_first, to_last, to_messages; /* the target's */
     uint64_t checksum, to_checksum;          /* over all messages; after move_check */
     bool finished, same;
+    bool interest;     /* keeps only what its consumers have not settled */
+    size_t ephemerals; /* consumers that are not moved; after move_consumers */
     json_t *consumers; /* after move_consumers: [{name, ack_floor, ...}] */
 };
 
@@ -76,6 +78,10 @@ int move_copy(struct move *move, struct move_stream *stream,
  * limits. */
 int move_finish(struct move *move, struct move_stream *stream);
 
+/* Of a stream with retention `interest`, before messages are copied: makes the durable consumers
+ * that the target lacks, or it would keep none of the messages. */
+int move_interest(struct move *move, struct move_stream *stream);
+
 /* Makes the durable consumers at the place where they are at the source. */
 int move_consumers(struct move *move, struct move_stream *stream);
 
@@ -85,8 +91,9 @@ int move_check(struct move *move, struct move_stream *stream);
 /* ---- move_place.c ---- */
 
 /* Settles at the target what the consumer "STREAM.NAME" has settled at the source: everything up to
- * the sequence `floor`, for which it needed so many deliveries. */
-int move_place(struct move *move, const char *consumer, uint64_t floor, uint64_t deliveries);
+ * the sequence `floor`, for which it needed so many deliveries; `exactly`: here as there. */
+int move_place(struct move *move, const char *consumer, uint64_t floor, uint64_t deliveries,
+               bool exactly);
 
 #define MOVE_FILLER "_MOVE"
 

@@ -225,12 +225,17 @@ int move_prepare(struct move *move, struct move_stream *stream)
 {
     const char *retention = json_string_value(json_object_get(stream->config, "retention"));
     json_t *config = NULL;
-    if (bytes_eq(bytes_str(retention), BYTES("interest")))
+    stream->interest = bytes_eq(bytes_str(retention), BYTES("interest"));
+    if (json_object_get(stream->config, "mirror"))
         return refuse(move, stream,
-                      "with retention `interest` a message that is copied before "
-                      "its consumers would be gone");
-    if (json_object_get(stream->config, "mirror") || json_object_get(stream->config, "sources"))
-        return refuse(move, stream, "it copies another stream: make it anew at the target");
+                      "nothing can be published to a mirror, and a stream cannot become one. Move "
+                      "without it (`dure stream rm`), then make it anew at the target: it copies "
+                      "its origin again");
+    if (json_object_get(stream->config, "sources"))
+        return refuse(move, stream,
+                      "its messages have the subjects of its origins, which store them at the "
+                      "target. Move without it (`dure stream rm`), then make it anew at the "
+                      "target: it copies its origins again");
     int err = target_config(move, stream, &config);
     if (!err && !config)
         err = ask_stream(move, stream, "CREATE", config_for_move(move, stream));

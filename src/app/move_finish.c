@@ -76,7 +76,8 @@ static int remove_deleted(struct move *move, const struct move_stream *stream)
     return err;
 }
 
-int move_finish(struct move *move, struct move_stream *stream)
+/* Fillers, and what is before the source's first message. */
+static int purge(struct move *move, struct move_stream *stream)
 {
     char filler[MOVE_NAME_MAX + 16];
     snprintf(filler, sizeof filler, MOVE_FILLER ".%s", stream->name);
@@ -86,6 +87,22 @@ int move_finish(struct move *move, struct move_stream *stream)
     if (!err && stream->to_first < stream->first_seq)
         err = ask(move, move->to, "STREAM.PURGE", stream->name,
                   json_pack("{s:I}", "seq", (json_int_t)stream->first_seq), NULL);
+    return err;
+}
+
+/* The same where consumers are there already: servers before 2.10 take any purge, also one of a
+ * subject, for the settlement of all messages. */
+static int remove_each(struct move *move, struct move_stream *stream)
+{
+    int err = move_refresh(move, stream);
+    for (uint64_t seq = stream->to_first; !err && seq && seq < stream->first_seq; seq++)
+        err = remove_one(move, stream->name, (json_int_t)seq);
+    return err;
+}
+
+int move_finish(struct move *move, struct move_stream *stream)
+{
+    int err = stream->interest ? remove_each(move, stream) : purge(move, stream);
     if (!err) err = remove_deleted(move, stream);
     if (err) return err;
     json_t *config = json_deep_copy(stream->config);
@@ -125,12 +142,59 @@ static json_t *placed(const json_t *info, uint64_t floor)
     return config;
 }
 
+static uint64_t number(const json_t *object, const char *key)
+{
+    json_int_t value = json_integer_value(json_object_get(object, key));
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+static int make_consumer(struct move *move, const struct move_stream *stream, const char *what,
+                         json_t *config)
+{
+    return ask(move, move->to, "CONSUMER.DURABLE.CREATE", what,
+               json_pack("{s:s, s:o}", "stream_name", stream->name, "config", config), NULL);
+}
+
+/* A place that is a start can only be given when the messages before it are there: too late. */
+static int move_interested(struct move *move, struct move_stream *stream, const json_t *info)
+{
+    const json_t *config = json_object_get(info, "config");
+    const char *name = json_string_value(json_object_get(config, "durable_name"));
+    char what[2 * MOVE_NAME_MAX + 8];
+    if (!name) return 0;
+    snprintf(what, sizeof what, "%s.%s", stream->name, name);
+    int err = ask(move, move->to, "CONSUMER.INFO", what, NULL, NULL);
+    if (err != ERR_NOT_FOUND) return err;
+    if (number(json_object_get(info, "ack_floor"), "stream_seq") && !is_placed_by_acks(config))
+        return error_set(&move->error, ERR_UNSUPPORTED,
+                         "the stream %s cannot be moved: its retention is `interest`, and its "
+                         "consumer %s can only be placed when it is a pull consumer with explicit "
+                         "acknowledgements that begins with the first message. Remove the consumer "
+                         "(`dure queue rm`) and make it anew at the target",
+                         stream->name, name);
+    return make_consumer(move, stream, what, placed(info, 0));
+}
+
+/* How many messages it has settled that the target holds, because others have not. */
+static int settled_there(struct move *move, const char *what, const json_t *info,
+                         uint64_t *ret_count)
+{
+    json_t *answer = NULL;
+    int err = ask(move, move->to, "CONSUMER.INFO", what, NULL, &answer);
+    uint64_t open = number(info, "num_pending") + number(info, "num_ack_pending");
+    uint64_t there = number(answer, "num_pending");
+    *ret_count = there > open ? there - open : 0;
+    json_decref(answer);
+    return err;
+}
+
 static int move_consumer(struct move *move, struct move_stream *stream, const json_t *info)
 {
     const json_t *config = json_object_get(info, "config");
     const char *name = json_string_value(json_object_get(config, "durable_name"));
     char what[2 * MOVE_NAME_MAX + 8];
     json_t *answer = NULL;
+    stream->ephemerals += !name;
     if (!name) return 0; /* goes with its client */
     const json_t *ack_floor = json_object_get(info, "ack_floor");
     uint64_t floor = (uint64_t)json_integer_value(json_object_get(ack_floor, "stream_seq"));
@@ -144,14 +208,13 @@ static int move_consumer(struct move *move, struct move_stream *stream, const js
         return error_set(&move->error, ERR_CONFLICT,
                          "the consumer %s is in use at the target already: it is left as it is",
                          what);
-    if (!err)
+    if (!err && !stream->interest)
         err = ask(move, move->to, "CONSUMER.DELETE", what, NULL, NULL); /* of an earlier run */
     if (err && err != ERR_NOT_FOUND) return err;
-    err = ask(move, move->to, "CONSUMER.DURABLE.CREATE", what,
-              json_pack("{s:s, s:o}", "stream_name", stream->name, "config", placed(info, floor)),
-              NULL);
+    if (err || !stream->interest) err = make_consumer(move, stream, what, placed(info, floor));
+    if (!err && stream->interest) err = settled_there(move, what, info, &deliveries);
     if (!err && deliveries && is_placed_by_acks(config))
-        err = move_place(move, what, floor, deliveries);
+        err = move_place(move, what, floor, deliveries, stream->interest);
     if (err) return err;
     json_array_append_new(stream->consumers,
                           json_pack("{s:s, s:I, s:I}", "name", name, "ack_floor", (json_int_t)floor,
@@ -160,10 +223,10 @@ static int move_consumer(struct move *move, struct move_stream *stream, const js
     return 0;
 }
 
-int move_consumers(struct move *move, struct move_stream *stream)
+static int each_consumer(struct move *move, struct move_stream *stream,
+                         int (*each)(struct move *move, struct move_stream *stream,
+                                     const json_t *info))
 {
-    json_decref(stream->consumers);
-    stream->consumers = json_array();
     for (size_t offset = 0;;) {
         json_t *answer = NULL, *info;
         int err = ask(move, move->from, "CONSUMER.LIST", stream->name,
@@ -171,11 +234,24 @@ int move_consumers(struct move *move, struct move_stream *stream)
         if (err) return err;
         json_t *list = json_object_get(answer, "consumers");
         size_t i, count = json_array_size(list);
-        json_array_foreach(list, i, info) if (!err) err = move_consumer(move, stream, info);
+        json_array_foreach(list, i, info) if (!err) err = each(move, stream, info);
         json_decref(answer);
         offset += count;
         if (err || !count) return err;
     }
+}
+
+int move_interest(struct move *move, struct move_stream *stream)
+{
+    return each_consumer(move, stream, move_interested);
+}
+
+int move_consumers(struct move *move, struct move_stream *stream)
+{
+    json_decref(stream->consumers);
+    stream->consumers = json_array();
+    stream->ephemerals = 0;
+    return each_consumer(move, stream, move_consumer);
 }
 
 /* ---- comparing ------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@ struct placing {
     uint64_t acknowledged; /* the last sequence that was settled here */
     uint64_t left;         /* deliveries that the source needed for it */
     size_t batch, got;
+    bool exactly;
     bool over;   /* the batch is */
     bool beyond; /* what comes is not settled at the source */
 };
@@ -74,7 +75,8 @@ static void wait_for_batch(struct placing *placing)
 static int take_all(struct placing *placing, const char *consumer, const char *inbox)
 {
     for (int tries = 0; !placing->beyond && tries < TRIES_MAX;) {
-        if (!placing->left && placing->acknowledged >= placing->floor) return 0;
+        bool there = placing->exactly || placing->acknowledged >= placing->floor;
+        if (!placing->left && there) return 0;
         int err = ask_batch(placing, consumer, inbox);
         if (!err) wait_for_batch(placing);
         if (!err && placing->over && !placing->got) return 0;
@@ -103,9 +105,10 @@ static int confirm(struct placing *placing, const char *consumer)
     return ERR_TIMEOUT;
 }
 
-int move_place(struct move *move, const char *consumer, uint64_t floor, uint64_t deliveries)
+int move_place(struct move *move, const char *consumer, uint64_t floor, uint64_t deliveries,
+               bool exactly)
 {
-    struct placing placing = {.move = move, .floor = floor, .left = deliveries};
+    struct placing placing = {.move = move, .floor = floor, .left = deliveries, .exactly = exactly};
     struct client_subscription *subscription = NULL;
     char inbox[CLIENT_INBOX_TEXT];
     client_inbox(move->to, inbox);

@@ -225,6 +225,52 @@ def test_what_is_settled_stays_settled(bus, cluster):
     theirs.close()
 
 
+def test_interest_comes_before_messages(bus, cluster):
+    """Two queues of a stream that keeps what one of them has not settled; one is ahead of the other."""
+    bus.start()
+    client = Client(bus.port)
+    assert "error" not in client.api("STREAM.CREATE.I", name="I", subjects=["i.>"], retention="interest")
+    for name in ("ahead", "behind"):
+        made = client.api(f"CONSUMER.DURABLE.CREATE.I.{name}", stream_name="I",
+                          config={"durable_name": name, "ack_policy": "explicit", "deliver_policy": "all"})
+        assert "error" not in made, made
+    made = client.api("CONSUMER.CREATE.I", stream_name="I",
+                      config={"ack_policy": "explicit", "filter_subject": "i.b", "inactive_threshold": 60 * 10**9})
+    assert "error" not in made, made
+    for i in range(100):
+        client.publish("i.a", b"%d" % i)
+    for _ in range(40):
+        client.take("I", "ahead")
+    for _ in range(10):
+        client.take("I", "behind")
+    for seq in (15, 60):
+        assert client.api("STREAM.MSG.DELETE.I", seq=seq)["success"]
+    code, result, said = move(bus.url, cluster, "--quiet", "100ms")
+    stream = {s["name"]: s for s in result["streams"]}["I"]
+    assert code == 0 and stream["same"], said
+    assert stream["ephemerals_left"] == 1 and "1 ephemeral consumer is not moved" in said
+    theirs = Client(cluster.servers[0].port)
+    assert theirs.api("STREAM.INFO.I")["config"]["retention"] == "interest"
+    assert everything(client, "I") == everything(theirs, "I")
+    for name in ("ahead", "behind"):
+        assert client.take("I", name) == theirs.take("I", name), f"{name} goes on with the same message"
+        here, there = client.api(f"CONSUMER.INFO.I.{name}"), theirs.api(f"CONSUMER.INFO.I.{name}")
+        assert here["num_pending"] == there["num_pending"] and there["num_redelivered"] == 0
+    client.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize("origin, why", [({"mirror": {"name": "S"}}, "become one"),
+                                         ({"sources": [{"name": "S"}]}, "subjects of its origins")])
+def test_copies_of_streams_are_refused(bus, cluster, origin, why):
+    bus.start().fill()
+    client = Client(bus.port)
+    assert "error" not in client.api("STREAM.CREATE.COPY", name="COPY", **origin)
+    client.close()
+    code, _, said = move(bus.url, cluster, "--quiet", "100ms")
+    assert code == 1 and "COPY" in said and why in said and "make it anew" in said
+
+
 def test_what_is_in_use_at_the_target_is_left_alone(bus, cluster):
     bus.start().fill(250)
     assert move(bus.url, cluster, "--quiet", "100ms")[0] == 0
