@@ -20,6 +20,12 @@ struct world {
     struct stream *stream;
     struct stream_config config;
     uint32_t count;
+    struct list ops; /* of struct change: under way */
+};
+
+struct change {
+    struct stream_op op;
+    struct list link;
 };
 
 static uint64_t seen_digests, seen_rotten, seen_runs, seen_ids;
@@ -177,6 +183,9 @@ static void drop(struct world *w)
 {
     streams_free(w->streams);
     w->streams = NULL;
+    for (struct list *link; (link = list_pop(&w->ops));) {
+        free(CONTAINER_OF(link, struct change, link)); /* the crash took them */
+    }
     w->io = sim_host_restart(w->host);
 }
 
@@ -218,14 +227,17 @@ static void compare(struct world *w)
 
 static void done(struct stream_op *op, int result)
 {
-    free(op);
+    struct change *change = CONTAINER_OF(op, struct change, op);
+    list_remove(&change->link);
+    free(change);
 }
 
-static struct stream_op *new_op(void)
+static struct stream_op *new_op(struct world *w)
 {
-    struct stream_op *op = malloc(sizeof *op);
-    CHECK(op, "memory");
-    return op;
+    struct change *change = calloc(1, sizeof *change);
+    CHECK(change, "memory");
+    list_push(&w->ops, &change->link);
+    return &change->op;
 }
 
 static void publish(struct world *w)
@@ -252,7 +264,7 @@ static void publish(struct world *w)
     /* Several alike in a row, as most publishers do. */
     uint64_t times = ids || kind < 5 || sim_random_below(w->sim, 3) ? 1 : 12;
     seen_runs += times > 1;
-    while (times-- > 0) stream_publish(w->stream, new_op(), &message, NULL, done);
+    while (times-- > 0) stream_publish(w->stream, new_op(w), &message, NULL, done);
     message_done(&message);
 }
 
@@ -261,13 +273,13 @@ static void act(struct world *w)
     struct stream_state state = stream_state(w->stream);
     uint64_t seq = state.first_seq + sim_random_below(w->sim, state.last_seq + 1);
     switch (sim_random_below(w->sim, 60)) {
-    case 0: stream_purge(w->stream, new_op(), BYTES("s.1"), 0, 0, done); break;
-    case 1: stream_purge(w->stream, new_op(), BYTES(""), seq, 0, done); break;
+    case 0: stream_purge(w->stream, new_op(w), BYTES("s.1"), 0, 0, done); break;
+    case 1: stream_purge(w->stream, new_op(w), BYTES(""), seq, 0, done); break;
     case 2:
-    case 3: stream_delete(w->stream, new_op(), seq, done); break;
+    case 3: stream_delete(w->stream, new_op(w), seq, done); break;
     case 4:
         w->config.max_msgs = (int64_t)sim_random_below(w->sim, 200);
-        stream_update(w->stream, new_op(), &w->config, done);
+        stream_update(w->stream, new_op(w), &w->config, done);
         break;
     case 5:
     case 6:
@@ -300,6 +312,7 @@ static void same(struct sim *sim, uint64_t seed)
     static const char *const subjects[] = {"s.>"};
     struct world w = {.sim = sim, .host = sim_host_new(sim, "a")};
     w.io = sim_host_io(w.host);
+    list_init(&w.ops);
     w.config = (struct stream_config){
         .name = "S",
         .subjects = subjects,
