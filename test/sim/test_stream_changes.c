@@ -394,6 +394,11 @@ static uint32_t check_prefix(struct world *w)
     return end;
 }
 
+static bool has_crashed(void *context)
+{
+    return sim_host_crashed(((struct world *)context)->host);
+}
+
 static void prefix_survives(struct sim *sim, uint64_t seed)
 {
     struct world *w = world_new(sim);
@@ -408,7 +413,9 @@ static void prefix_survives(struct sim *sim, uint64_t seed)
         for (uint64_t n = sim_random_below(sim, 80); n > 0 && w->count < MESSAGES; n--) {
             if (sim_host_crashed(w->host)) break;
             publish(w);
-            if (sim_random_below(sim, 20) == 0) sim_run_ms(sim, sim_random_below(sim, 2500));
+            if (sim_random_below(sim, 20) == 0) {
+                (void)sim_run_until(sim, sim_random_below(sim, 2500), has_crashed, w);
+            }
             uint64_t steps = sim_random_below(sim, 8);
             while (steps-- > 0 && !sim_host_crashed(w->host) && sim_step(sim)) {
             }
