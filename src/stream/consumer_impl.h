@@ -68,8 +68,8 @@ struct consumer {
     uint64_t candidate;   /* the next of them, when it is known; else 0 */
     uint64_t *last;       /* last per subject: those still to be delivered: last[last_at ..) */
     size_t last_at, last_count;
-    uint64_t damaged; /* could not be read for damage, once */
-    bool scanning; /* the search for the next goes on at the next turn */
+    uint64_t damaged, damaged_ns; /* could not be read for damage, and since when (monotonic) */
+    bool scanning;                /* the search for the next goes on at the next turn */
 
     struct stream_get next_get, again_get;
     bool reading_next, reading_again;

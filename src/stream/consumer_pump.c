@@ -2,6 +2,7 @@
  * what the stream holds that was never delivered; and when there is nothing left, new messages
  * straight as they become durable, without reading them back. */
 #include "stream/consumer_impl.h"
+#include "store/wal.h"
 
 enum {
     SCAN_BUDGET = 4096,
@@ -216,14 +217,21 @@ static void trouble(struct consumer *consumer, uint64_t seq, int result)
     consumer_wake_in(consumer, CONSUMER_RETRY_MS);
 }
 
-/* Whether a message whose record is damaged is given up: when a second reading finds the same. One
- * rotten message must not hold up all behind it. It stays in the stream, for whoever has a copy. */
+/* Whether a message whose record is damaged is given up: when a reading finds the same later. One
+ * rotten message must not hold up all behind it. It stays in the stream, for whoever has a copy.
+ * After a sync has failed, what the commit log still has may read as damage, until the store is
+ * opened anew: that nothing is to be trusted then is known a moment later than it can be read. */
 static bool gives_up(struct consumer *consumer, uint64_t seq, int result)
 {
+    uint64_t now_ns = io_now_ns(consumer->io);
     if (result != ERR_CORRUPT || consumer->damaged != seq) {
         consumer->damaged = result == ERR_CORRUPT ? seq : 0;
+        consumer->damaged_ns = now_ns;
         return false;
     }
+    const struct wal *wal = consumer->stream->host->wal;
+    if (now_ns < consumer->damaged_ns + CONSUMER_RETRY_MS * millisecond_ns) return false;
+    if (wal && wal_status(wal) < 0) return false;
     consumer->metrics->damaged++;
     LOG(consumer->stream->host->log, LOG_ERROR, "consumer_message_damaged",
         LOG_S("stream", consumer->stream->name), LOG_S("consumer", consumer->name),
