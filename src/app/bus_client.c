@@ -221,6 +221,11 @@ static const char *remedy_of(int err, int code, const char *reason)
         return "dure stream ls shows the streams and their subjects; a bus without --data keeps "
                "none";
     case DURE_ETIMEOUT: return "wait longer with --timeout";
+    case DURE_ENOBODY: return "start who answers it; dure sub SUBJECT shows what is asked";
+    case DURE_EINVALID:
+        return *reason ? NULL
+                       : "subjects are words with dots between them, without blanks; * and > stand "
+                         "in patterns only, and not in names of streams, queues and buckets";
     default: return NULL;
     }
 }

@@ -125,7 +125,9 @@ def test_a_queue_group_shares(bus):
 
 
 def test_req(bus):
-    assert "nobody answers" in bus.fails(REMOTE, "req", "nobody.there", "x")
+    said = bus.fails(REMOTE, "req", "nobody.there", "x")
+    assert "nobody answers" in said and "start who answers it" in said
+    assert "stand in patterns only" in bus.fails(FAILED, "pub", "a.*", "x")
     sub = background(bus, "sub", "ask", "--count", "1")
     sub.stderr.readline()
     assert "no answer from ask" in bus.fails(REMOTE, "req", "ask", "x", "--timeout", "200ms")
