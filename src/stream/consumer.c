@@ -90,8 +90,7 @@ struct consumer_info consumer_info(const struct consumer *consumer)
 int consumer_pause(struct consumer *consumer, int64_t until_ns)
 {
     struct consumer_config changed = *consumer->config;
-    uint64_t now = io_wall_ns(consumer->io);
-    changed.pause_until_ns = until_ns > 0 && (uint64_t)until_ns > now ? until_ns : 0;
+    changed.pause_until_ns = until_ns > 0 ? until_ns : 0;
     struct consumer_config *copy = consumer_config_copy(&changed, NULL);
     if (!copy) return ERR_NOMEM;
     int r = consumer_take_config(consumer, copy);

@@ -50,11 +50,11 @@ static void fill_in_acks(struct consumer_config *config, const struct stream_con
 {
     if (config->backoff_ns) config->ack_wait_ns = config->backoff_ns[0];
     if (config->max_deliver == 0) config->max_deliver = -1;
-    if (config->ack_policy == CONSUMER_ACK_NONE) return;
-    if (config->ack_wait_ns <= 0) config->ack_wait_ns = ACK_WAIT_S * second_ns;
     if (config->max_ack_pending == 0 && stream) {
         config->max_ack_pending = stream->consumer_max_ack_pending;
     }
+    if (config->ack_policy == CONSUMER_ACK_NONE) return;
+    if (config->ack_wait_ns <= 0) config->ack_wait_ns = ACK_WAIT_S * second_ns;
     if (config->max_ack_pending == 0) config->max_ack_pending = MAX_ACK_PENDING;
 }
 

@@ -47,13 +47,16 @@ static int check_push(const struct consumer_config *config, const struct stream_
     if (!subject_is_literal(subject)) return FAIL(API_DELIVER_WILDCARD, NULL);
     if (stream_config_captures(stream, subject)) return FAIL(API_DELIVER_CYCLE, NULL);
     if (config->max_waiting != 0) return FAIL(API_PUSH_MAX_WAITING, NULL);
-    if (config->max_ack_pending > 0 && config->ack_policy == CONSUMER_ACK_NONE) {
+    int64_t pending = config->max_ack_pending;
+    if (pending == 0) pending = stream->consumer_max_ack_pending;
+    if (pending > 0 && config->ack_policy == CONSUMER_ACK_NONE) {
         return FAIL(API_MAX_ACK_PENDING_POLICY, NULL);
     }
     if (config->idle_heartbeat_ns > 0 && config->idle_heartbeat_ns < 100 * millisecond_ns) {
         return FAIL(API_HEARTBEAT_TOO_SMALL, NULL);
     }
-    if (config->priority_group_count) return FAIL(API_PUSH_WITH_GROUPS, NULL);
+    bool groups = config->priority_group_count || config->priority_policy != CONSUMER_PRIORITY_NONE;
+    if (groups) return FAIL(API_PUSH_WITH_GROUPS, NULL);
     return 0;
 }
 
@@ -85,7 +88,8 @@ static int check_filters(const struct consumer_config *config, struct api_error 
             return FAIL(API_STREAM_INVALID_CONFIG, "invalid subject");
         }
         for (size_t j = 0; j < i; j++) {
-            if (!subject_overlaps(filter, bytes_str(config->filters[j]))) continue;
+            struct bytes other = bytes_str(config->filters[j]);
+            if (!subject_contains(filter, other) && !subject_contains(other, filter)) continue;
             return FAIL(API_FILTERS_OVERLAP, NULL);
         }
     }
@@ -130,14 +134,21 @@ static int check_start(const struct consumer_config *config, struct api_error *r
 
 static int check_acks(const struct consumer_config *config, struct api_error *refusal)
 {
+    for (size_t i = 0; i < config->backoff_count; i++) {
+        if (config->backoff_ns[i] < 0) return FAIL(API_BACKOFF_NEGATIVE, NULL);
+    }
+    if (config->ack_wait_ns < 0 && config->backoff_count == 0) {
+        return FAIL(API_ACK_WAIT_NEGATIVE, NULL);
+    }
     if (config->backoff_count && config->max_deliver > 0 &&
         config->backoff_count > (uint64_t)config->max_deliver) {
         return FAIL(API_BACKOFF_MAX_DELIVER, NULL);
     }
-    if (config->ack_wait_ns < 0) return FAIL(API_ACK_WAIT_NEGATIVE, NULL);
-    for (size_t i = 0; i < config->backoff_count; i++) {
-        if (config->backoff_ns[i] < 0) return FAIL(API_BACKOFF_NEGATIVE, NULL);
-    }
+    return 0;
+}
+
+static int check_sampling(const struct consumer_config *config, struct api_error *refusal)
+{
     if (!is_set(config->sample_freq)) return 0;
     struct bytes digits = bytes_str(config->sample_freq);
     uint64_t rate;
@@ -179,12 +190,17 @@ static int check_limits(const struct consumer_config *config, const struct strea
 {
     int64_t inactive = stream->consumer_inactive_threshold_ns;
     int64_t pending = stream->consumer_max_ack_pending;
-    if (inactive > 0 && config->inactive_threshold_ns > inactive) {
-        return FAIL(API_INACTIVE_THRESHOLD_EXCESS, "%llds", (long long)(inactive / 1000000000));
-    }
     if (pending > 0 && config->max_ack_pending > pending) {
         return FAIL(API_MAX_ACK_PENDING_EXCESS, "%lld", (long long)pending);
     }
+    if (inactive > 0 && config->inactive_threshold_ns > inactive) {
+        return FAIL(API_INACTIVE_THRESHOLD_EXCESS, "%llds", (long long)(inactive / 1000000000));
+    }
+    return 0;
+}
+
+static int check_replicas(const struct consumer_config *config, struct api_error *refusal)
+{
     if (config->replicas < 0) return FAIL(API_REPLICAS_NEGATIVE, NULL);
     return config->replicas > 1 ? FAIL(API_CONSUMER_REPLICAS, NULL) : 0;
 }
@@ -193,14 +209,16 @@ int consumer_config_check(const struct consumer_config *config, const struct str
                           struct api_error *refusal)
 {
     bool push = is_set(config->deliver_subject);
-    int r = check_limits(config, stream, refusal);
+    int r = check_replicas(config, refusal);
     if (r == 0) r = check_names(config, refusal);
     if (r == 0) r = check_acks(config, refusal);
     if (r == 0) {
         r = push ? check_push(config, stream, refusal) : check_pull(config, stream, refusal);
     }
+    if (r == 0) r = check_limits(config, stream, refusal);
     if (r == 0) r = check_filters(config, refusal);
     if (r == 0) r = check_start(config, refusal);
+    if (r == 0) r = check_sampling(config, refusal);
     if (r == 0 && config->flow_control && config->idle_heartbeat_ns <= 0) {
         r = FAIL(API_FLOW_NEEDS_HEARTBEAT, NULL);
     }
@@ -219,6 +237,7 @@ int consumer_config_may_become(const struct consumer_config *from, const struct 
         const char *text;
     } fixed[] = {
         {from->deliver_policy != to->deliver_policy, "deliver policy can not be updated"},
+        {from->mem_storage != to->mem_storage, "storage type can not be updated"},
         {from->start_seq != to->start_seq, "start sequence can not be updated"},
         {from->start_time_ns != to->start_time_ns, "start time can not be updated"},
         {from->ack_policy != to->ack_policy, "ack policy can not be updated"},
@@ -228,8 +247,6 @@ int consumer_config_may_become(const struct consumer_config *from, const struct 
         {!was_push && is_push, "can not update pull consumer to push based"},
         {was_push && !is_push, "can not update push consumer to pull based"},
         {from->max_waiting != to->max_waiting, "max waiting can not be updated"},
-        {from->durable != to->durable, "durability can not be updated"},
-        {from->mem_storage != to->mem_storage, "storage type can not be updated"},
     };
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
         if (fixed[i].changed) return FAIL(API_CONSUMER_CREATE, "%s", fixed[i].text);

@@ -69,6 +69,7 @@ struct consumer {
     uint64_t *last;       /* last per subject: those still to be delivered: last[last_at ..) */
     size_t last_at, last_count;
     uint64_t damaged, damaged_ns; /* could not be read for damage, and since when (monotonic) */
+    uint64_t looked_seq;          /* how far it had come when somebody wanted more than there was */
     bool scanning;                /* the search for the next goes on at the next turn */
 
     struct stream_get next_get, again_get;
@@ -111,6 +112,11 @@ void consumers_gone(struct stream *stream);
 
 /* Frees memory without I/O. */
 void consumers_free_all(struct stream *stream);
+
+/* Whether all of a stream keep to the limits that a new configuration of it sets for consumers.
+ * ERR_CONFLICT. */
+int consumers_keep_to(const struct stream *stream, const struct stream_config *limits,
+                      struct api_error *refusal);
 
 /* Takes it out of its stream's set. */
 void consumers_forget(struct consumer *consumer);

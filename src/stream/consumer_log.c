@@ -145,6 +145,12 @@ void consumer_log_keep(struct consumer_log *log, uint64_t seq)
     put_op(log, CONSUMER_OP_KEEP, seq);
 }
 
+void consumer_log_skip(struct consumer_log *log, uint64_t seq)
+{
+    end_run(log);
+    put_op(log, CONSUMER_OP_SKIP, seq);
+}
+
 struct bytes consumer_log_steps(struct consumer_log *log)
 {
     end_run(log);

@@ -4,6 +4,8 @@
 #include "stream/consumer_impl.h"
 #include "store/wal.h"
 
+#include "bus/subject.h"
+
 enum {
     SCAN_BUDGET = 4096,
     READ_AHEAD = 256 << 10,
@@ -275,6 +277,7 @@ static void forget(struct consumer *consumer, struct pending *one)
     consumer->metrics->ack_pending--;
     consumer_state_settle(&consumer->state, one);
     consumer_log_settle(&consumer->writing.log, seq);
+    consumer->state.settled_ns = io_wall_ns(consumer->io);
     consumer_changed(consumer);
 }
 
@@ -361,7 +364,9 @@ static enum step step(struct consumer *consumer)
         return STEP_STOP;
     }
     consumer->replaying = false;
-    if (consumer->state.seen_seq < consumer->stream->last_seq) {
+    consumer->looked_seq = consumer->stream->last_seq;
+    if (consumer->state.consumer_seq == 0 &&
+        consumer->state.seen_seq < consumer->stream->last_seq) {
         consumer->state.seen_seq = consumer->stream->last_seq;
     }
     return consumer->reading_again || consumer->reading_next ? STEP_STOP : STEP_IDLE;
@@ -450,6 +455,39 @@ static void removed(struct stream_observer *observer, uint64_t seq, struct bytes
     consumer_post(consumer);
 }
 
+/* Whether all that the consumer's filters let through was to be purged; `ret_touches`: or all that
+ * one of them lets through, or a part of it. */
+static bool is_within(const struct consumer *consumer, struct bytes pattern, bool *ret_touches)
+{
+    const struct consumer_config *config = consumer->config;
+    bool within = pattern.len == 0 || config->filter_count > 0;
+    *ret_touches = pattern.len == 0 || config->filter_count == 0;
+    for (size_t i = 0; i < config->filter_count && pattern.len > 0; i++) {
+        struct bytes filter = bytes_str(config->filters[i]);
+        bool contained = subject_contains(pattern, filter);
+        if (!contained) within = false;
+        if (contained || subject_contains(filter, pattern)) *ret_touches = true;
+    }
+    return within;
+}
+
+/* It goes on behind what was purged, as if it had been delivered and acknowledged. */
+static void purged(struct stream_observer *observer, struct bytes pattern)
+{
+    struct consumer *consumer = CONTAINER_OF(observer, struct consumer, observer);
+    struct stream_state state = stream_state(consumer->stream);
+    bool touches, within = is_within(consumer, pattern, &touches);
+    uint64_t start = state.first_seq, resume;
+    if (consumer->closing || !touches || start == 0) return;
+    if (within && pattern.len > 0) {
+        uint64_t next = stream_next(consumer->stream, start, pattern, SIZE_MAX, &resume);
+        start = next ? next : state.last_seq + 1;
+    }
+    if (!consumer_state_skip(&consumer->state, start)) return;
+    consumer_log_skip(&consumer->writing.log, start);
+    consumer_changed(consumer);
+}
+
 /* Whether the stream must keep the message for this consumer. */
 static bool needs(struct stream_interest *interest, uint64_t seq, struct bytes subject)
 {
@@ -470,7 +508,8 @@ static bool acknowledged(struct stream_interest *interest, uint64_t seq, struct 
 
 void consumer_pump_init(struct consumer *consumer)
 {
-    consumer->observer = (struct stream_observer){.stored = stored, .removed = removed};
+    consumer->observer =
+        (struct stream_observer){.stored = stored, .removed = removed, .purged = purged};
     consumer->interest = (struct stream_interest){.needs = needs, .acknowledged = acknowledged};
     list_init(&consumer->observer.link);
     list_init(&consumer->interest.link);

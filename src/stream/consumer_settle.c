@@ -131,6 +131,16 @@ static void settle(struct consumer *consumer, struct pending *one)
     if (consumer->local) consumer_note_settled(consumer, seq);
 }
 
+/* Where an acknowledgement is one of all that came before. */
+static void settle_before(struct consumer *consumer, uint64_t seq)
+{
+    struct pending *one;
+    if (consumer->config->ack_policy != CONSUMER_ACK_ALL) return;
+    while ((one = consumer_pending_first(&consumer->state.pending)) && one->seq < seq) {
+        settle(consumer, one);
+    }
+}
+
 static void settled_one(struct consumer *consumer, bool was_full)
 {
     consumer->state.settled_ns = io_wall_ns(consumer->io);
@@ -154,13 +164,8 @@ int consumer_ack(struct consumer *consumer, uint64_t seq)
     struct pending *one = consumer_pending_find(&consumer->state.pending, seq);
     bool was_full = is_full(consumer);
     if (!one || consumer->closing) return ERR_NOT_FOUND;
-    if (consumer->config->ack_policy == CONSUMER_ACK_ALL) {
-        while ((one = consumer_pending_first(&consumer->state.pending)) && one->seq <= seq) {
-            settle(consumer, one);
-        }
-    } else {
-        settle(consumer, one);
-    }
+    settle_before(consumer, seq);
+    settle(consumer, consumer_pending_find(&consumer->state.pending, seq));
     settled_one(consumer, was_full);
     return 0;
 }
@@ -196,7 +201,8 @@ int consumer_term(struct consumer *consumer, uint64_t seq, struct bytes reason)
     struct pending *one = consumer_pending_find(&consumer->state.pending, seq);
     bool was_full = is_full(consumer);
     if (!one || consumer->closing) return ERR_NOT_FOUND;
-    consumer_die(consumer, one, false, reason);
+    settle_before(consumer, seq);
+    consumer_die(consumer, consumer_pending_find(&consumer->state.pending, seq), false, reason);
     settled_one(consumer, was_full);
     return 0;
 }

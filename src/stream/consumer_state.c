@@ -73,6 +73,17 @@ void consumer_state_settle(struct consumer_state *state, struct pending *one)
     }
 }
 
+bool consumer_state_skip(struct consumer_state *state, uint64_t seq)
+{
+    const struct pending *first = consumer_pending_first(&state->pending);
+    uint64_t seen = state->seen_seq, floor = state->floor_seq;
+    if (state->seen_seq + 1 < seq) state->seen_seq = seq - 1;
+    uint64_t reached = first && first->seq < seq ? first->seq - 1 : seq - 1;
+    if (!first) reached = state->seen_seq;
+    if (state->floor_seq < reached) state->floor_seq = reached;
+    return state->seen_seq != seen || state->floor_seq != floor;
+}
+
 /* ---- graves ---- */
 
 static struct consumer_grave *dig(struct consumer_state *state, uint64_t seq, uint32_t attempts,
@@ -331,6 +342,11 @@ static int apply_step(struct replay *r, unsigned op)
     case CONSUMER_OP_SETTLE: return apply_settle(r);
     case CONSUMER_OP_DUE: return apply_due(r);
     case CONSUMER_OP_DIE: return apply_die(r);
+    case CONSUMER_OP_SKIP:
+        r->seq += (uint64_t)varint_get_signed(&r->in);
+        if (r->in.failed || r->seq == 0 || r->seq > SEQ_MAX) return ERR_CORRUPT;
+        (void)consumer_state_skip(r->state, r->seq);
+        return 0;
     case CONSUMER_OP_BURY:
     case CONSUMER_OP_KEEP: {
         r->seq += (uint64_t)varint_get_signed(&r->in);

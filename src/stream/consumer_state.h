@@ -65,6 +65,10 @@ void consumer_state_redeliver(struct consumer_state *state, struct pending *one,
 /* It is done with. */
 void consumer_state_settle(struct consumer_state *state, struct pending *one);
 
+/* What was below the sequence has been purged: delivered or not, the consumer is past it. Returns
+ * whether that changes anything. */
+bool consumer_state_skip(struct consumer_state *state, uint64_t seq);
+
 /* It has failed for good: from pending to the graves. NULL: no memory, nothing has happened. */
 struct consumer_grave *consumer_state_die(struct consumer_state *state, struct pending *one,
                                           bool exceeded, struct bytes reason);
@@ -92,6 +96,7 @@ enum consumer_op {
     CONSUMER_OP_DIE,       /* seq± exceeded:1 reason_len reason */
     CONSUMER_OP_BURY,      /* seq± */
     CONSUMER_OP_KEEP,      /* seq± */
+    CONSUMER_OP_SKIP,      /* seq± */
 };
 
 /* What has happened and is not in the journal yet. */
@@ -119,6 +124,7 @@ void consumer_log_due(struct consumer_log *log, const struct pending *one);
 void consumer_log_die(struct consumer_log *log, const struct consumer_grave *grave);
 void consumer_log_bury(struct consumer_log *log, uint64_t seq);
 void consumer_log_keep(struct consumer_log *log, uint64_t seq);
+void consumer_log_skip(struct consumer_log *log, uint64_t seq);
 
 /* The steps so far, whole; good until the log is used again. Failure is log->steps.failed. */
 struct bytes consumer_log_steps(struct consumer_log *log);

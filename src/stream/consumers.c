@@ -102,6 +102,15 @@ static bool same_text(const char *a, const char *b)
     return strcmp(a ? a : "", b ? b : "") == 0;
 }
 
+/* What the filters before have let pass since the last delivery, those of now may want. */
+static void look_again(struct consumer *consumer)
+{
+    struct consumer_state *state = &consumer->state;
+    uint64_t seq = state->seen_seq;
+    if (seq < consumer->looked_seq) seq = consumer->looked_seq;
+    if (seq >= state->last_until && seq + 1 < state->next_seq) state->next_seq = seq + 1;
+}
+
 /* Owns `config` (complete). */
 static int update(struct consumer *consumer, struct consumer_config *config,
                   struct api_error *refusal)
@@ -117,9 +126,11 @@ static int update(struct consumer *consumer, struct consumer_config *config,
         return r;
     }
     r = consumer_take_config(consumer, config);
+    if (r == 0) look_again(consumer);
     if (r == 0) r = consumer_recount(consumer);
     if (r < 0) return api_error_of(refusal, r);
     consumer_write_config(consumer);
+    stream_interest_changed(consumer->stream);
     if (consumer->outlet && consumer->outlet->updated) consumer->outlet->updated(consumer->outlet);
     consumer_post(consumer);
     return 0;
@@ -198,6 +209,10 @@ int consumers_add(struct streams *streams, struct stream *stream,
     if (!full) return api_error_of(refusal, ERR_NOMEM);
     if (!consumer) return make(streams, stream, full, ret_consumer, refusal);
     *ret_consumer = consumer;
+    /* One that was not durable stays mortal, unless it is told otherwise. */
+    if (!full->inactive_threshold_ns && !consumer->config->durable) {
+        full->inactive_threshold_ns = consumer->config->inactive_threshold_ns;
+    }
     if (consumer_config_equal(consumer->config, full)) {
         free(full);
         return 0;
@@ -207,6 +222,35 @@ int consumers_add(struct streams *streams, struct stream *stream,
         return api_error_fail(refusal, ERR_EXISTS, API_CONSUMER_EXISTS, NULL);
     }
     return update(consumer, full, refusal);
+}
+
+static bool exceeds(const struct consumer_config *config, const struct stream_config *limits)
+{
+    int64_t inactive = limits->consumer_inactive_threshold_ns;
+    int64_t pending = limits->consumer_max_ack_pending;
+    return (inactive > 0 && config->inactive_threshold_ns > inactive) ||
+           (pending > 0 && config->max_ack_pending > pending);
+}
+
+int consumers_keep_to(const struct stream *stream, const struct stream_config *limits,
+                      struct api_error *refusal)
+{
+    const struct stream_config *now = stream->config;
+    const struct consumer_set *set = &stream->consumers;
+    char names[160] = ""; /* a text is cut there anyhow */
+    size_t len = 0;
+    if (now->consumer_inactive_threshold_ns == limits->consumer_inactive_threshold_ns &&
+        now->consumer_max_ack_pending == limits->consumer_max_ack_pending) {
+        return 0;
+    }
+    for (size_t i = 0; i < set->count && len < sizeof names; i++) {
+        if (!exceeds(set->at[i]->config, limits)) continue;
+        len += (size_t)snprintf(names + len, sizeof names - len, "%s%s", len ? ", " : "",
+                                set->at[i]->name);
+    }
+    if (len == 0) return 0;
+    return api_error_fail(refusal, ERR_CONFLICT, API_STREAM_UPDATE,
+                          "change to limits violates consumers: %s", names);
 }
 
 void consumers_set_port(struct streams *streams, struct consumer_port *port)

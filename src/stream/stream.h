@@ -22,6 +22,7 @@ enum {
     STREAM_NAME_MAX = 255,
     STREAM_HEADERS_MAX = 64 << 10,
     STREAM_SUBJECT_MAX = 4096, /* bytes of one message's subject */
+    STREAM_REPLICAS_MAX = 5,   /* that may be asked for; more than one is refused */
 };
 
 /* ---- what a stream is to be ------------------------------------------------------------------ */
@@ -166,7 +167,8 @@ void stream_delete(struct stream *stream, struct stream_op *op, uint64_t seq,
                    void (*done)(struct stream_op *op, int result));
 
 /* Removes messages: those whose subject matches `filter` (empty: all) and, where not 0, whose
- * sequence is below `below_seq`, but not the newest `keep`. ERR_DENIED (deny_purge, sealed). */
+ * sequence is below `below_seq`, but not the newest `keep`. Without a filter the next message's
+ * sequence is `below_seq` at least. ERR_DENIED (deny_purge, sealed). */
 void stream_purge(struct stream *stream, struct stream_op *op, struct bytes filter,
                   uint64_t below_seq, uint64_t keep,
                   void (*done)(struct stream_op *op, int result));
@@ -270,10 +272,12 @@ uint64_t stream_filter_count(struct stream_filter *filter, uint64_t seq);
 
 /* ---- following ---------------------------------------------------------------------------------
  * Observers see each message when it has become durable, in order, with its content, and each
- * removal. They may not change the stream or leave from inside, except through operations. */
+ * removal; and behind the removals of a purge or rollup, which subjects it was of (empty: all).
+ * They may not change the stream or leave from inside, except through operations. */
 struct stream_observer {
     void (*stored)(struct stream_observer *observer, const struct stream_message *message);
     void (*removed)(struct stream_observer *observer, uint64_t seq, struct bytes subject);
+    void (*purged)(struct stream_observer *observer, struct bytes pattern);
     struct list link; /* private */
 };
 
@@ -300,6 +304,9 @@ void stream_attach(struct stream *stream, struct stream_interest *interest);
 /* `forgotten`: the consumer is deleted (not just closed, to be opened again after a restart), and
  * what only it needed goes. */
 void stream_detach(struct stream_interest *interest, bool forgotten);
+
+/* A consumer wants other messages than before; what nobody wants any more goes. */
+void stream_interest_changed(struct stream *stream);
 
 /* The consumer does not need this message any more: acknowledged, terminated or past its filter.
  * Call it when the acknowledgement is submitted, before or together with its record; `needs` must

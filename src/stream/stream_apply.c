@@ -23,6 +23,14 @@ void stream_remove(struct stream *stream, const struct stream_entry *entry)
     stream_index_remove(&stream->index, entry->seq);
 }
 
+static void tell_purged(struct stream *stream, struct bytes pattern)
+{
+    if (stream->recovery.running) return;
+    LIST_EACH(&stream->observers, struct stream_observer, link, observer) {
+        if (observer->purged) observer->purged(observer, pattern);
+    }
+}
+
 static bool remove_seq(struct stream *stream, uint64_t seq)
 {
     struct stream_entry entry;
@@ -158,11 +166,12 @@ static void roll_up(struct stream *stream, const struct stream_record *record,
                     const struct stream_subject *subject)
 {
     struct stream_entry first;
+    bool all = record->flags & STREAM_FLAG_ROLLUP_ALL;
     if (record->flags & STREAM_FLAG_ROLLUP_SUB) enforce_subject(stream, subject, 1);
-    if (!(record->flags & STREAM_FLAG_ROLLUP_ALL)) return;
-    while (stream->index.count > 1 && stream_index_first(&stream->index, &first)) {
+    while (all && stream->index.count > 1 && stream_index_first(&stream->index, &first)) {
         stream_remove(stream, &first);
     }
+    tell_purged(stream, all ? BYTES("") : record->subject);
 }
 
 bool stream_id_counts(const struct stream *stream, uint64_t time_ns)
@@ -260,6 +269,11 @@ static uint64_t apply_purge(struct stream *stream, const struct stream_record *r
         stream_remove(stream, &entry);
         purged++;
     }
+    /* Up to a sequence that was not given out yet: the stream moves on to it. */
+    if (record->subject.len == 0 && record->seq > stream->last_seq) {
+        stream->last_seq = record->seq - 1;
+    }
+    tell_purged(stream, record->subject);
     return purged;
 }
 
@@ -317,6 +331,7 @@ static int apply_config(struct stream *stream, const struct stream_record *recor
     enforce_all(stream);
     if (stream->recovery.running) return 0;
     stream_tick_soon(stream);
+    stream_interest_changed(stream);
     stream->host->changed(stream->host->context, stream);
     return 0;
 }

@@ -1,5 +1,7 @@
 /* Changes that are no messages: deletes, purges, updates. */
+#include "stream/consumer_impl.h"
 #include "stream/stream_impl.h"
+
 #include "bus/subject.h"
 
 #include <inttypes.h>
@@ -74,7 +76,11 @@ void stream_purge(struct stream *stream, struct stream_op *op, struct bytes filt
         .seq = below_seq ? below_seq : stream->submitted_seq + 1,
         .value = keep,
     };
-    submit_change(stream, op, &record, may_purge(stream, op, filter));
+    int r = may_purge(stream, op, filter);
+    if (r == 0 && filter.len == 0 && record.seq > stream->submitted_seq && !stream->closing) {
+        stream->submitted_seq = record.seq - 1;
+    }
+    submit_change(stream, op, &record, r);
 }
 
 /* What it would be with its defaults, if it may be so. */
@@ -85,8 +91,8 @@ static int may_update(struct stream *stream, const struct stream_config *config,
     if (r < 0) return r;
     struct stream_config *full = stream_config_copy(config);
     if (!full) return api_error_of(refusal, ERR_NOMEM);
-    full->first_seq = stream->config->first_seq;
     r = stream_config_may_become(stream->config, full, refusal);
+    if (r == 0) r = consumers_keep_to(stream, full, refusal);
     if (r == 0 && stream->host->overlaps(stream->host->context, full)) {
         r = api_error_fail(refusal, ERR_CONFLICT, API_SUBJECT_OVERLAP, NULL);
     }

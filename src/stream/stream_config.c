@@ -141,7 +141,7 @@ static void fill_in(struct stream_config *config)
         config->deny_purge = false;
     }
     if (config->sealed) seal(config);
-    if (config->duplicate_window_ns > 0) return;
+    if (config->duplicate_window_ns > 0 || config->mirror || config->source_count) return;
     config->duplicate_window_ns = duplicate_window_default_ns;
     if (config->max_age_ns > 0 && config->max_age_ns < config->duplicate_window_ns) {
         config->duplicate_window_ns = config->max_age_ns;

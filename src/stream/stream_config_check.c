@@ -5,7 +5,7 @@
 #include "stream/stream_mapper.h"
 #include "stream/stream_schema.h"
 
-enum { DESCRIPTION_MAX = 4096, METADATA_MAX = 128 << 10, REPLICAS_MAX = 5 };
+enum { DESCRIPTION_MAX = 4096, METADATA_MAX = 128 << 10 };
 
 static const int64_t shortest_ns = INT64_C(100000000), second_ns = INT64_C(1000000000);
 
@@ -62,30 +62,34 @@ static int check_subjects(const struct stream_config *config, struct api_error *
 static int check_times(const struct stream_config *config, struct api_error *refusal)
 {
     int64_t age = config->max_age_ns, window = config->duplicate_window_ns;
-    int64_t marker = config->subject_delete_marker_ttl_ns;
     if (age < 0) return INVALID("max age can not be negative");
     if (age > 0 && age < shortest_ns) return INVALID("max age needs to be >= 100ms");
     if (window < 0) return INVALID("duplicates window can not be negative");
     if (age > 0 && window > age) return INVALID("duplicates window can not be larger then max age");
     if (window > 0 && window < shortest_ns)
         return INVALID("duplicates window needs to be >= 100ms");
+    return 0;
+}
+
+static int check_markers(const struct stream_config *config, struct api_error *refusal)
+{
+    int64_t marker = config->subject_delete_marker_ttl_ns;
     if (marker < 0) return INVALID("subject delete marker TTL must not be negative");
     if (marker > 0 && marker < second_ns) {
         return INVALID("subject delete marker TTL must be at least 1 second");
-    }
-    if (marker > 0 && config->mirror) {
-        return INVALID("subject delete markers forbidden on mirrors");
     }
     return 0;
 }
 
 static int check_limits(const struct stream_config *config, struct api_error *refusal)
 {
-    if (config->num_replicas > REPLICAS_MAX) {
-        return INVALID("maximum replicas is %d", REPLICAS_MAX);
+    if (config->num_replicas > STREAM_REPLICAS_MAX) {
+        return INVALID("maximum replicas is %d", STREAM_REPLICAS_MAX);
     }
-    if (config->num_replicas > 1) {
-        return api_error_fail(refusal, ERR_INVALID, API_REPLICAS_UNSUPPORTED, NULL);
+    int r = check_times(config, refusal);
+    if (r < 0) return r;
+    if (config->deny_purge && config->allow_rollup && !config->sealed) {
+        return INVALID("roll-ups require the purge permission");
     }
     if (config->discard_new_per_subject && config->discard != STREAM_DISCARD_NEW) {
         return INVALID("discard new per subject requires discard new policy to be set");
@@ -93,13 +97,10 @@ static int check_limits(const struct stream_config *config, struct api_error *re
     if (config->discard_new_per_subject && config->max_msgs_per_subject <= 0) {
         return INVALID("discard new per subject requires max msgs per subject > 0");
     }
-    if (config->deny_purge && config->allow_rollup && !config->sealed) {
-        return INVALID("roll-ups require the purge permission");
-    }
     if (config->consumer_inactive_threshold_ns < 0 || config->consumer_max_ack_pending < -1) {
         return INVALID("consumer limits can not be negative");
     }
-    return check_times(config, refusal);
+    return check_markers(config, refusal);
 }
 
 static int check_texts(const struct stream_config *config, struct api_error *refusal)
@@ -187,6 +188,9 @@ static int check_mirror(const struct stream_config *config, struct api_error *re
     if (config->subject_count) return FAIL(API_MIRROR_WITH_SUBJECTS, NULL);
     if (config->source_count) return FAIL(API_MIRROR_WITH_SOURCES, NULL);
     if (config->first_seq) return FAIL(API_MIRROR_FIRST_SEQ, NULL);
+    if (config->subject_delete_marker_ttl_ns) {
+        return INVALID("subject delete markers forbidden on mirrors");
+    }
     if (config->transform) {
         return INVALID("stream mirrors can not have a subject transform of their own");
     }
@@ -230,12 +234,20 @@ static int check_source_mappings(const struct stream_source *source, enum api_er
     return r;
 }
 
+static int bad_republish(const struct stream_transform *republish, struct api_error *refusal)
+{
+    return INVALID("stream configuration for republish with transform from '%.100s' to '%.100s' "
+                   "not valid",
+                   or_all(republish->src), republish->dest);
+}
+
 static int check_mappings(const struct stream_config *config, struct api_error *refusal)
 {
     int r = 0;
     if (config->transform) r = check_mapping(config->transform, API_TRANSFORM_DESTINATION, refusal);
     if (r == 0 && config->republish) {
         r = check_mapping(config->republish, API_STREAM_INVALID_CONFIG, refusal);
+        if (r == ERR_INVALID) r = bad_republish(config->republish, refusal);
     }
     if (r == 0 && config->mirror) {
         r = check_source_mappings(config->mirror, API_MIRROR_TRANSFORM, refusal);
@@ -271,6 +283,9 @@ int stream_config_check(const struct stream_config *config, struct api_error *re
     if (r == 0) r = check_republish(config, refusal);
     if (r == 0) r = check_mappings(config, refusal);
     if (r == 0) r = check_schema(config, refusal);
+    if (r == 0 && config->num_replicas > 1) {
+        r = api_error_fail(refusal, ERR_INVALID, API_REPLICAS_UNSUPPORTED, NULL);
+    }
     return r;
 }
 

@@ -67,7 +67,9 @@ static void put_limits(struct jsonw *json, const struct stream_config *config)
     jsonw_cstr(json, "storage", storages[config->storage]);
     jsonw_u64(json, "num_replicas", 1);
     if (config->no_ack) jsonw_bool(json, "no_ack", true);
-    jsonw_i64(json, "duplicate_window", config->duplicate_window_ns);
+    if (config->duplicate_window_ns) {
+        jsonw_i64(json, "duplicate_window", config->duplicate_window_ns);
+    }
 }
 
 static void put_origins(struct jsonw *json, const struct stream_config *config)

@@ -1,7 +1,11 @@
 #include "stream/stream_headers.h"
 
 #include "base/timestamp.h"
+#include "stream/stream.h"
 #include "wire/nats.h"
+
+#include <inttypes.h>
+#include <stdio.h>
 
 static const uint64_t second_ns = UINT64_C(1000000000);
 
@@ -166,4 +170,23 @@ uint64_t stream_headers_due(const struct stream_headers *headers, uint64_t now_n
 {
     if (headers->deliver_at_ns) return headers->deliver_at_ns;
     return headers->delay_ns > STREAM_NEVER - now_ns ? STREAM_NEVER : now_ns + headers->delay_ns;
+}
+
+int stream_headers_set_ttl(struct bytes headers, uint64_t seconds, struct buf *ret_headers)
+{
+    struct nats_headers walk;
+    struct bytes name, value;
+    char text[24];
+    buf_init(ret_headers, 2 * STREAM_HEADERS_MAX);
+    nats_headers_begin(ret_headers, 0, NULL);
+    int r = nats_headers_parse(headers, &walk);
+    while (r == 0 && nats_headers_next(&walk, &name, &value) > 0) {
+        if (!bytes_eq_nocase(name, BYTES("Nats-TTL"))) {
+            r = nats_headers_add(ret_headers, name, value);
+        }
+    }
+    int len = snprintf(text, sizeof text, "%" PRIu64, seconds);
+    if (r == 0) r = nats_headers_add(ret_headers, BYTES("Nats-TTL"), bytes_make(text, (size_t)len));
+    nats_headers_end(ret_headers);
+    return r == 0 && ret_headers->failed ? ERR_NOMEM : r;
 }

@@ -2,6 +2,7 @@
 #ifndef DURE_STREAM_STREAM_HEADERS_H
 #define DURE_STREAM_STREAM_HEADERS_H
 
+#include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
 
@@ -32,5 +33,8 @@ int stream_duration_parse(struct bytes text, uint64_t *ret_ns);
 
 /* When a message is to be seen that was stored at `now_ns`. */
 uint64_t stream_headers_due(const struct stream_headers *headers, uint64_t now_ns);
+
+/* The block of headers with another Nats-TTL, to be released by the caller. */
+int stream_headers_set_ttl(struct bytes headers, uint64_t seconds, struct buf *ret_headers);
 
 #endif

@@ -73,10 +73,9 @@ static int check_stream(const struct publish *p)
         !bytes_eq(headers->expected_stream, bytes_str(p->stream->name))) {
         return REFUSE(ERR_CONFLICT, API_STREAM_NOT_MATCH, NULL);
     }
-    if (headers->has_ttl && !p->stream->config->allow_msg_ttl) {
+    if (headers->has_ttl && !headers->bad_ttl && !p->stream->config->allow_msg_ttl) {
         return REFUSE(ERR_INVALID, API_TTL_DISABLED, NULL);
     }
-    if (headers->bad_ttl) return REFUSE(ERR_INVALID, API_TTL_INVALID, NULL);
     if (headers->bad_delay) return REFUSE(ERR_INVALID, API_DELAY, NULL);
     return 0;
 }
@@ -167,20 +166,13 @@ static int check_headers(struct publish *p)
 
 /* ---- limits ---- */
 
-static int check_sizes(const struct publish *p)
+/* Before everything that its headers ask for. */
+static int check_size(const struct publish *p)
 {
-    const struct stream_config *config = p->stream->config;
+    int64_t most = p->stream->config->max_msg_size;
     size_t body = p->message->headers.len + p->message->payload.len;
-    if (config->max_msg_size > 0 && body > (uint64_t)config->max_msg_size) {
-        return REFUSE(ERR_TOO_BIG, API_MESSAGE_TOO_BIG, NULL);
-    }
-    if (p->message->headers.len > STREAM_HEADERS_MAX) {
-        return REFUSE(ERR_TOO_BIG, API_HEADERS_TOO_BIG, NULL);
-    }
-    if (config->max_bytes > 0 && p->size > (uint64_t)config->max_bytes) {
-        return REFUSE(ERR_FULL, API_STORE_FAILED, "maximum bytes exceeded");
-    }
-    return 0;
+    if (most <= 0 || body <= (uint64_t)most) return 0;
+    return REFUSE(ERR_TOO_BIG, API_MESSAGE_TOO_BIG, NULL);
 }
 
 /* A stream that refuses what it has no room for. What replaces an older message of its subject
@@ -211,6 +203,21 @@ static int check_room(const struct publish *p)
     return 0;
 }
 
+static int check_storing(const struct publish *p)
+{
+    const struct stream_config *config = p->stream->config;
+    if (p->headers.bad_ttl) return REFUSE(ERR_INVALID, API_TTL_INVALID, NULL);
+    if (config->max_bytes > 0 && p->size > (uint64_t)config->max_bytes) {
+        return REFUSE(ERR_FULL, API_STORE_FAILED, "maximum bytes exceeded");
+    }
+    int r = config->discard == STREAM_DISCARD_NEW ? check_room(p) : 0;
+    const struct stream_host *host = p->stream->host;
+    if (r == 0 && host->is_full && host->is_full(host->context, p->stream, p->size)) {
+        r = REFUSE(ERR_FULL, API_RESOURCES_EXCEEDED, NULL);
+    }
+    return r;
+}
+
 /* What deletes a key has no payload, and needs none. */
 static bool is_tombstone(const struct message *message)
 {
@@ -230,6 +237,15 @@ static int check_schema(const struct publish *p)
 
 /* ---- submitting ---- */
 
+/* With retention by interest: no consumer wants it. */
+static bool is_unwanted(const struct publish *p)
+{
+    struct stream *stream = p->stream;
+    return stream->config->retention == STREAM_RETENTION_INTEREST && stream->interest_known &&
+           !(p->flags & STREAM_FLAG_DELAYED) &&
+           !stream_needed(stream, stream->submitted_seq + 1, p->message->subject);
+}
+
 /* A message that no consumer wants: it gets a sequence, which is remembered, and that is all. */
 static int skip(const struct publish *p)
 {
@@ -244,7 +260,7 @@ static int skip(const struct publish *p)
     return 0;
 }
 
-static int submit(struct publish *p)
+static int submit(struct publish *p, bool unwanted)
 {
     struct stream *stream = p->stream;
     const struct message *message = p->message;
@@ -257,14 +273,35 @@ static int submit(struct publish *p)
         .headers = message->headers,
         .payload = message->payload,
     };
-    bool unwanted = stream->config->retention == STREAM_RETENTION_INTEREST &&
-                    stream->interest_known && !(p->flags & STREAM_FLAG_DELAYED) &&
-                    !stream_needed(stream, record.seq, message->subject);
     int r = unwanted ? skip(p) : stream_submit_message(stream, &record, p->headers.id);
     if (r < 0) return api_error_of(&p->op->refusal, r);
     p->op->seq = record.seq;
     p->op->waits_for = STREAM_OP_RECORD;
     return 0;
+}
+
+/* Below the time of delete markers one could be missed, if there is one for the subject already. */
+static bool is_too_short(const struct publish *p)
+{
+    const struct stream_config *config = p->stream->config;
+    int64_t least = config->subject_delete_marker_ttl_ns;
+    return p->headers.has_ttl && least > 0 && config->max_msgs_per_subject != 1 &&
+           p->headers.ttl_ns < (uint64_t)least;
+}
+
+static int submit_longer(struct publish *p)
+{
+    struct buf headers;
+    const struct message *message = p->message;
+    uint64_t least = (uint64_t)p->stream->config->subject_delete_marker_ttl_ns;
+    int r = stream_headers_set_ttl(message->headers, least / 1000000000, &headers);
+    struct message longer =
+        message_borrow(message->subject, BYTES(""), buf_bytes(&headers), message->payload);
+    p->message = &longer;
+    r = r == 0 ? submit(p, false) : api_error_of(&p->op->refusal, r);
+    p->message = message;
+    buf_release(&headers);
+    return r;
 }
 
 static int publish(struct publish *p, const struct stream_expect *expect)
@@ -276,7 +313,8 @@ static int publish(struct publish *p, const struct stream_expect *expect)
         return REFUSE(ERR_INVALID, API_BAD_REQUEST, NULL);
     }
     if (config->sealed) return REFUSE(ERR_DENIED, API_STREAM_SEALED, NULL);
-    int r = 0;
+    int r = check_size(p);
+    if (r < 0) return r;
     if (message->headers.len > 0 || expect) {
         if (stream_headers_read(message->headers, &p->headers) < 0) {
             return REFUSE(ERR_INVALID, API_BAD_REQUEST, NULL);
@@ -288,15 +326,18 @@ static int publish(struct publish *p, const struct stream_expect *expect)
         r = check_headers(p);
     } else {
         p->headers.id = BYTES("");
+        p->headers.has_ttl = p->headers.bad_ttl = false;
     }
     if (r == 1) return 0;
-    if (r == 0) r = check_sizes(p);
+    if (r == 0 && message->headers.len > STREAM_HEADERS_MAX) {
+        r = REFUSE(ERR_TOO_BIG, API_HEADERS_TOO_BIG, NULL);
+    }
     if (r == 0 && p->stream->schema) r = check_schema(p);
-    if (r == 0 && config->discard == STREAM_DISCARD_NEW) r = check_room(p);
-    const struct stream_host *host = p->stream->host;
-    if (r == 0 && host->is_full && host->is_full(host->context, p->stream, p->size))
-        r = REFUSE(ERR_FULL, API_RESOURCES_EXCEEDED, NULL);
-    return r == 0 ? submit(p) : r;
+    if (r < 0) return r;
+    bool unwanted = is_unwanted(p);
+    if (!unwanted) r = check_storing(p);
+    if (r < 0) return r;
+    return !unwanted && is_too_short(p) ? submit_longer(p) : submit(p, unwanted);
 }
 
 bool stream_publish(struct stream *stream, struct stream_op *op, struct message *message,

@@ -113,6 +113,18 @@ uint64_t stream_expires(const struct stream *stream, const struct stream_record 
     return ttl > STREAM_NEVER - record->value ? STREAM_NEVER : record->value + ttl;
 }
 
+/* "1h0m0s": as Go writes a duration; one with a fraction in nanoseconds. */
+static int put_duration(char *text, size_t size, int64_t ns)
+{
+    int64_t seconds = ns / 1000000000, minutes = seconds / 60;
+    if (ns % 1000000000) return snprintf(text, size, "%" PRId64 "ns", ns);
+    if (minutes == 0) return snprintf(text, size, "%" PRId64 "s", seconds);
+    if (minutes < 60)
+        return snprintf(text, size, "%" PRId64 "m%" PRId64 "s", minutes, seconds % 60);
+    return snprintf(text, size, "%" PRId64 "h%" PRId64 "m%" PRId64 "s", minutes / 60, minutes % 60,
+                    seconds % 60);
+}
+
 /* Leaves a marker behind the last message of a subject that has expired. */
 static void mark(struct stream *stream, const struct stream_entry *entry)
 {
@@ -122,14 +134,14 @@ static void mark(struct stream *stream, const struct stream_entry *entry)
         stream_subject_hidden(subject)) {
         return;
     }
-    char text[24], name[STREAM_SUBJECT_MAX];
-    int len = snprintf(text, sizeof text, "%" PRId64 "ns", ttl);
-    if (ttl % 1000000000 == 0) len = snprintf(text, sizeof text, "%" PRId64 "s", ttl / 1000000000);
+    char text[48], name[STREAM_SUBJECT_MAX];
+    int len = put_duration(text, sizeof text, ttl);
     struct buf headers;
     buf_init(&headers, 256);
     nats_headers_begin(&headers, 0, NULL);
     (void)nats_headers_add(&headers, BYTES("Nats-Marker-Reason"), BYTES("MaxAge"));
     (void)nats_headers_add(&headers, BYTES("Nats-TTL"), bytes_make(text, (size_t)len));
+    (void)nats_headers_add(&headers, BYTES("Nats-Rollup"), BYTES("sub"));
     nats_headers_end(&headers);
     memcpy(name, subject->name.data, subject->name.len);
     const struct stream_record record = {
@@ -257,6 +269,11 @@ static void sweep(struct stream *stream)
     for (uint64_t seq = 0; stream_index_from(&stream->index, seq, &entry); seq = entry.seq + 1) {
         stream_let_go(stream, entry.seq);
     }
+}
+
+void stream_interest_changed(struct stream *stream)
+{
+    sweep(stream);
 }
 
 void stream_attach(struct stream *stream, struct stream_interest *interest)

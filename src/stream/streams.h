@@ -78,6 +78,17 @@ struct stream *streams_capturing(struct streams *streams, struct bytes subject);
 /* Walks the streams in no order: start with *cursor = 0; NULL at the end. */
 struct stream *streams_next(struct streams *streams, size_t *cursor);
 
+/* How a stream stands to its mirror's origin (index 0) or to one of its sources. */
+struct streams_origin {
+    const struct stream_source *source;
+    bool there;
+    uint64_t lag;      /* messages that are still to come */
+    int64_t active_ns; /* since something came; -1: never */
+};
+
+/* False: it has no such origin, or not yet. */
+bool streams_origin(const struct stream *stream, size_t index, struct streams_origin *ret);
+
 /* As of now; good until the next call. */
 const struct stream_metrics *streams_metrics(struct streams *streams);
 const struct store_metrics *streams_store_metrics(const struct streams *streams);

@@ -23,6 +23,7 @@ struct follower {
     struct stream_mapper **mappers; /* one for each transform */
     uint64_t key;                   /* names this source in the stream's records */
     uint64_t next;                  /* where to look in the origin */
+    uint64_t heard_ns;              /* when there was something from it; 0: never */
     struct stream_filter filter;
     struct stream_observer observer;
     struct stream_get get;
@@ -141,6 +142,7 @@ static int take(struct follower *follower, const struct stream_message *message)
         if (stream_mapper_map(mapper, subject, room, sizeof room, &len) < 0) return 0;
         subject = bytes_make(room, len);
     }
+    follower->heard_ns = io_now_ns(follower->streams->io);
     if (is_full(follower->stream)) return ERR_FULL;
     return follower->mirror ? submit_mirrored(follower, message, subject)
                             : submit_sourced(follower, message, subject);
@@ -397,6 +399,26 @@ void streams_origin_came(struct streams *streams, struct stream *origin)
         if (follower->dead || follower->origin || follower->stream == origin) continue;
         if (strcmp(follower->source.name, origin->name) == 0) begin(follower, origin);
     }
+}
+
+/* ---- how it goes ---- */
+
+bool streams_origin(const struct stream *stream, size_t index, struct streams_origin *ret)
+{
+    const struct streams *streams = stream->host->context;
+    LIST_EACH(&streams->followers, struct follower, link, follower) {
+        if (follower->stream != stream || follower->dead || index-- > 0) continue;
+        bool open = follower->origin != NULL;
+        uint64_t heard = follower->heard_ns, now = io_now_ns(streams->io);
+        *ret = (struct streams_origin){
+            .source = &follower->source,
+            .there = open,
+            .lag = open ? stream_filter_count(&follower->filter, follower->next) : 0,
+            .active_ns = heard ? (int64_t)(now - heard) : -1,
+        };
+        return true;
+    }
+    return false;
 }
 
 /* ---- circles ---- */

@@ -186,7 +186,8 @@ static void updates(void **state)
         {"{\"name\":\"c\",\"replay_policy\":\"original\"}", false},
         {"{\"name\":\"c\",\"deliver_subject\":\"d\"}", false},
         {"{\"name\":\"c\",\"max_waiting\":1}", false},
-        {"{\"durable_name\":\"c\"}", false},
+        {"{\"name\":\"c\",\"mem_storage\":true}", false},
+        {"{\"durable_name\":\"c\"}", true},
     };
     struct consumer_config *from = copy("{\"name\":\"c\"}", NULL);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

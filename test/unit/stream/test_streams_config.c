@@ -11,7 +11,8 @@
 #define DEFAULTS_HEAD                                                                    \
     "\"retention\":\"limits\",\"max_consumers\":-1,\"max_msgs\":-1,\"max_bytes\":-1,"    \
     "\"max_age\":0,\"max_msgs_per_subject\":-1,\"max_msg_size\":-1,\"discard\":\"old\"," \
-    "\"storage\":\"file\",\"num_replicas\":1,\"duplicate_window\":120000000000,"
+    "\"storage\":\"file\",\"num_replicas\":1,"
+#define DEFAULT_WINDOW "\"duplicate_window\":120000000000,"
 #define DEFAULTS_TAIL                                                                        \
     "\"allow_direct\":false,\"mirror_direct\":false,\"sealed\":false,\"deny_delete\":false," \
     "\"deny_purge\":false,\"allow_rollup_hdrs\":false,\"consumer_limits\":{},"               \
@@ -43,10 +44,11 @@ static void expect_json(const char *json, const char *expected)
 
 static void defaults_are_filled_in(void **state)
 {
-    expect_json("{\"name\":\"S\"}", "{\"name\":\"S\",\"subjects\":[\"S\"]," DEFAULTS_HEAD
-                                    "\"compression\":\"none\"," DEFAULTS_TAIL);
+    expect_json("{\"name\":\"S\"}",
+                "{\"name\":\"S\",\"subjects\":[\"S\"]," DEFAULTS_HEAD DEFAULT_WINDOW
+                "\"compression\":\"none\"," DEFAULTS_TAIL);
     expect_json("{\"name\":\"S\",\"subjects\":[\"a\",\"b.>\"],\"metadata\":{\"_nats.ver\":\"2\"}}",
-                "{\"name\":\"S\",\"subjects\":[\"a\",\"b.>\"]," DEFAULTS_HEAD
+                "{\"name\":\"S\",\"subjects\":[\"a\",\"b.>\"]," DEFAULTS_HEAD DEFAULT_WINDOW
                 "\"compression\":\"none\"," DEFAULTS_TAIL);
     expect_json("{\"name\":\"S\",\"mirror\":{\"name\":\"M\",\"opt_start_seq\":7}}",
                 "{\"name\":\"S\"," DEFAULTS_HEAD "\"mirror\":{\"name\":\"M\",\"opt_start_seq\":7},"

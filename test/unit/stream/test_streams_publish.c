@@ -43,7 +43,8 @@ static void checks_come_in_their_order(void **state)
     } rows[] = {
         {"Nats-Expected-Stream: X\r\nNats-TTL: 5", 10060},
         {"Nats-TTL: 5\r\nNats-Expected-Last-Sequence: 9", 10166},
-        {"Nats-TTL: x", 10166},
+        {"Nats-TTL: x\r\nNats-Expected-Last-Sequence: 9", 10071},
+        {"Nats-TTL: x", 10165},
         {"Nats-Expected-Last-Subject-Sequence: 9\r\nNats-Msg-Id: known", 10071},
         {"Nats-Expected-Last-Sequence: 9\r\nNats-Msg-Id: known", 10071},
         {"Nats-Expected-Last-Subject-Sequence-Subject: s.*", 10193},

@@ -151,7 +151,8 @@ static void expired_subjects_leave_a_marker(void **state)
     store(&s, "s.a", "", 1);
     stream_observe(s.stream, &seen.observer);
     for (int i = 0; i < TURNS_MAX && !seen.count; i++) io_turn(s.t.io, 10);
-    assert_string_equal(seen.headers, HEAD "Nats-Marker-Reason: MaxAge\r\nNats-TTL: 1s\r\n\r\n");
+    assert_string_equal(seen.headers, HEAD "Nats-Marker-Reason: MaxAge\r\nNats-TTL: 1s\r\n"
+                                           "Nats-Rollup: sub\r\n\r\n");
     until_left(&s, 0); /* a marker leaves none */
     for (int i = 0; i < 30; i++) io_turn(s.t.io, 1);
     assert_int_equal(stream_state(s.stream).last_seq, 2);
