@@ -158,8 +158,8 @@ struct bus_inbox {
 bool bus_inbox_find(struct bus *bus, struct bytes subject, struct bus_inbox *ret_inbox);
 
 /* Whether somebody has subscribed to exactly this subject, without wildcards: what JetStream calls
- * interest in a deliver subject. */
-bool bus_inbox_is_bound(struct bus *bus, struct bytes subject);
+ * interest in a deliver subject. `queue`: as a member of this queue group; empty: however. */
+bool bus_inbox_is_bound(struct bus *bus, struct bytes subject, struct bytes queue);
 
 /* Hands the message, under its own subject, to those who listen: all of them, and one of each
  * queue group. Returns how many have taken it; 0: they have gone meanwhile. */

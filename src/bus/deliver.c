@@ -253,13 +253,15 @@ static bool is_bound(const struct route_target *targets, uint32_t count)
     return false;
 }
 
-bool bus_inbox_is_bound(struct bus *bus, struct bytes subject)
+bool bus_inbox_is_bound(struct bus *bus, struct bytes subject, struct bytes queue)
 {
     const struct route *route = router_find(&bus->router, subject);
     if (!route) return false;
-    if (is_bound(route->targets, route->target_count)) return true;
+    if (queue.len == 0 && is_bound(route->targets, route->target_count)) return true;
     for (uint32_t i = 0; i < route->group_count; i++) {
-        if (is_bound(route->groups[i].members, route->groups[i].count)) return true;
+        const struct route_group *group = &route->groups[i];
+        if (queue.len > 0 && !bytes_eq(group->members[0].subscription->queue, queue)) continue;
+        if (is_bound(group->members, group->count)) return true;
     }
     return false;
 }

@@ -55,9 +55,10 @@ static void act(struct outlet *outlet, uint64_t seq, const struct message *messa
 {
     struct consumer *consumer = outlet->consumer;
     struct ack_said said = ack_said_read(message->payload);
+    bool settles = said.kind == ACK_DONE || said.kind == ACK_TERM;
     bool known = consumer_has_delivered(consumer, seq);
     switch (said.kind) {
-    case ACK_DONE: (void)consumer_ack(consumer, seq); break; /* settled already: answered too */
+    case ACK_DONE: (void)consumer_ack(consumer, seq); break;
     case ACK_NEXT:
         (void)consumer_ack(consumer, seq);
         if (message->reply.len == 0) return;
@@ -70,7 +71,7 @@ static void act(struct outlet *outlet, uint64_t seq, const struct message *messa
     }
     /* A crash may have forgotten that it was delivered: then it comes again, and who was answered
      * now would think it settled. He asks again. */
-    if (known) answer_later(outlet, message->reply);
+    if (known || !settles) answer_later(outlet, message->reply);
 }
 
 /* ---- who is meant ---- */
@@ -103,6 +104,7 @@ bool ack_take(struct bus_service *service, struct message *message)
     struct outlet *outlet = find(deliveries, &rest);
     uint64_t seq;
     if (!outlet || !ack_sequence(rest, &seq)) return false;
+    if (consumer_config(outlet->consumer)->ack_policy == CONSUMER_ACK_NONE) return false;
     act(outlet, seq, message);
     return true;
 }

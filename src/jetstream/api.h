@@ -53,7 +53,6 @@ struct api_call {
     struct stream_op op;
     struct stream_get get;
     struct stream *stream;
-    uint64_t purged;
     struct consumer_wait wait;
     struct consumer *consumer;
 

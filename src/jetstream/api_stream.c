@@ -52,11 +52,6 @@ static void answer_info(struct api_call *call, struct stream *stream, bool made)
 
 static bool may_be_made(struct api_call *call, const struct stream_config *config)
 {
-    if (config->sealed) {
-        api_fail(call, API_STREAM_INVALID_CONFIG,
-                 "stream configuration for create can not be sealed");
-        return false;
-    }
     if (config->mirror_direct && !config->mirror) {
         api_fail(call, API_STREAM_INVALID_CONFIG,
                  "stream has no mirror but does have mirror direct");
@@ -76,6 +71,11 @@ void api_stream_create(struct api_call *call)
     if (!api_get_string(call, "name", &name) || !is_named(call, name)) return;
     if (bytes_find(name, '/') < name.len || bytes_find(name, '\\') < name.len) {
         api_fail(call, API_STREAM_NAME_PATH, NULL);
+        return;
+    }
+    if (json_is_true(json_object_get(call->body, "sealed"))) {
+        api_fail(call, API_STREAM_INVALID_CONFIG,
+                 "stream configuration for create can not be sealed");
         return;
     }
     struct stream_config *config = read_config(call);
@@ -114,8 +114,9 @@ static void updated(struct stream_op *op, int result)
 void api_stream_update(struct api_call *call)
 {
     struct bytes name = bytes_str(json_string_value(json_object_get(call->body, "name")));
-    bool copies = json_integer_value(json_object_get(call->body, "num_replicas")) > 1;
-    if (copies && bytes_eq(name, call->stream_name) && !api_stream(call)) return;
+    int64_t copies = json_integer_value(json_object_get(call->body, "num_replicas"));
+    bool possible = copies > 1 && copies <= STREAM_REPLICAS_MAX;
+    if (possible && bytes_eq(name, call->stream_name) && !api_stream(call)) return;
     struct stream_config *config = read_config(call);
     if (!config) return;
     if (is_named(call, bytes_str(config->name))) {
@@ -130,24 +131,6 @@ void api_stream_update(struct api_call *call)
 
 /* ---- purge ----------------------------------------------------------------------------------- */
 
-static void answer_purged(struct api_call *call)
-{
-    api_begin(call);
-    jsonw_bool(&call->json, "success", true);
-    jsonw_u64(&call->json, "purged", call->purged);
-    api_end(call);
-}
-
-static void moved_on(struct stream_op *op, int result)
-{
-    struct api_call *call = CONTAINER_OF(op, struct api_call, op);
-    if (result < 0)
-        api_fail_result(call, result, &op->refusal);
-    else
-        answer_purged(call);
-}
-
-/* A purge up to a sequence that has not been given yet moves the stream on to it. */
 static void purged(struct stream_op *op, int result)
 {
     struct api_call *call = CONTAINER_OF(op, struct api_call, op);
@@ -155,13 +138,10 @@ static void purged(struct stream_op *op, int result)
         api_fail_result(call, result, &op->refusal);
         return;
     }
-    bool filtered = json_string_length(json_object_get(call->body, "filter"));
-    uint64_t seq = (uint64_t)json_integer_value(json_object_get(call->body, "seq"));
-    call->purged = op->purged;
-    if (!filtered && seq > stream_state(call->stream).last_seq + 1)
-        stream_store(call->stream, op, seq - 1, io_wall_ns(call->js->io), NULL, moved_on);
-    else
-        answer_purged(call);
+    api_begin(call);
+    jsonw_bool(&call->json, "success", true);
+    jsonw_u64(&call->json, "purged", op->purged);
+    api_end(call);
 }
 
 void api_stream_purge(struct api_call *call)

@@ -34,14 +34,12 @@ static void put_groups(struct jsonw *json, const struct consumer_config *config,
 {
     if (!config->priority_group_count) return;
     jsonw_array(json, "priority_groups");
-    for (size_t i = 0; i < config->priority_group_count; i++) {
-        jsonw_object(json, NULL);
-        jsonw_cstr(json, "group", config->priority_groups[i]);
-        if (info->groups[i].pinned_id[0])
-            jsonw_cstr(json, "pinned_client_id", info->groups[i].pinned_id);
-        api_put_time(json, "pinned_ts", info->groups[i].pinned_ns);
-        jsonw_object_end(json);
-    }
+    jsonw_object(json, NULL);
+    jsonw_cstr(json, "group", config->priority_groups[0]);
+    if (info->groups[0].pinned_id[0])
+        jsonw_cstr(json, "pinned_client_id", info->groups[0].pinned_id);
+    api_put_time(json, "pinned_ts", info->groups[0].pinned_ns);
+    jsonw_object_end(json);
     jsonw_array_end(json);
 }
 

@@ -79,11 +79,16 @@ size_t outlet_size(const struct outlet *outlet, const struct stream_message *mes
 {
     const struct message *m = &message->message;
     struct consumer_info info = consumer_info(outlet->consumer);
-    bool body = !consumer_config(outlet->consumer)->headers_only;
     size_t reply = outlet->ack_prefix_len + 1 + digits(message->seq) +
                    digits(info.delivered.consumer_seq + 1) + digits(message->time_ns) +
                    digits(info.num_pending ? info.num_pending - 1 : 0) + 4;
-    return m->subject.len + reply + m->headers.len + (body ? m->payload.len : 0);
+    size_t headers = m->headers.len, payload = m->payload.len;
+    if (consumer_config(outlet->consumer)->headers_only) {
+        if (headers == 0) headers = strlen("NATS/1.0\r\n\r\n");
+        headers += strlen("Nats-Msg-Size: \r\n") + digits(payload);
+        payload = 0;
+    }
+    return m->subject.len + reply + headers + payload;
 }
 
 /* Adds lines to a block of headers, at the end of the deliveries' text. */

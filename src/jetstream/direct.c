@@ -249,8 +249,7 @@ bool direct_take(struct bus_service *service, struct message *message)
     struct bytes name = direct_request_stream(message->subject);
     struct stream *stream = streams_find(js->streams, name);
     if (!stream) return false;
-    const struct stream_config *config = stream_config(stream);
-    if (!(config->mirror ? config->mirror_direct : config->allow_direct)) return false;
+    if (!stream_config(stream)->allow_direct) return false;
     if (!message->reply.len) return true;
     struct direct_get *get = js->get_count < GETS_MAX ? calloc(1, sizeof *get) : NULL;
     if (get) get->message = message_ref(message);

@@ -192,7 +192,12 @@ static bool has_room(struct pull *pull, const struct pull_request *request)
 static void admit(struct outlet *outlet, struct pull_request *request)
 {
     struct pull *pull = CONTAINER_OF(outlet, struct pull, base);
-    bool stays = is_allowed(pull, request) && has_room(pull, request) && may_stay(pull, request);
+    bool stays = is_allowed(pull, request);
+    if (stays && request->expires_ns < 0) { /* its time is over */
+        say_rest(pull, request, 408, "Request Timeout");
+        stays = false;
+    }
+    stays = stays && has_room(pull, request) && may_stay(pull, request);
     if (!stays) {
         free(request);
         return;

@@ -87,7 +87,6 @@ struct pull_request *pull_request_read(struct bytes payload, struct bytes reply)
         request->batch = (int64_t)number;
     }
     if (request->batch < 1) request->batch = 1;
-    if (request->expires_ns < 0) request->expires_ns = 0;
     request->has_bytes = request->bytes > 0;
     if (request->bytes < 0) request->bytes = 0;
     return request;

@@ -32,7 +32,8 @@ static struct io *io_of(const struct push *push)
 
 static bool is_bound(const struct push *push)
 {
-    return bus_inbox_is_bound(push->base.deliveries->bus, subject_of(push));
+    struct bytes group = bytes_str(config_of(push)->deliver_group);
+    return bus_inbox_is_bound(push->base.deliveries->bus, subject_of(push), group);
 }
 
 /* ---- heartbeats ---- */
@@ -135,9 +136,8 @@ static void rate_due(struct io_timer *timer)
 
 static bool wants(struct consumer_outlet *outlet)
 {
-    struct push *push = of(outlet);
-    push->bound = is_bound(push);
-    return push->bound && !is_stalled(push);
+    const struct push *push = of(outlet);
+    return is_bound(push) && !is_stalled(push);
 }
 
 static bool takes(struct consumer_outlet *outlet, const struct stream_message *message)
@@ -165,8 +165,7 @@ static void idle(struct consumer_outlet *outlet)
 
 static void info(const struct consumer_outlet *outlet, struct consumer_info *ret_info)
 {
-    const struct push *push = of(outlet);
-    ret_info->push_bound = push->bound && is_bound(push);
+    ret_info->push_bound = is_bound(of(outlet));
 }
 
 /* ---- interest ---- */

@@ -9,7 +9,6 @@ struct push {
     struct outlet base;
     struct bus_inbox inbox;
     struct bus_watch interest; /* in the deliver subject */
-    bool bound;                /* somebody listened when it was looked last */
     struct io_timer beat;      /* an idle heartbeat is due */
     uint64_t sent_ns;          /* monotonic: the last that was sent */
 

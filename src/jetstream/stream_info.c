@@ -4,6 +4,7 @@
 #include "stream/consumer.h"
 #include "jetstream/versions.h"
 #include "stream/stream_config.h"
+#include "stream/streams.h"
 
 #include <stdlib.h>
 
@@ -122,12 +123,55 @@ static bool put_config(struct stream *stream, struct jsonw *json)
     return whole;
 }
 
+/* ---- mirrors and sources ---------------------------------------------------------------------
+ */
+
+static void put_origin(struct jsonw *json, const char *key, const struct streams_origin *origin)
+{
+    const struct stream_source *source = origin->source;
+    jsonw_object(json, key);
+    jsonw_cstr(json, "name", source->name);
+    jsonw_u64(json, "lag", origin->lag);
+    jsonw_i64(json, "active", origin->active_ns);
+    if (!origin->there) {
+        const struct api_error missing = {.kind = API_STREAM_NOT_FOUND};
+        api_error_encode(&missing, json);
+    }
+    if (source->filter && *source->filter) jsonw_cstr(json, "filter_subject", source->filter);
+    if (source->transform_count) jsonw_array(json, "subject_transforms");
+    for (size_t i = 0; i < source->transform_count; i++) {
+        const struct stream_transform *transform = &source->transforms[i];
+        jsonw_object(json, NULL);
+        jsonw_cstr(json, "src", transform->src ? transform->src : "");
+        jsonw_cstr(json, "dest", transform->dest ? transform->dest : "");
+        jsonw_object_end(json);
+    }
+    if (source->transform_count) jsonw_array_end(json);
+    jsonw_object_end(json);
+}
+
+static void put_origins(struct stream *stream, struct jsonw *json)
+{
+    struct streams_origin origin;
+    size_t count = stream_config(stream)->source_count;
+    if (stream_config(stream)->mirror && streams_origin(stream, 0, &origin)) {
+        put_origin(json, "mirror", &origin);
+    }
+    if (count == 0) return;
+    jsonw_array(json, "sources");
+    for (size_t i = 0; i < count && streams_origin(stream, i, &origin); i++) {
+        put_origin(json, NULL, &origin);
+    }
+    jsonw_array_end(json);
+}
+
 int stream_info_encode(struct stream *stream, const struct stream_info_wants *wants,
                        uint64_t now_ns, struct jsonw *json)
 {
     if (!put_config(stream, json)) return ERR_NOMEM;
     api_put_time(json, "created", stream_created_ns(stream));
     int r = put_state(stream, wants, json);
+    put_origins(stream, json);
     api_put_time(json, "ts", now_ns);
     return r;
 }
