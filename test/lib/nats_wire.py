@@ -18,14 +18,18 @@ class Frame:
 
 
 class Wire:
-    def __init__(self, port, timeout=5):
+    def __init__(self, port, timeout=5, user=None):
+        """`user`: who it is, whose password is his name."""
         try:
             self.socket = socket.create_connection(("127.0.0.1", port), timeout)
         except OSError as error:
             raise Closed(str(error)) from error
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.data = b""
-        self.send(b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"protocol":1}\r\n')
+        options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, "protocol": 1}
+        if user:
+            options |= {"user": user, "pass": user}
+        self.send(f"CONNECT {json.dumps(options)}\r\n".encode())
 
     def close(self):
         self.socket.close()
