@@ -81,7 +81,7 @@ class Lane:
                 js_sides.listen(sides, step.seconds)
                 continue
             answers = js_sides.play(step, sides, silence_s)
-            if pause_s:
+            if pause_s and script.theme != "short":
                 js_sides.listen(sides, pause_s)
             script.saw(answers[0])
             found = js_compare.from_all(answers, old, script.unlike)

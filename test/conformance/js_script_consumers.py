@@ -49,7 +49,7 @@ class Consumers:
             config["backoff"] = [800 * MILLISECOND, HOUR]
             config["max_deliver"] = self.one(3, -1)
         elif wait == "inactive_threshold":
-            config["inactive_threshold"] = 300 * MILLISECOND
+            config["inactive_threshold"] = SECOND
 
     def add_newer_consumer(self, config):
         self.pick(config, [("metadata", lambda: {"who": "me"}), ("pause_until", lambda: self.one("2099-01-01T00:00:00Z", "2020-01-01T00:00:00Z"))], 0.05)
