@@ -15,8 +15,14 @@ static bool is_named(struct api_call *call, struct bytes name)
     return false;
 }
 
-/* The configuration of the body, checked; the caller frees it. NULL: the call has been failed. */
-static struct stream_config *read_config(struct api_call *call)
+static void fail_sealed(struct api_call *call)
+{
+    api_fail(call, API_STREAM_INVALID_CONFIG, "stream configuration for create can not be sealed");
+}
+
+/* The configuration of the body, checked; the caller frees it. NULL: the call has been failed. That
+ * a stream can not be made sealed is said before all else that is wrong with what it is to be. */
+static struct stream_config *read_config(struct api_call *call, bool create)
 {
     struct api_error refusal = {0};
     struct stream_config *config = NULL;
@@ -25,7 +31,12 @@ static struct stream_config *read_config(struct api_call *call)
         stream_origins_fit(call->js->streams, config, &refusal))
         return config;
     free(config);
-    api_fail_result(call, r, &refusal);
+    bool readable = refusal.kind != API_INVALID_JSON;
+    if (create && readable && json_is_true(json_object_get(call->body, "sealed"))) {
+        fail_sealed(call);
+    } else {
+        api_fail_result(call, r, &refusal);
+    }
     return NULL;
 }
 
@@ -52,6 +63,10 @@ static void answer_info(struct api_call *call, struct stream *stream, bool made)
 
 static bool may_be_made(struct api_call *call, const struct stream_config *config)
 {
+    if (config->sealed) {
+        fail_sealed(call);
+        return false;
+    }
     if (config->mirror_direct && !config->mirror) {
         api_fail(call, API_STREAM_INVALID_CONFIG,
                  "stream has no mirror but does have mirror direct");
@@ -73,12 +88,7 @@ void api_stream_create(struct api_call *call)
         api_fail(call, API_STREAM_NAME_PATH, NULL);
         return;
     }
-    if (json_is_true(json_object_get(call->body, "sealed"))) {
-        api_fail(call, API_STREAM_INVALID_CONFIG,
-                 "stream configuration for create can not be sealed");
-        return;
-    }
-    struct stream_config *config = read_config(call);
+    struct stream_config *config = read_config(call, true);
     if (!config) return;
     struct stream *stream;
     struct api_error refusal = {0};
@@ -117,7 +127,7 @@ void api_stream_update(struct api_call *call)
     int64_t copies = json_integer_value(json_object_get(call->body, "num_replicas"));
     bool possible = copies > 1 && copies <= STREAM_REPLICAS_MAX;
     if (possible && bytes_eq(name, call->stream_name) && !api_stream(call)) return;
-    struct stream_config *config = read_config(call);
+    struct stream_config *config = read_config(call, false);
     if (!config) return;
     if (is_named(call, bytes_str(config->name))) {
         struct stream *stream = api_stream(call);

@@ -9,7 +9,6 @@ static const int64_t second_ns = INT64_C(1000000000);
 
 enum {
     ACK_WAIT_S = 30,
-    INACTIVE_S = 5,
     PINNED_S = 120,
     MAX_WAITING = 512,
     MAX_ACK_PENDING = 1000,
@@ -66,7 +65,7 @@ static void fill_in(struct consumer_config *config, const struct stream_config *
         config->inactive_threshold_ns = stream->consumer_inactive_threshold_ns;
     }
     if (config->inactive_threshold_ns == 0 && !config->durable) {
-        config->inactive_threshold_ns = INACTIVE_S * second_ns;
+        config->inactive_threshold_ns = CONSUMER_INACTIVE_NS;
     }
     bool pins = config->priority_policy == CONSUMER_PRIORITY_PINNED_CLIENT;
     if (pins && config->priority_timeout_ns == 0) {

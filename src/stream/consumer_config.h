@@ -36,6 +36,9 @@ enum consumer_priority_policy {
 
 enum { CONSUMER_GROUPS_MAX = 16 };
 
+/* How long one that is not durable outlives its use, unless it is told. */
+#define CONSUMER_INACTIVE_NS INT64_C(5000000000)
+
 struct consumer_config {
     const char *name;
     bool durable; /* durable_name is the name; else it goes when nobody has used it for a while */

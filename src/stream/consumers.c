@@ -211,7 +211,7 @@ int consumers_add(struct streams *streams, struct stream *stream,
     *ret_consumer = consumer;
     /* One that was not durable stays mortal, unless it is told otherwise. */
     if (!full->inactive_threshold_ns && !consumer->config->durable) {
-        full->inactive_threshold_ns = consumer->config->inactive_threshold_ns;
+        full->inactive_threshold_ns = CONSUMER_INACTIVE_NS;
     }
     if (consumer_config_equal(consumer->config, full)) {
         free(full);

@@ -88,7 +88,7 @@ static int check_limits(const struct stream_config *config, struct api_error *re
     }
     int r = check_times(config, refusal);
     if (r < 0) return r;
-    if (config->deny_purge && config->allow_rollup && !config->sealed) {
+    if (config->deny_purge && config->allow_rollup) {
         return INVALID("roll-ups require the purge permission");
     }
     if (config->discard_new_per_subject && config->discard != STREAM_DISCARD_NEW) {

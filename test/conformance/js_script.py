@@ -23,8 +23,9 @@ class Script(Streams, Consumers):
         self.newer = seed % 2 == 1
         self.theme = self.one(*(NEWER_THEMES if self.newer else THEMES))
         self.short = self.theme == "short"
-        self.last, self.retention = {}, {}
+        self.last, self.retention, self.filters = {}, {}, {}
         self.no_ack, self.small = False, False
+        self.origins = None
         self.mirrors = self.chance(0.5)
         self.unlike = {"consumer_count", "consumers", "bytes"} if self.theme == "origins" else ()
 

@@ -6,6 +6,7 @@ from js_step import HOUR, MILLISECOND, PATTERNS, SECOND, SUBJECTS, Step
 
 CONSUMERS = ["c1", "c2"]
 PUSHED = ["p1", "p2"]
+FILTERS = ("filter_subject", "filter_subjects")
 
 
 class Consumers:
@@ -103,6 +104,9 @@ class Consumers:
     def push_create(self):
         stream, name = self.stream(), self.one(*PUSHED)
         config = self.consumer_config(name, stream)
+        # One that it has already keeps its filters: what new ones let through, the reference delivers with the next message.
+        kept = self.filters.setdefault((stream, name), {key: config[key] for key in FILTERS if key in config})
+        config = {key: value for key, value in config.items() if key not in FILTERS} | kept
         for key in ("max_waiting", "max_batch", "max_expires", "max_bytes", "priority_groups", "priority_policy", "priority_timeout"):
             if self.chance(0.9):
                 config.pop(key, None)
@@ -117,13 +121,14 @@ class Consumers:
     def watch_create(self):
         """As clients watch a bucket: an ordered consumer."""
         name = self.one(*PUSHED)
+        kept = self.filters.setdefault(("A", name), {"filter_subject": self.one("a.>", "a.k1", "a.*")})
         config = {"name": name, "deliver_policy": self.one("last_per_subject", "all", "new"), "ack_policy": "none",
                   "max_deliver": 1, "replay_policy": "instant", "mem_storage": True, "num_replicas": 1, "flow_control": True,
-                  "idle_heartbeat": HOUR, "inactive_threshold": HOUR, "deliver_subject": f"_DELIVER.{name}",
-                  "filter_subject": self.one("a.>", "a.k1", "a.*")}
+                  "idle_heartbeat": HOUR, "inactive_threshold": HOUR, "deliver_subject": f"_DELIVER.{name}"} | kept
         if self.chance(0.3):
             config["headers_only"] = True
-        return self.ask(f"$JS.API.CONSUMER.CREATE.A.{name}.{config['filter_subject']}", {"stream_name": "A", "config": config})
+        tail = f".{config['filter_subject']}" if "filter_subject" in config else ""
+        return self.ask(f"$JS.API.CONSUMER.CREATE.A.{name}{tail}", {"stream_name": "A", "config": config})
 
     # ---- asking
 

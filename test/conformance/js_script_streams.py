@@ -69,7 +69,10 @@ class Streams:
                         {"discard_new_per_subject": True}, {"max_msgs": "3"}, {"description": "d" * 5000})
 
     def origin_config(self):
-        """A mirror of A, or a stream with A and B as sources."""
+        """A mirror of A, or a stream with A and B as sources; always the same in a script: from where another filter begins
+        in what has been copied already is each server's own."""
+        if self.origins:
+            return dict(self.origins)
         config = {"name": "M", "storage": self.one("file", "memory")}
         origin = {"name": "A"}
         self.pick(origin, [("filter_subject", lambda: self.one("a.1", "a.*")), ("opt_start_seq", lambda: self.one(1, 2))], 0.2)
@@ -81,6 +84,7 @@ class Streams:
         else:
             config["sources"] = [origin] + ([{"name": "B"}] if self.chance(0.2) else [])
             self.pick(config, [("subjects", lambda: ["m.>"]), ("max_msgs", lambda: 4)], 0.3)
+        self.origins = dict(config)
         return config
 
     def bucket_config(self):
