@@ -133,6 +133,7 @@ void api_stream_update(struct api_call *call)
         struct stream *stream = api_stream(call);
         if (stream) {
             call->stream = stream;
+            inherit(call->js->streams, config);
             stream_update(stream, &call->op, config, updated);
         }
     }
