@@ -4,9 +4,12 @@
 #ifndef METRICS_PREFIX
 #define METRICS_PREFIX
 #endif
-#define COUNTER(field, name, help) {METRICS_PREFIX name, help, METRIC_COUNTER, offsetof(METRICS_OF, field)},
-#define GAUGE(field, name, help) {METRICS_PREFIX name, help, METRIC_GAUGE, offsetof(METRICS_OF, field)},
-#define HISTOGRAM(field, name, help) {METRICS_PREFIX name, help, METRIC_HISTOGRAM, offsetof(METRICS_OF, field)},
+#define COUNTER(field, name, help) \
+    {METRICS_PREFIX name, help, METRIC_COUNTER, offsetof(METRICS_OF, field)},
+#define GAUGE(field, name, help) \
+    {METRICS_PREFIX name, help, METRIC_GAUGE, offsetof(METRICS_OF, field)},
+#define HISTOGRAM(field, name, help) \
+    {METRICS_PREFIX name, help, METRIC_HISTOGRAM, offsetof(METRICS_OF, field)},
 #include METRICS
 #undef COUNTER
 #undef GAUGE

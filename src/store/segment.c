@@ -160,7 +160,7 @@ int segment_scan_init(struct segment_scan *scan, segment_read *read, void *conte
         .window = malloc(WINDOW_SIZE),
     };
     if (!scan->window) return ERR_NOMEM;
-    int64_t n = read(context, scan->window, SEGMENT_HEADER, 0);
+    int64_t n = scan->read(context, scan->window, SEGMENT_HEADER, 0);
     if (n < SEGMENT_HEADER) return n < 0 ? (int)n : ERR_CORRUPT;
     scan->window_len = SEGMENT_HEADER;
     int r = segment_header_decode(scan->window, &scan->header);
