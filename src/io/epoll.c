@@ -189,6 +189,7 @@ static const struct io_ops ops = {
     .rename = epoll_rename,
     .unlink = epoll_unlink,
     .mkdir = epoll_mkdir,
+    .rmdir = epoll_rmdir,
     .sync_dir = epoll_sync_dir,
     .lock_dir = epoll_lock_dir,
     .list_dir = epoll_list_dir,

@@ -169,6 +169,7 @@ int epoll_file_allocate(struct io_file *file, uint64_t size);
 int epoll_rename(struct io *io, const char *from, const char *to);
 int epoll_unlink(struct io *io, const char *path);
 int epoll_mkdir(struct io *io, const char *path);
+int epoll_rmdir(struct io *io, const char *path);
 int epoll_sync_dir(struct io *io, const char *path);
 int epoll_lock_dir(struct io_file *lock, const char *path);
 int epoll_list_dir(struct io *io, const char *path, int (*each)(void *context, const char *name),

@@ -173,6 +173,11 @@ int epoll_mkdir(struct io *io, const char *path)
     return is_dir ? 0 : err;
 }
 
+int epoll_rmdir(struct io *io, const char *path)
+{
+    return result(rmdir(path));
+}
+
 int epoll_sync_dir(struct io *io, const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -395,6 +395,11 @@ int io_mkdir(struct io *io, const char *path)
     return io->ops->mkdir(io, path);
 }
 
+int io_rmdir(struct io *io, const char *path)
+{
+    return io->ops->rmdir(io, path);
+}
+
 int io_sync_dir(struct io *io, const char *path)
 {
     return io->ops->sync_dir(io, path);

@@ -331,6 +331,9 @@ int io_unlink(struct io *io, const char *path);
 /* 0 also when it exists already; mode 0700. */
 int io_mkdir(struct io *io, const char *path);
 
+/* Removes an empty directory. ERR_NOT_FOUND; anything else when it is not empty. */
+int io_rmdir(struct io *io, const char *path);
+
 /* Makes names that were created, renamed or removed in the directory durable (fsync). */
 int io_sync_dir(struct io *io, const char *path);
 

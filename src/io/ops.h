@@ -79,6 +79,7 @@ struct io_ops {
     int (*rename)(struct io *io, const char *from, const char *to);
     int (*unlink)(struct io *io, const char *path);
     int (*mkdir)(struct io *io, const char *path);
+    int (*rmdir)(struct io *io, const char *path);
     int (*sync_dir)(struct io *io, const char *path);
     int (*lock_dir)(struct io_file *lock, const char *path);
     int (*list_dir)(struct io *io, const char *path, int (*each)(void *context, const char *name),

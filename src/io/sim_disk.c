@@ -370,6 +370,25 @@ int sim_mkdir(struct io *io, const char *path)
     return end(io, turn, takes_effect(disk, turn) ? make_dir(disk, path) : 0);
 }
 
+static int remove_dir(struct sim_disk *disk, const char *path)
+{
+    struct sim_place place;
+    int result = sim_tree_find(&disk->tree, path, NULL, &place);
+    if (result < 0) return result;
+    if (!place.node || !place.dir) return place.node ? ERR_IO : ERR_NOT_FOUND;
+    if (!place.node->is_dir || place.node->cached.count > 0) return ERR_IO;
+    sim_tree_remove(&disk->tree, &place);
+    return 0;
+}
+
+int sim_rmdir(struct io *io, const char *path)
+{
+    enum turn turn = begin(io, SIM_DISK_NAME, 0);
+    if (turn == TURN_DEAD) return ERR_IO;
+    struct sim_disk *disk = disk_of(io);
+    return end(io, turn, takes_effect(disk, turn) ? remove_dir(disk, path) : 0);
+}
+
 static int find_dir(struct sim_disk *disk, const char *path, struct sim_node **ret_dir)
 {
     struct sim_place place;

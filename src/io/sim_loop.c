@@ -256,10 +256,10 @@ static void dead_job_submit(struct io *io, struct io_job *job)
     .file_size = sim_file_size, .file_read = sim_file_read, .file_write = sim_file_write,         \
     .file_sync = sim_file_sync, .file_write_durable = sim_file_write_durable,                     \
     .file_truncate = sim_file_truncate, .file_allocate = sim_file_allocate, .rename = sim_rename, \
-    .unlink = sim_unlink, .mkdir = sim_mkdir, .sync_dir = sim_sync_dir, .lock_dir = sim_lock_dir, \
-    .list_dir = sim_list_dir, .stat = sim_stat, .disk_free = sim_disk_free_bytes,                 \
-    .spawn = no_spawn, .process_watch = no_process_watch, .kill = no_kill,                        \
-    .process_release = no_process_release, .signal_watch = no_signal_watch,                       \
+    .unlink = sim_unlink, .mkdir = sim_mkdir, .rmdir = sim_rmdir, .sync_dir = sim_sync_dir,       \
+    .lock_dir = sim_lock_dir, .list_dir = sim_list_dir, .stat = sim_stat,                         \
+    .disk_free = sim_disk_free_bytes, .spawn = no_spawn, .process_watch = no_process_watch,       \
+    .kill = no_kill, .process_release = no_process_release, .signal_watch = no_signal_watch,      \
     .signal_release = no_signal_release
 
 static const struct io_ops dead_ops = {

@@ -166,6 +166,7 @@ int sim_file_allocate(struct io_file *file, uint64_t size);
 int sim_rename(struct io *io, const char *from, const char *to);
 int sim_unlink(struct io *io, const char *path);
 int sim_mkdir(struct io *io, const char *path);
+int sim_rmdir(struct io *io, const char *path);
 int sim_sync_dir(struct io *io, const char *path);
 int sim_lock_dir(struct io_file *lock, const char *path);
 int sim_list_dir(struct io *io, const char *path, int (*each)(void *context, const char *name),

@@ -53,6 +53,7 @@ struct api_call {
     struct stream_op op;
     struct stream_get get;
     struct stream *stream;
+    bool made; /* by this call */
     struct consumer_wait wait;
     struct consumer *consumer;
 

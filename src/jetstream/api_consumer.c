@@ -135,10 +135,17 @@ static bool read_creation(struct api_call *call, struct creation *creation)
 static void made(struct consumer_wait *wait, int result)
 {
     struct api_call *call = CONTAINER_OF(wait, struct api_call, wait);
-    if (result < 0)
+    struct consumer *consumer = call->consumer;
+    if (result < 0) { /* what the disk refuses is not there */
+        if (call->made && result != ERR_CLOSED) consumer_destroy(consumer, NULL, NULL);
         api_fail(call, API_CONSUMER_STORE, "%s", err_text(result));
-    else
-        api_consumer_answer(call, call->consumer);
+        return;
+    }
+    if (call->made) {
+        advisory_consumer(&call->js->advisories, ADVISORY_CREATE, call->stream_name,
+                          bytes_str(consumer_config(consumer)->name));
+    }
+    api_consumer_answer(call, consumer);
 }
 
 static void make(struct api_call *call, struct creation *creation)
@@ -156,12 +163,12 @@ static void make(struct api_call *call, struct creation *creation)
         api_fail_result(call, r, &refusal);
         return;
     }
-    if (before) {
+    call->made = !before;
+    bool in_memory = config->mem_storage || stream_config(stream)->storage == STREAM_STORAGE_MEMORY;
+    if (call->made && in_memory)
+        made(&call->wait, 0); /* before anything is delivered */
+    else
         consumer_when_durable(call->consumer, &call->wait, made);
-        return;
-    }
-    advisory_consumer(&js->advisories, ADVISORY_CREATE, call->stream_name, bytes_str(config->name));
-    made(&call->wait, 0); /* durable already, and told before anything is delivered */
 }
 
 static void create(struct api_call *call, enum form form)
@@ -184,9 +191,13 @@ void api_consumer_create_durable(struct api_call *call)
 
 /* ---- delete ---------------------------------------------------------------------------------- */
 
-static void destroyed(void *context)
+static void destroyed(void *context, int result)
 {
     struct api_call *call = context;
+    if (result < 0) {
+        api_fail(call, API_CONSUMER_STORE, "%s", err_text(result));
+        return;
+    }
     advisory_consumer(&call->js->advisories, ADVISORY_DELETE, call->stream_name,
                       call->consumer_name);
     api_succeed(call);

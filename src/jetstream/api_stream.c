@@ -79,6 +79,21 @@ static bool may_be_made(struct api_call *call, const struct stream_config *confi
     return true;
 }
 
+/* What the disk refuses is not there. */
+static void made(struct stream_op *op, int result)
+{
+    struct api_call *call = CONTAINER_OF(op, struct api_call, op);
+    struct streams *streams = call->js->streams;
+    if (result < 0) {
+        bool there = streams_find(streams, call->stream_name) == call->stream;
+        if (call->made && there) streams_remove(streams, call->stream, NULL, NULL);
+        api_fail_result(call, result, &op->refusal);
+        return;
+    }
+    if (call->made) advisory_stream(&call->js->advisories, ADVISORY_CREATE, call->stream_name);
+    answer_info(call, call->stream, true);
+}
+
 void api_stream_create(struct api_call *call)
 {
     struct jetstream *js = call->js;
@@ -96,12 +111,12 @@ void api_stream_create(struct api_call *call)
         inherit(js->streams, config);
         bool there = streams_find(js->streams, bytes_str(config->name)) != NULL;
         int r = streams_add(js->streams, config, &stream, &refusal);
-        if (r < 0) {
+        call->made = !there;
+        call->stream = stream;
+        if (r < 0)
             api_fail_result(call, r, &refusal);
-        } else {
-            if (!there) advisory_stream(&js->advisories, ADVISORY_CREATE, bytes_str(config->name));
-            answer_info(call, stream, true);
-        }
+        else
+            stream_when_durable(stream, &call->op, made);
     }
     free(config);
 }
@@ -173,9 +188,13 @@ void api_stream_purge(struct api_call *call)
 
 /* ---- delete ---------------------------------------------------------------------------------- */
 
-static void removed(void *context)
+static void removed(void *context, int result)
 {
     struct api_call *call = context;
+    if (result < 0) {
+        api_fail(call, API_STREAM_DELETE, "%s", err_text(result));
+        return;
+    }
     advisory_stream(&call->js->advisories, ADVISORY_DELETE, call->stream_name);
     api_succeed(call);
 }

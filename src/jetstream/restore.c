@@ -103,7 +103,7 @@ static void finish(struct restore *r)
 }
 
 /* Who sends chunks is told with the next one. */
-static void removed(void *context)
+static void removed(void *context, int result)
 {
     struct restore *r = context;
     r->removed = true;

@@ -158,7 +158,7 @@ void journal_settle(struct journal *journal)
         journal_digest_busy(journal)) {
         return;
     }
-    bool syncs = !journal->wal && journal->options.sync != JOURNAL_SYNC_NEVER;
+    bool syncs = !journal->wal && journal->options.sync != JOURNAL_SYNC_NEVER && journal->made;
     if (syncs && !journal->synced_last && journal->status == 0) {
         journal->synced_last = true;
         journal_sync_start(journal);
@@ -201,7 +201,8 @@ int journal_make(struct io *io, const struct journal_options *options, struct jo
     journal->batch_max = SIZE_MAX;
     journal->dir = strdup(options->dir);
     int r = journal->dir ? journal_digest_init(journal) : ERR_NOMEM;
-    if (r == 0 && o->wal && o->sync == JOURNAL_SYNC_EACH) r = wal_adopt(o->wal, journal);
+    if (r == 0 && o->wal) r = wal_adopt(o->wal, journal);
+    if (r == 0 && o->wal && o->sync != JOURNAL_SYNC_EACH) journal_leave_log(journal);
     if (r < 0) {
         journal_free(journal);
         return r;
@@ -209,6 +210,7 @@ int journal_make(struct io *io, const struct journal_options *options, struct jo
     journal->writer = (struct writer){
         .io = io,
         .dir = journal->dir,
+        .root = o->wal ? o->wal->dir : NULL,
         .segment_bytes = o->segment_bytes,
         .allocate_bytes = o->allocate_bytes,
         .zeros = !journal->wal && o->sync != JOURNAL_SYNC_NEVER,

@@ -49,8 +49,8 @@ enum journal_sync {
 };
 
 struct journal_options {
-    const char *dir; /* made if it is missing (its parent must exist); used by one journal only */
-    bool must_exist; /* ERR_NOT_FOUND, and nothing is made, when there is no journal in dir */
+    const char *dir; /* used by one journal only */
+    bool must_exist; /* ERR_NOT_FOUND when there is no journal in dir */
     enum journal_sync sync;
     struct wal
         *wal; /* store/wal.h; with JOURNAL_SYNC_EACH: what makes appends durable, for all
@@ -88,8 +88,12 @@ struct journal_options {
     void (*appended)(void *context, const struct journal_record *record, int result);
 };
 
-/* Opens or creates; BLOCKS (start-up, tools, or short when the directory is new). Strings are
- * copied. ERR_CORRUPT: `error` names the file and the message the offset. */
+/* Opens; BLOCKS (start-up, tools). When there is none in dir, it begins a new one, and does not
+ * block: the first batch makes dir and the files, in its job. So they are durable when the first
+ * record is; with a wal, whatever the policy, that costs no more than any other record, and after a
+ * crash the journal is there with its first record or not at all. (Without a wal the parent of dir
+ * must exist.) Strings are copied. ERR_CORRUPT: `error` names the file and the message the offset.
+ */
 int journal_open(struct io *io, const struct journal_options *options, struct journal **ret_journal,
                  struct error *error);
 
@@ -106,6 +110,10 @@ void journal_free(struct journal *journal);
  * the error after which this journal acknowledges nothing. */
 int journal_append(struct journal *journal, const struct iovec *parts, int count,
                    uint64_t *ret_seq);
+
+/* What was appended last, in this turn of the loop, is acknowledged when it is synced, whatever the
+ * policy. */
+void journal_sync_last(struct journal *journal);
 
 /* Writes and syncs what waits and runs `appended` for it; BLOCKS (start-up, and for what must be
  * durable before the call returns). ERR_FULL while a commit is under way on its own; the error that
@@ -203,7 +211,8 @@ struct journal_verify {
 int journal_verify(struct io *io, const char *dir, struct journal_verify *ret_result,
                    struct error *error);
 
-/* Removes all files of the journal in `dir`, which nobody uses; BLOCKS. */
+/* Removes all files of the journal in `dir`, which nobody uses; BLOCKS. One on a wal is removed
+ * with wal_remove: the log would bring it back. */
 int journal_destroy(struct io *io, const char *dir);
 
 #endif

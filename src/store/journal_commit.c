@@ -53,7 +53,7 @@ struct batch *journal_batch(struct journal *journal, size_t size)
     batch->first = journal->next;
     batch->count = 0;
     batch->roll = roll;
-    batch->told = false;
+    batch->told = batch->must_sync = false;
     if (roll) journal->fill = SEGMENT_HEADER;
     return batch;
 }
@@ -68,7 +68,7 @@ struct batch *journal_take(struct journal *journal, bool sync)
 {
     if (list_empty(&journal->batches) || journal->flying_count == JOURNAL_FLYING) return NULL;
     struct batch *batch = CONTAINER_OF(journal->batches.next, struct batch, link);
-    if (batch->roll && journal->flying_count > 0) return NULL;
+    if ((batch->roll || !journal->made) && journal->flying_count > 0) return NULL;
     list_remove(&batch->link);
     journal->flying[journal->flying_count++] = batch;
     batch->sync = sync;
@@ -160,11 +160,19 @@ void journal_fail(struct journal *journal, int result)
     journal->calling = calling;
 }
 
+/* The log has made the journal. From here on its own policy holds. */
+static void begun(struct journal *journal)
+{
+    journal->made = true;
+    if (journal->options.sync != JOURNAL_SYNC_EACH) journal_leave_log(journal);
+}
+
 static void succeed(struct journal *journal, struct batch *batch)
 {
     size_t size = buf_len(&batch->data);
     journal->last = batch->first + batch->count - 1;
     if (batch->sync || journal->wal) journal->synced_next = journal->last + 1;
+    if (!journal->made) begun(journal);
     journal->pending -= size;
     journal->metrics->pending_bytes -= size;
     tell(journal, batch, 0);
@@ -190,6 +198,15 @@ void journal_deliver(struct journal *journal, struct batch *batch)
     if (!list_empty(&journal->batches)) journal_wake(journal);
 }
 
+void journal_leave_log(struct journal *journal)
+{
+    list_remove(&journal->wal_link);
+    journal->wal = NULL;
+    journal->batch_max = SIZE_MAX;
+    journal->writer.logged = false;
+    journal->writer.zeros = journal->options.sync != JOURNAL_SYNC_NEVER;
+}
+
 /* ---- committing for itself ---- */
 
 static void commit_run(struct io_job *job)
@@ -200,7 +217,7 @@ static void commit_run(struct io_job *job)
     if (journal->flying_count > 0) {
         r = journal->flying[0]->result = writer_put(writer, journal->flying[0]);
     } else {
-        r = io_file_sync(&writer->file) < 0 ? ERR_IO : 0;
+        r = writer_sync(writer) < 0 ? ERR_IO : 0;
     }
     if (r == 0 && journal->commit_sync && journal->synced_last) {
         const struct segment_mark mark = {writer->next, writer->offset};
@@ -227,6 +244,8 @@ static void commit_done(struct io_job *job)
         journal_deliver(journal, journal->flying[0]);
     } else if (r < 0) {
         journal_fail(journal, r);
+    } else if (!list_empty(&journal->batches)) {
+        journal_wake(journal); /* they came during a sync alone */
     }
     if (journal->unsynced && journal->options.sync == JOURNAL_SYNC_INTERVAL &&
         !journal->sync_timer.armed) {
@@ -256,7 +275,8 @@ static void commit_task(struct io_task *task)
     uint64_t interval_ns = journal->options.sync_interval_ms * UINT64_C(1000000);
     bool due = journal->options.sync == JOURNAL_SYNC_INTERVAL &&
                io_now_ns(journal->io) - journal->synced_ns >= interval_ns;
-    commit_begin(journal, due || journal->options.sync == JOURNAL_SYNC_EACH);
+    bool must = CONTAINER_OF(journal->batches.next, struct batch, link)->must_sync;
+    commit_begin(journal, due || must || journal->options.sync == JOURNAL_SYNC_EACH);
     io_job_submit(journal->io, &journal->commit_job);
 }
 
@@ -290,6 +310,12 @@ int journal_flush(struct journal *journal)
         if (r < 0) return r;
     }
     return journal->status;
+}
+
+void journal_sync_last(struct journal *journal)
+{
+    if (list_empty(&journal->batches)) return;
+    CONTAINER_OF(journal->batches.prev, struct batch, link)->must_sync = true;
 }
 
 bool journal_idle(const struct journal *journal)

@@ -16,6 +16,8 @@ enum {
     JOURNAL_FLYING = 2,             /* batches of one journal on their way to the disk */
 };
 
+struct wal_file;
+
 /* What memory knows of one segment file. */
 struct segment {
     uint64_t first, salt;
@@ -32,8 +34,9 @@ struct batch {
     struct buf data;
     uint64_t first;
     uint32_t count;
-    bool roll; /* they begin a new segment */
-    bool told; /* the owner knows that they have failed, though the job is still under way */
+    bool roll;      /* they begin a new segment */
+    bool must_sync; /* whatever the policy */
+    bool told;      /* the owner knows that they have failed, though the job is still under way */
 
     /* for the job */
     bool sync;            /* in the journal's own files */
@@ -42,15 +45,18 @@ struct batch {
 
     /* from the job: where they stand, or would stand next */
     int result;
+    bool begins; /* they made the journal, whose file gets its name when the log knows of it, */
+    struct wal_file *file; /* which does so in this file */
     uint64_t segment_first, segment_salt, offset;
 };
 
 /* The end of the journal that is written to. Belongs to the commit job while that is under way. */
 struct writer {
     struct io *io;
-    const char *dir;
+    const char *dir, *root; /* root: that of the store, or NULL */
     struct io_file file;
-    bool open;
+    bool open;    /* not before the first batch of a new journal */
+    bool unnamed; /* the names that lead to the file may be in the cache alone */
     bool zeros;  /* blocks allocated ahead are filled, so that a sync of the file writes no metadata
                   */
     bool logged; /* a wal makes the records durable: a roll need not sync the segment before */
@@ -65,14 +71,21 @@ struct writer {
  * synced first. ERR_NO_SPACE leaves the writer as it was. */
 int writer_roll(struct writer *writer, uint64_t first, uint64_t salt);
 
-/* Seals and writes the batch, and syncs if it says so. ERR_NO_SPACE: nothing of it is on the disk,
- * and the writer can be used on; a batch behind it fails too. Any other error: it can not. */
+/* Seals and writes the batch, and syncs if it says so. The first one of a journal makes its files.
+ * ERR_NO_SPACE: nothing of it is on the disk, and the writer can be used on; a batch behind it
+ * fails too. Any other error: it can not. */
 int writer_put(struct writer *writer, struct batch *batch);
 
 /* Puts into the segment's file that all before `mark` is synced. ERR_NOT_FOUND, ERR_CONFLICT: the
  * file is not there any more, or belongs to another journal. BLOCKS. */
 int writer_mark(struct io_file *file, uint64_t salt, const struct segment_mark *mark);
 void writer_close(struct writer *writer);
+
+/* The batch that `begins` is durable in the log: gives the file its name. ERR_IO. */
+int writer_name(struct writer *writer);
+
+/* Syncs the file, and the names that lead to it. */
+int writer_sync(struct writer *writer);
 
 struct snapshot_job {
     struct io_job job;
@@ -162,6 +175,7 @@ struct journal {
     uint64_t trim_before; /* segments that hold only records before this one may go */
     unsigned reads;       /* under way */
 
+    bool made;             /* its files are there; else the first batch makes them */
     bool closing, calling; /* calling: inside callbacks of this journal */
     bool synced_last;      /* the sync that comes before the end has been started */
     struct io_task close_task;
@@ -171,9 +185,6 @@ struct journal {
 
 /* dir/name; ERR_TOO_BIG. */
 int journal_path(const char *dir, const char *name, char ret_path[JOURNAL_PATH]);
-
-/* Makes the directory if it is missing, durably. BLOCKS. */
-int journal_make_dir(struct io *io, const char *dir);
 
 /* The memory of a journal without files: options taken over, nothing opened. */
 int journal_make(struct io *io, const struct journal_options *options, struct journal **ret);
@@ -213,8 +224,8 @@ void journal_digest_loaded(struct journal *journal);
 /* What waits has got company or room: starts a commit soon. */
 void journal_wake(struct journal *journal);
 
-/* Takes the first batch that waits and makes it the last one under way. Not when it begins a
- * segment and others are under way: a segment begins only when the one before it is whole. */
+/* Takes the first batch that waits and makes it the last one under way. Not when others are under
+ * way and it begins a segment, or they make the journal: what comes before must be whole. */
 struct batch *journal_take(struct journal *journal, bool sync);
 
 /* The oldest batch under way has come back from the disk: tells the owner, in both cases. */
@@ -234,6 +245,9 @@ struct batch *journal_batch(struct journal *journal, size_t size);
 
 /* Takes an empty batch back that the record after all did not join. */
 void journal_unbatch(struct journal *journal, struct batch *batch);
+
+/* The journal commits for itself from now on. Nothing of it is under way in the log. */
+void journal_leave_log(struct journal *journal);
 
 /* Goes on with closing when nothing is under way any more. */
 void journal_settle(struct journal *journal);

@@ -5,9 +5,9 @@
 #include "store/journal_impl.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
+#include "store/folder.h"
 #include "store/wal_impl.h"
 
 enum { COPY_SIZE = 256 << 10 };
@@ -256,15 +256,28 @@ static int settle_end(struct opening *opening)
     int64_t size = r == 0 ? io_file_size(&writer->file) : r;
     if (size < 0) return (int)size;
     writer->allocated = (uint64_t)size > last->end ? (uint64_t)size : last->end;
-    /* The names too, of the last segment and of the snapshot, may be in the cache alone. */
-    return io_sync_dir(journal->io, journal->dir);
+    journal->made = writer->unnamed = true;
+    /* The names too, of the last segment and of the snapshot, may be in the cache alone; what leads
+     * to them, the log makes again when it has the rest. */
+    if (journal->wal || !writer->root) return io_sync_dir(journal->io, journal->dir);
+    r = folder_sync(journal->io, writer->root, journal->dir);
+    writer->unnamed = r < 0;
+    return r;
 }
 
-static int make_first(struct journal *journal)
+/* Its files are made with the first batch. */
+static int begin_new(struct journal *journal)
 {
-    int r = writer_roll(&journal->writer, 1, io_random_u64(journal->io));
-    if (r < 0) return r;
-    if (!journal_add_segment(journal, 1, journal->writer.salt)) return ERR_NOMEM;
+    struct writer *writer = &journal->writer;
+    writer->first = writer->next = 1;
+    writer->salt = io_random_u64(journal->io);
+    writer->offset = SEGMENT_HEADER;
+    if (journal->options.wal) { /* the log makes it, with any policy */
+        (void)wal_adopt(journal->options.wal, journal);
+        writer->logged = true;
+        writer->zeros = false;
+    }
+    if (!journal_add_segment(journal, 1, writer->salt)) return ERR_NOMEM;
     journal_digest_segment(journal, 1);
     return 0;
 }
@@ -300,22 +313,6 @@ static int remove_orphans(struct journal *journal, const struct listing *listing
     return 0;
 }
 
-int journal_make_dir(struct io *io, const char *dir)
-{
-    int r = io_mkdir(io, dir);
-    if (r < 0) return r;
-    const char *slash = strrchr(dir, '/');
-    char parent[JOURNAL_PATH];
-    if (slash && (size_t)(slash - dir) >= sizeof parent) return ERR_TOO_BIG;
-    if (!slash) {
-        snprintf(parent, sizeof parent, ".");
-    } else {
-        size_t len = slash == dir ? 1 : (size_t)(slash - dir);
-        snprintf(parent, sizeof parent, "%.*s", (int)len, dir);
-    }
-    return io_sync_dir(io, parent);
-}
-
 static int open_files(struct journal *journal, struct error *error)
 {
     struct listing listing = {0};
@@ -333,13 +330,11 @@ static int open_files(struct journal *journal, struct error *error)
         .last = open_last,
         .sealed = open_sealed,
     };
-    bool make = !journal->options.must_exist;
-    int r = make ? journal_make_dir(journal->io, journal->dir) : 0;
-    if (r == 0) r = remove_temporary(journal->io, journal->dir);
+    int r = remove_temporary(journal->io, journal->dir);
     if (r == 0) r = io_list_dir(journal->io, journal->dir, note_name, &listing);
     if (r == 0) r = remove_orphans(journal, &listing);
-    if (r == 0 && names->count == 0) {
-        r = make ? make_first(journal) : ERR_NOT_FOUND;
+    if (r == ERR_NOT_FOUND || (r == 0 && names->count == 0)) {
+        r = journal->options.must_exist ? ERR_NOT_FOUND : begin_new(journal);
     } else if (r == 0) {
         r = walk_run(&walk, names);
         if (r == 0) r = settle_end(&opening);

@@ -1,6 +1,7 @@
 /* The snapshot file: "duresnap"  covers:8  length:8  hash:8  data. Replaced as a whole. */
 
 #include "base/le.h"
+#include "store/folder.h"
 #include "store/journal_impl.h"
 
 #include <xxhash.h>
@@ -52,7 +53,7 @@ static void snapshot_run(struct io_job *job)
     if (r == 0) r = journal_path(journal->dir, "snapshot", path);
     if (r == 0) r = write_file(journal->io, temporary, buf_bytes(&snapshot->data));
     if (r == 0) r = io_rename(journal->io, temporary, path);
-    if (r == 0) r = io_sync_dir(journal->io, journal->dir);
+    if (r == 0) r = folder_sync(journal->io, journal->writer.root, journal->dir);
     snapshot->result = r;
 }
 

@@ -1,3 +1,4 @@
+#include "store/folder.h"
 #include "store/wal_impl.h"
 
 #include <assert.h>
@@ -14,13 +15,20 @@ enum {
     SCRUB_PAUSE_MS = 3600 * 1000,
 };
 
+int wal_name_of(const struct wal *wal, const char *dir, struct bytes *ret_name)
+{
+    struct bytes path = bytes_str(dir), root = bytes_str(wal->dir);
+    bool below = bytes_starts(path, root) && path.len > root.len + 1 && dir[root.len] == '/';
+    if (!below) return ERR_INVALID;
+    *ret_name = bytes_skip(path, root.len + 1);
+    return 0;
+}
+
 int wal_adopt(struct wal *wal, struct journal *journal)
 {
-    struct bytes dir = bytes_str(journal->dir), root = bytes_str(wal->dir);
-    bool below = bytes_starts(dir, root) && dir.len > root.len + 1 && dir.data[root.len] == '/';
-    if (!below) return ERR_INVALID;
+    int r = wal_name_of(wal, journal->dir, &journal->wal_name);
+    if (r < 0) return r;
     journal->wal = wal;
-    journal->wal_name = bytes_skip(dir, root.len + 1);
     journal->batch_max = wal->batch_max;
     return journal->wal_name.len <= WAL_NAME_MAX ? 0 : ERR_TOO_BIG;
 }
@@ -75,11 +83,12 @@ void wal_tick(struct wal *wal)
         wal_prepare_start(wal);
         last = wal->closing && wal->replay_from > wal->header_replay_from && wal_prepare_last(wal);
         if (!last && wal->replay_from > wal->sent_replay_from) wal->mark = true;
-        if (wal->mark || !list_empty(&wal->wanting)) io_defer(wal->io, &wal->commit_task);
+        bool waits = !list_empty(&wal->wanting) || !list_empty(&wal->removals);
+        if (wal->mark || waits) io_defer(wal->io, &wal->commit_task);
     }
     if (!wal->closing || wal->commit_count || wal->checkpoint.busy || wal->prepare.busy) return;
-    if (wal->scrub.busy) return;
-    if (wal->status == 0 && (wal->mark || last)) return;
+    if (wal->scrub.busy || wal->sweep.busy) return;
+    if (wal->status == 0 && (wal->mark || last || !list_empty(&wal->removals))) return;
     io_post(wal->io, &wal->close_task);
 }
 
@@ -107,6 +116,8 @@ static int wal_make(struct io *io, const struct wal_options *options, struct wal
     wal->batch_max = wal->frame_max / 2;
     wal->metrics = o->metrics ? o->metrics : &wal->own_metrics;
     list_init(&wal->wanting);
+    wal_name_init(wal);
+    wal_remove_init(wal);
     scrub_init(&wal->scrub, io, o->scrub_bytes_per_second,
                o->scrub_pause_ms ? o->scrub_pause_ms : SCRUB_PAUSE_MS);
     wal->scrub.log = o->log;
@@ -135,6 +146,22 @@ static int lock(struct wal *wal, struct error *error)
     return r;
 }
 
+static int make_dir(struct io *io, const char *dir)
+{
+    int r = folder_make(io, NULL, dir);
+    return r == 0 ? folder_sync(io, NULL, dir) : r;
+}
+
+/* Of journals that the log never knew. */
+static int remove_unnamed(void *context, const char *name)
+{
+    const struct wal *wal = context;
+    char path[WAL_PATH];
+    if (!bytes_ends(bytes_str(name), BYTES(WAL_UNNAMED))) return 0;
+    int r = journal_path(wal->path, name, path);
+    return r == 0 ? io_unlink(wal->io, path) : r;
+}
+
 int wal_open(struct io *io, const struct wal_options *options, struct wal **ret_wal,
              struct error *error)
 {
@@ -142,9 +169,10 @@ int wal_open(struct io *io, const struct wal_options *options, struct wal **ret_
     *ret_wal = NULL;
     if (error) *error = (struct error){0};
     int r = wal_make(io, options, &wal);
-    if (r == 0) r = journal_make_dir(io, wal->dir);
-    if (r == 0) r = journal_make_dir(io, wal->path);
+    if (r == 0) r = make_dir(io, wal->dir);
+    if (r == 0) r = make_dir(io, wal->path);
     if (r == 0) r = lock(wal, error);
+    if (r == 0) r = io_list_dir(io, wal->path, remove_unnamed, wal);
     if (r == 0) r = wal_recover(wal, error);
     if (r < 0) {
         if (error && !error->code) {
@@ -175,6 +203,7 @@ void wal_free(struct wal *wal)
     io_task_cancel(wal->io, &wal->close_task);
     scrub_stop(&wal->scrub);
     wal_commit_release(wal);
+    wal_remove_release(wal);
     for (int i = 0; i < wal->file_count; i++) {
         wal_file_close(&wal->files[i]);
         wal_file_forget(&wal->files[i]);

@@ -57,6 +57,15 @@ void wal_close(struct wal *wal, void (*done)(void *context), void *context);
  * host that has crashed. Journals on it must be freed before. NULL is allowed. */
 void wal_free(struct wal *wal);
 
+/* Removes the folder of a journal that is closed, with all that is in it, in one step: when `done`
+ * runs with 0 it is gone for good, and else it is there whole after the next start, or not at all.
+ * The files go in the background. No journal may ever be made in a folder of that name again: the
+ * log knows journals by their folders. Harmless when there is none. `dir` is copied. ERR_INVALID
+ * (not below the wal's), ERR_TOO_BIG, ERR_NOMEM, or what wal_status says: nothing has happened
+ * then. */
+int wal_remove(struct wal *wal, const char *dir, void (*done)(void *context, int result),
+               void *context);
+
 /* 0, or the error after which nothing is acknowledged any more. */
 int wal_status(const struct wal *wal);
 

@@ -31,7 +31,9 @@ static struct wal_extent extent_of(const struct batch *batch)
         .salt = batch->segment_salt,
         .offset = batch->offset,
         .length = data.len,
-        .is_inline = !batch->sync,
+        .kind = batch->sync     ? WAL_EXTENT_EXTERNAL
+                : batch->begins ? WAL_EXTENT_BEGINS
+                                : WAL_EXTENT_INLINE,
         .data = data,
     };
 }
@@ -44,6 +46,11 @@ static char *write_journals(struct wal_commit *commit, char *at)
         batch->result = writer_put(&batch->journal->writer, batch);
         if (batch->result < 0) continue;
         const struct wal_extent extent = extent_of(batch);
+        at = wal_extent_encode(at, &extent);
+    }
+    LIST_EACH(&commit->removals, struct wal_removal, link, removal) {
+        const struct wal_extent extent = {.name = bytes_str(removal->name),
+                                          .kind = WAL_EXTENT_REMOVED};
         at = wal_extent_encode(at, &extent);
     }
     atomic_store_explicit(&commit->staged, true, memory_order_release);
@@ -94,14 +101,38 @@ static size_t size_of_next(const struct wal *wal, const struct journal *journal,
     return wal_extent_size(journal->wal_name.len, *ret_sync ? 0 : len);
 }
 
+static size_t size_of_removal(const struct wal_removal *removal)
+{
+    return wal_extent_size(strlen(removal->name), 0);
+}
+
 /* How large a frame of what the journals have would be, at most `limit`. */
 static size_t measure(const struct wal *wal, size_t limit)
 {
     size_t size = WAL_HEAD;
+    LIST_EACH(&wal->removals, struct wal_removal, link, removal) {
+        size += size_of_removal(removal);
+        if (size >= limit) return limit;
+    }
     LIST_EACH(&wal->wanting, struct journal, wal_link, journal) {
         bool sync;
         size += size_of_next(wal, journal, &sync);
         if (size >= limit) return limit;
+    }
+    return size;
+}
+
+/* Removals first: they are small, and give room. */
+static size_t gather_removals(struct wal *wal, struct wal_commit *commit, size_t limit)
+{
+    size_t size = WAL_HEAD;
+    list_init(&commit->removals);
+    while (!list_empty(&wal->removals)) {
+        struct wal_removal *removal = CONTAINER_OF(wal->removals.next, struct wal_removal, link);
+        if (size + size_of_removal(removal) > limit) break;
+        size += size_of_removal(removal);
+        list_remove(&removal->link);
+        list_push(&commit->removals, &removal->link);
     }
     return size;
 }
@@ -111,7 +142,7 @@ static size_t measure(const struct wal *wal, size_t limit)
 static size_t gather(struct wal *wal, struct wal_commit *commit, size_t limit)
 {
     struct list now, later;
-    size_t size = WAL_HEAD;
+    size_t size = gather_removals(wal, commit, limit);
     list_init(&now);
     list_init(&later);
     list_init(&commit->batches);
@@ -134,12 +165,22 @@ static size_t gather(struct wal *wal, struct wal_commit *commit, size_t limit)
     return size;
 }
 
+static bool is_empty(const struct wal_commit *commit)
+{
+    return list_empty(&commit->batches) && list_empty(&commit->removals);
+}
+
+static bool has_nothing(const struct wal *wal)
+{
+    return list_empty(&wal->wanting) && list_empty(&wal->removals);
+}
+
 /* The commit's place in the log. */
 static void place(struct wal *wal, struct wal_commit *commit, size_t size)
 {
     commit->size = (size + WAL_BLOCK - 1) / WAL_BLOCK * WAL_BLOCK;
     commit->ended = NULL;
-    size_t spare = list_empty(&commit->batches) ? ROOM_OF_END : ROOM_OF_END + ROOM_OF_MARK;
+    size_t spare = is_empty(commit) ? ROOM_OF_END : ROOM_OF_END + ROOM_OF_MARK;
     if (wal->active->end + commit->size + spare > wal->active->size) {
         commit->ended = wal->active;
         commit->end_offset = wal->active->end;
@@ -172,7 +213,7 @@ static void place(struct wal *wal, struct wal_commit *commit, size_t size)
 static bool may_start(struct wal *wal)
 {
     if (wal->status < 0 || wal->commit_count == WAL_COMMITS) return false;
-    if (list_empty(&wal->wanting) && !wal->mark) return false;
+    if (has_nothing(wal) && !wal->mark) return false;
     for (int i = 0; i < wal->commit_count; i++) {
         if (!atomic_load_explicit(&commit_at(wal, i)->staged, memory_order_acquire)) return false;
     }
@@ -195,7 +236,7 @@ static bool commit_start(struct wal *wal)
     /* The frame may end up to a block behind what stands in it. */
     if (reserve(commit, 2 * WAL_BLOCK + measure(wal, limit)) < 0) return false;
     size_t size = gather(wal, commit, limit);
-    if (list_empty(&commit->batches)) {
+    if (is_empty(commit)) {
         bool room = wal->ready || wal->active->end + WAL_BLOCK + ROOM_OF_END <= wal->active->size;
         if (!wal->mark || !room) return false;
     }
@@ -238,6 +279,8 @@ void wal_fail(struct wal *wal, int result, const char *what)
         LIST_EACH(&commit_at(wal, i)->batches, struct batch, link, batch)
             journal_fail(batch->journal, result);
     }
+    wal_name_fail(wal, result);
+    wal_removals_tell(wal, &wal->removals, result);
     for (struct list *link; (link = list_pop(&wal->wanting));) {
         struct journal *journal = CONTAINER_OF(link, struct journal, wal_link);
         journal_fail(journal, result);
@@ -245,17 +288,32 @@ void wal_fail(struct wal *wal, int result, const char *what)
     }
 }
 
+void wal_tell_batch(struct wal *wal, struct wal_file *file, struct batch *batch)
+{
+    struct journal *journal = batch->journal;
+    bool good = batch->result == 0 && wal->status == 0;
+    int r = good ? wal_file_note(file, journal, batch) : 0;
+    if (r < 0) wal_fail(wal, r, "memory");
+    journal_deliver(journal, batch);
+    journal_settle(journal);
+}
+
 static void tell_journals(struct wal *wal, struct wal_commit *commit)
 {
     for (struct list *link; (link = list_pop(&commit->batches));) {
         struct batch *batch = CONTAINER_OF(link, struct batch, link);
-        struct journal *journal = batch->journal;
-        int r = batch->result == 0 && wal->status == 0 ? wal_file_note(commit->file, journal, batch)
-                                                       : 0;
-        if (r < 0) wal_fail(wal, r, "memory");
-        journal_deliver(journal, batch);
-        journal_settle(journal);
+        if (batch->begins && batch->result == 0 && wal->status == 0) {
+            wal_name(wal, commit->file, batch);
+        } else {
+            wal_tell_batch(wal, commit->file, batch);
+        }
     }
+    LIST_EACH(&commit->removals, struct wal_removal, link, removal) {
+        int r =
+            wal->status == 0 ? wal_file_note_removal(commit->file, bytes_str(removal->name)) : 0;
+        if (r < 0) wal_fail(wal, r, "memory");
+    }
+    wal_removals_tell(wal, &commit->removals, wal->status);
 }
 
 static void finish(struct wal *wal, struct wal_commit *commit)
@@ -268,7 +326,7 @@ static void finish(struct wal *wal, struct wal_commit *commit)
                       (io_now_ns(wal->io) - commit->started_ns) / 1000);
         wal->acked = commit->head.number + 1;
         wal->vouched = commit->head.acked;
-        if (!list_empty(&commit->batches)) wal->last_filled = commit->head.number;
+        if (!is_empty(commit)) wal->last_filled = commit->head.number;
         if (commit->head.replay_from > wal->durable_replay_from) {
             wal->durable_replay_from = commit->head.replay_from;
         }
@@ -302,7 +360,7 @@ static void commit_done(struct io_job *job)
     done->done = true;
     while (wal->commit_count > 0 && commit_at(wal, 0)->done) finish(wal, commit_at(wal, 0));
     /* A frame without records needs nobody to vouch for it. */
-    bool rests = wal->commit_count == 0 && list_empty(&wal->wanting) && wal->status == 0;
+    bool rests = wal->commit_count == 0 && has_nothing(wal) && wal->status == 0;
     if (rests && wal->vouched <= wal->last_filled) {
         io_timer_set(wal->io, &wal->rest_timer, REST_MS);
     } else {
@@ -320,6 +378,7 @@ void wal_commit_init(struct wal *wal)
         commit->job = (struct io_job){.run = commit_run, .done = commit_done};
         commit->wal = wal;
         list_init(&commit->batches);
+        list_init(&commit->removals);
         atomic_init(&commit->staged, false);
     }
 }

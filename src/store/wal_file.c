@@ -1,5 +1,6 @@
 /* Log files: made ready ahead of need, used one after the other, and given free when what their
  * frames are about is on the disk by itself. */
+#include "store/folder.h"
 #include "store/wal_impl.h"
 
 #include <assert.h>
@@ -51,6 +52,7 @@ int wal_file_note(struct wal_file *file, struct journal *journal, const struct b
         known ? &file->dirty[journal->wal_dirty]
               : add_dirty(file, journal->wal_name, batch->segment_first, batch->segment_salt);
     if (!dirty) return ERR_NOMEM;
+    dirty->begun |= batch->begins;
     dirty->mark =
         (struct segment_mark){batch->first + batch->count, batch->offset + buf_len(&batch->data)};
     journal->wal_generation = file->generation;
@@ -59,9 +61,17 @@ int wal_file_note(struct wal_file *file, struct journal *journal, const struct b
     return 0;
 }
 
-int wal_file_note_name(struct wal_file *file, struct bytes name, uint64_t segment, uint64_t salt)
+int wal_file_note_extent(struct wal_file *file, const struct wal_extent *extent)
 {
-    return add_dirty(file, name, segment, salt) ? 0 : ERR_NOMEM;
+    struct wal_dirty *dirty = add_dirty(file, extent->name, extent->segment, extent->salt);
+    if (!dirty) return ERR_NOMEM;
+    dirty->begun = extent->kind == WAL_EXTENT_BEGINS;
+    return 0;
+}
+
+int wal_file_note_removal(struct wal_file *file, struct bytes name)
+{
+    return add_dirty(file, name, 0, 0) ? 0 : ERR_NOMEM;
 }
 
 void wal_file_forget(struct wal_file *file)
@@ -101,11 +111,29 @@ static int sync_dirty(struct wal *wal, const struct wal_dirty *dirty)
     return r;
 }
 
+/* The names that lead to what was begun, and that what was removed had. Most of them lead through
+ * the same folders, each of which is synced once. */
+static int sync_names(struct wal *wal, const struct wal_file *file)
+{
+    struct folders folders;
+    folders_init(&folders, wal->io, wal->dir);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < file->dirty_count; i++) {
+        const struct wal_dirty *dirty = &file->dirty[i];
+        if (dirty->begun || dirty->segment == 0) r = folders_sync(&folders, dirty->name);
+    }
+    folders_release(&folders);
+    return r;
+}
+
 int wal_file_sync(struct wal *wal, const struct wal_file *file)
 {
     int r = 0;
-    for (size_t i = 0; i < file->dirty_count && r == 0; i++) r = sync_dirty(wal, &file->dirty[i]);
-    return r;
+    for (size_t i = 0; i < file->dirty_count && r == 0; i++) {
+        const struct wal_dirty *dirty = &file->dirty[i];
+        r = dirty->segment ? sync_dirty(wal, dirty) : wal_remove_files(wal, dirty->name);
+    }
+    return r == 0 ? sync_names(wal, file) : r;
 }
 
 static void checkpoint_run(struct io_job *job)

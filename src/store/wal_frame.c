@@ -111,13 +111,13 @@ static char *put_padded(char *at, struct bytes bytes)
 char *wal_extent_encode(char *at, const struct wal_extent *extent)
 {
     le_put32(at, (uint32_t)extent->name.len);
-    le_put32(at + 4, extent->is_inline);
+    le_put32(at + 4, extent->kind);
     le_put64(at + 8, extent->segment);
     le_put64(at + 16, extent->salt);
     le_put64(at + 24, extent->offset);
     le_put64(at + 32, extent->length);
     at = put_padded(at + WAL_EXTENT, extent->name);
-    return extent->is_inline ? put_padded(at, extent->data) : at;
+    return wal_extent_is_inline(extent) ? put_padded(at, extent->data) : at;
 }
 
 int wal_extent_next(struct bytes *body, struct wal_extent *ret_extent)
@@ -131,8 +131,9 @@ int wal_extent_next(struct bytes *body, struct wal_extent *ret_extent)
         .salt = le_get64(at + 16),
         .offset = le_get64(at + 24),
         .length = le_get64(at + 32),
-        .is_inline = le_get32(at + 4) != 0,
+        .kind = le_get32(at + 4),
     };
+    if (le_get32(at + 4) >= WAL_EXTENT_KINDS) return ERR_CORRUPT;
     *body = bytes_skip(*body, WAL_EXTENT);
     if (name_len == 0 || name_len > WAL_NAME_MAX || padded(name_len) > body->len) {
         return ERR_CORRUPT;
@@ -140,7 +141,7 @@ int wal_extent_next(struct bytes *body, struct wal_extent *ret_extent)
     ret_extent->name = bytes_head(*body, name_len);
     *body = bytes_skip(*body, padded(name_len));
     if (ret_extent->offset > INT64_MAX || ret_extent->length > INT64_MAX) return ERR_CORRUPT;
-    if (!ret_extent->is_inline) return 1;
+    if (!wal_extent_is_inline(ret_extent)) return 1;
     if (ret_extent->length > body->len || padded((size_t)ret_extent->length) > body->len) {
         return ERR_CORRUPT;
     }

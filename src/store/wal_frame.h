@@ -5,7 +5,7 @@
  *     frame    = head (80 bytes), extents, zeros up to a whole number of blocks
  *     head     = head_hash:8  body_hash:8  number:8  acked:8  first:8  replay_from:8
  *                length:4  blocks:4  end:4  0...
- *     extent   = name_len:4  inline:4  segment:8  salt:8  offset:8  length:8  name  data
+ *     extent   = name_len:4  kind:4  segment:8  salt:8  offset:8  length:8  name  data
  *
  * Numbers are little-endian; name and data are padded with zeros to multiples of 8. Hashes are
  * XXH3-64, seeded with the file's salt, which is drawn anew each time the file is used: what is
@@ -15,7 +15,11 @@
  * stand in the segment file `segment` of the journal `name`, whose salt is `salt`, at `offset`".
  * Writing them there again changes nothing that is right, whatever has happened since; a segment
  * that was removed, or has another salt because the journal was removed and made again, is passed
- * over. (Not inline: the bytes were synced in the segment file itself.)
+ * over. (External: the bytes were synced in the segment file itself.) An extent that BEGINS a
+ * journal makes that segment file, with its folders, where it is missing and the journal has no
+ * later one: a new journal is not synced anywhere else. One that says REMOVED removes the journal's
+ * folder with all that is in it; a folder's name is not used again, so its place among the others
+ * is all that has to be known.
  *
  * Frames are numbered without a gap, over all files. `acked` vouches for every frame before that
  * number: it was on the disk when this one was written. So where the run of good frames ends at
@@ -68,12 +72,25 @@ int wal_head_decode(const char *at, uint64_t salt, struct wal_head *ret_head);
 /* What follows the head is whole. `frame` has head->length bytes. ERR_CORRUPT. */
 int wal_frame_check(const char *frame, const struct wal_head *head, uint64_t salt);
 
+enum wal_extent_kind {
+    WAL_EXTENT_EXTERNAL,
+    WAL_EXTENT_INLINE,
+    WAL_EXTENT_BEGINS, /* inline too */
+    WAL_EXTENT_REMOVED,
+    WAL_EXTENT_KINDS
+};
+
 struct wal_extent {
     struct bytes name;
     uint64_t segment, salt, offset, length;
-    bool is_inline;
+    enum wal_extent_kind kind;
     struct bytes data; /* of `length` bytes when it is inline */
 };
+
+static inline bool wal_extent_is_inline(const struct wal_extent *extent)
+{
+    return extent->kind == WAL_EXTENT_INLINE || extent->kind == WAL_EXTENT_BEGINS;
+}
 
 size_t wal_extent_size(size_t name_len, size_t data_len);
 

@@ -23,9 +23,14 @@ enum {
 
 enum wal_file_state { WAL_FREE, WAL_READY, WAL_ACTIVE, WAL_FULL, WAL_SYNCED };
 
-/* A segment file that frames of one generation are about, and how far it was acknowledged then. */
+/* Behind the name of a new journal's first file while it lies beside the log. */
+#define WAL_UNNAMED ".new"
+
+/* A segment file that frames of one generation are about, and how far it was acknowledged then. Or
+ * a journal that they have removed: segment 0. */
 struct wal_dirty {
     char *name; /* of the journal */
+    bool begun; /* the journal was new: the names that lead to the file are not durable yet */
     uint64_t segment, salt;
     struct segment_mark mark; /* next_seq 0: nothing is known (recovered) */
 };
@@ -43,11 +48,35 @@ struct wal_file {
     size_t dirty_count, dirty_size;
 };
 
+/* A journal that is to be no more. */
+struct wal_removal {
+    struct list link; /* in wal->removals, among those of a commit, or in wal->sweep */
+    void (*done)(void *context, int result);
+    void *context;
+    char name[WAL_NAME_MAX + 1];
+};
+
+/* The job that removes the files of what was removed. */
+struct wal_sweep {
+    struct io_job job;
+    struct list waiting, removals; /* of struct wal_removal; removals: of the job */
+    bool busy;
+};
+
+/* The job that gives the files of new journals their names. */
+struct wal_naming {
+    struct io_job job;
+    struct list waiting, batches; /* of struct batch; batches: of the job */
+    int result;
+    bool busy;
+};
+
 struct wal_commit {
     struct io_job job;
     struct wal *wal;
-    struct list batches; /* of struct batch */
-    char *frame;         /* aligned; the first block is for the end of the file before */
+    struct list batches;  /* of struct batch */
+    struct list removals; /* of struct wal_removal */
+    char *frame;          /* aligned; the first block is for the end of the file before */
     size_t frame_size;
     struct wal_file *file, *ended; /* ended: NULL, or the file that ends before this commit */
     uint64_t offset, end_offset;
@@ -105,7 +134,10 @@ struct wal {
     uint64_t grow_after_ns;      /* the disk was full: no file is made or enlarged before */
     size_t frame_max, batch_max; /* bytes of a frame; of one journal's part of it */
 
-    struct list wanting; /* of struct journal: have batches to commit */
+    struct list wanting;  /* of struct journal: have batches to commit */
+    struct list removals; /* of struct wal_removal: to commit */
+    struct wal_sweep sweep;
+    struct wal_naming naming;
     struct io_task commit_task;
     struct wal_commit commits[WAL_COMMITS]; /* a ring */
     int commit_first, commit_count;
@@ -132,6 +164,9 @@ struct wal {
  * wal's. */
 int wal_adopt(struct wal *wal, struct journal *journal);
 
+/* How the log calls a journal in this directory. ERR_INVALID. */
+int wal_name_of(const struct wal *wal, const char *dir, struct bytes *ret_name);
+
 /* The journal has something to commit. */
 void wal_want(struct wal *wal, struct journal *journal);
 
@@ -155,7 +190,10 @@ void wal_commit_release(struct wal *wal);
 int wal_file_note(struct wal_file *file, struct journal *journal, const struct batch *batch);
 
 /* The same, from a recovered frame. */
-int wal_file_note_name(struct wal_file *file, struct bytes name, uint64_t segment, uint64_t salt);
+int wal_file_note_extent(struct wal_file *file, const struct wal_extent *extent);
+
+/* The same of a journal that was removed. */
+int wal_file_note_removal(struct wal_file *file, struct bytes name);
 
 /* A segment of that journal is not there any more: it was trimmed or removed. Makes that durable,
  * before the log forgets what stood in it: a name that comes back must find its records. BLOCKS. */
@@ -183,6 +221,28 @@ void wal_checkpoint_start(struct wal *wal);
 
 /* Makes the READY file the ACTIVE one. */
 void wal_file_switch(struct wal *wal);
+
+/* A batch of a commit has come back from the disk, and its owner can be told. */
+void wal_tell_batch(struct wal *wal, struct wal_file *file, struct batch *batch);
+
+/* wal_name.c */
+void wal_name_init(struct wal *wal);
+
+/* The batch, durable in `file` behind all that was committed before, begins a journal. */
+void wal_name(struct wal *wal, struct wal_file *file, struct batch *batch);
+
+/* Nothing more is acknowledged. */
+void wal_name_fail(struct wal *wal, int result);
+
+/* wal_remove.c */
+void wal_remove_init(struct wal *wal);
+void wal_remove_release(struct wal *wal);
+
+/* The commit is durable, or `result` has befallen it. */
+void wal_removals_tell(struct wal *wal, struct list *removals, int result);
+
+/* What is removed of files when the log forgets it: BLOCKS. */
+int wal_remove_files(struct wal *wal, const char *name);
 
 int wal_recover(struct wal *wal, struct error *error);
 

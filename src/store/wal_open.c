@@ -360,13 +360,10 @@ static int begin_file(struct scan *scan, uint64_t generation)
 
 static int go_on(struct scan *scan)
 {
-    for (int i = 0; i <= scan->last; i++) {
-        if (scan->files[i]->generation < scan->replay_from) {
-            wal_file_forget(scan->files[i]);
-        } else {
-            scan->files[i]->state = WAL_FULL;
-        }
-    }
+    /* Also those that were not needed any more: what they have made and removed again now is in the
+     * cache alone, and must not be forgotten before it is on the disk. */
+    for (int i = 0; i <= scan->last; i++) scan->files[i]->state = WAL_FULL;
+    if (scan->last >= 0) scan->replay_from = scan->files[0]->generation;
     uint64_t generation = scan->last >= 0   ? scan->files[scan->last]->generation + 1
                           : scan->count > 0 ? scan->files[0]->generation
                                             : 1;

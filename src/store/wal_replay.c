@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/map.h"
+#include "store/folder.h"
 
 enum { SEGMENTS_MAX = 1 << 24, OPEN_MAX = 256 };
 
@@ -86,36 +87,84 @@ static int read_salt(struct target *target)
     return 0;
 }
 
-static int open_target(struct wal_replay *replay, struct target *target)
+/* ---- a journal that the log has made ---- */
+
+static int write_header(struct target *target, const struct wal_extent *extent)
 {
+    char bytes[SEGMENT_HEADER];
+    const struct segment_header header = {extent->salt, extent->segment};
+    segment_header_encode(&header, bytes);
+    struct iovec iov = {bytes, sizeof bytes};
+    int r = io_file_write(&target->file, &iov, 1, 0);
+    target->salt = extent->salt;
+    target->there = r == 0;
+    return r;
+}
+
+static int is_later(void *context, const char *name)
+{
+    uint64_t first;
+    return segment_name_parse(name, &first) && first > *(uint64_t *)context ? ERR_EXISTS : 0;
+}
+
+/* Not when it was there and has been trimmed: then there are later ones. */
+static int make_file(struct wal_replay *replay, struct target *target, uint64_t segment)
+{
+    char dir[WAL_PATH];
+    struct io *io = replay->wal->io;
+    snprintf(dir, sizeof dir, "%.*s", (int)(target->name_at + target->name_len), target->path);
+    int r = io_list_dir(io, dir, is_later, &segment);
+    if (r == ERR_EXISTS)
+        return wal_removed(replay->wal, bytes_skip(bytes_str(dir), target->name_at));
+    if (r < 0 && r != ERR_NOT_FOUND) return r;
+    r = folder_make(io, replay->wal->dir, dir);
+    if (r == 0) r = io_file_open(io, &target->file, target->path, IO_READ | IO_WRITE | IO_CREATE);
+    target->open = r == 0;
+    replay->open_count += target->open;
+    return r;
+}
+
+static int open_target(struct wal_replay *replay, struct target *target,
+                       const struct wal_extent *extent)
+{
+    bool begins = extent->kind == WAL_EXTENT_BEGINS;
     if (target->open || (target->looked && !target->there)) return 0;
     if (replay->open_count == OPEN_MAX) close_all(replay);
     int r = io_file_open(replay->wal->io, &target->file, target->path, IO_READ | IO_WRITE);
-    if (r == ERR_NOT_FOUND) {
-        target->looked = true;
-        return wal_removed(replay->wal,
-                           bytes_make(target->path + target->name_at, target->name_len));
+    bool missing = r == ERR_NOT_FOUND;
+    if (missing && begins) {
+        r = make_file(replay, target, extent->segment);
+    } else if (missing) {
+        r = wal_removed(replay->wal, bytes_make(target->path + target->name_at, target->name_len));
+    } else if (r == 0) {
+        target->open = true;
+        replay->open_count++;
     }
-    if (r < 0) return r;
-    target->open = true;
-    replay->open_count++;
-    if (target->looked) return 0;
+    if (r < 0 || target->looked) return r;
     target->looked = true;
-    return read_salt(target);
+    if (!target->open) return 0;
+    r = read_salt(target);
+    return r == 0 && begins && !target->there ? write_header(target, extent) : r;
 }
 
 int wal_replay_extent(struct wal_replay *replay, struct wal_file *file,
                       const struct wal_extent *extent)
 {
     struct target *target;
+    if (extent->kind == WAL_EXTENT_REMOVED) {
+        char name[WAL_NAME_MAX + 1];
+        snprintf(name, sizeof name, "%.*s", BYTES_ARG(extent->name));
+        int r = wal_remove_files(replay->wal, name);
+        return r < 0 ? r : wal_file_note_removal(file, extent->name);
+    }
     int r = target_of(replay, extent, &target);
-    if (r == 0) r = open_target(replay, target);
+    if (r == 0) r = open_target(replay, target, extent);
     if (r < 0 || !target->there || target->salt != extent->salt) return r;
     if (target->noted != file->generation) {
-        r = wal_file_note_name(file, extent->name, extent->segment, extent->salt);
+        r = wal_file_note_extent(file, extent);
         target->noted = file->generation;
     }
-    if (r == 0 && extent->is_inline) {
+    if (r == 0 && wal_extent_is_inline(extent)) {
         struct iovec iov = {(char *)extent->data.data, extent->data.len};
         r = io_file_write(&target->file, &iov, 1, extent->offset);
     }

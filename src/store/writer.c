@@ -1,4 +1,9 @@
+#include "store/folder.h"
 #include "store/journal_impl.h"
+#include "store/wal_impl.h"
+
+#include <inttypes.h>
+#include <stdio.h>
 
 #define NEW_NAME "new.tmp"
 
@@ -30,9 +35,17 @@ static int extend(const struct writer *writer, struct io_file *file, uint64_t fr
     return r == 0 && writer->zeros ? fill_zeros(file, from, to) : r;
 }
 
-/* A complete, synced file with a header and allocated blocks, still under its temporary name. */
+int writer_sync(struct writer *writer)
+{
+    int r = io_file_sync(&writer->file);
+    if (r == 0 && writer->unnamed) r = folder_sync(writer->io, writer->root, writer->dir);
+    if (r == 0) writer->unnamed = false;
+    return r;
+}
+
+/* A complete file with a header and allocated blocks, still under its temporary name. */
 static int make_file(struct writer *writer, struct io_file *file, const char *path,
-                     const struct segment_header *header)
+                     const struct segment_header *header, bool sync)
 {
     int r = io_file_open(writer->io, file, path, IO_READ | IO_WRITE | IO_CREATE | IO_TRUNCATE);
     if (r < 0) return r;
@@ -41,9 +54,22 @@ static int make_file(struct writer *writer, struct io_file *file, const char *pa
     struct iovec iov = {bytes, sizeof bytes};
     r = io_file_write(file, &iov, 1, 0);
     if (r == 0) r = extend(writer, file, SEGMENT_HEADER, writer->allocate_bytes);
-    if (r == 0) r = io_file_sync(file);
+    if (r == 0 && sync) r = io_file_sync(file);
     if (r < 0) io_file_close(file);
     return r;
+}
+
+/* The file is the one that is written to from now on. */
+static void take_file(struct writer *writer, const struct io_file *file, uint64_t first,
+                      uint64_t salt)
+{
+    writer_close(writer);
+    writer->file = *file;
+    writer->open = true;
+    writer->first = writer->next = first;
+    writer->salt = salt;
+    writer->offset = SEGMENT_HEADER;
+    writer->allocated = writer->allocate_bytes;
 }
 
 /* A name of a segment appears only for a file whose header is durable, so a segment without a good
@@ -60,26 +86,81 @@ int writer_roll(struct writer *writer, uint64_t first, uint64_t salt)
     }
     struct io_file file;
     const struct segment_header header = {salt, first};
-    r = make_file(writer, &file, temporary, &header);
+    r = make_file(writer, &file, temporary, &header, true);
     if (r < 0) {
         if (io_unlink(writer->io, temporary) < 0 && r != ERR_NO_SPACE) return ERR_IO;
         return r == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_IO;
     }
-    r = io_rename(writer->io, temporary, path);
+    /* Where there is a later segment, an earlier one that is missing was trimmed. */
+    if (writer->unnamed) r = folder_sync(writer->io, writer->root, writer->dir);
+    if (r == 0) r = io_rename(writer->io, temporary, path);
     if (r == 0) r = io_sync_dir(writer->io, writer->dir);
     if (r < 0) {
         io_file_close(&file);
         return ERR_IO; /* nobody knows which name the disk has */
     }
-    writer_close(writer);
-    writer->file = file;
-    writer->open = true;
-    writer->first = writer->next = first;
-    writer->salt = salt;
-    writer->offset = SEGMENT_HEADER;
-    writer->allocated = writer->allocate_bytes;
+    writer->unnamed = false;
+    take_file(writer, &file, first, salt);
     return 0;
 }
+
+/* ---- a new journal ---- */
+
+/* Where the first file of a new journal lies until the log knows of it: beside the log. */
+static int unnamed_path(const struct writer *writer, char path[JOURNAL_PATH])
+{
+    int n =
+        snprintf(path, JOURNAL_PATH, "%s/wal/%016" PRIx64 WAL_UNNAMED, writer->root, writer->salt);
+    return n > 0 && n < JOURNAL_PATH ? 0 : ERR_TOO_BIG;
+}
+
+/* Without a single sync: what is lost of it, the log makes again. */
+static int begin_unnamed(struct writer *writer)
+{
+    char path[JOURNAL_PATH];
+    struct io_file file;
+    const struct segment_header header = {writer->salt, writer->first};
+    int r = unnamed_path(writer, path);
+    if (r == 0) r = make_file(writer, &file, path, &header, false);
+    if (r < 0) {
+        (void)io_unlink(writer->io, path); /* opening the store does it again */
+        return r == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_IO;
+    }
+    take_file(writer, &file, writer->first, writer->salt);
+    return 0;
+}
+
+static int begin(struct writer *writer, const struct batch *batch)
+{
+    writer->unnamed = true;
+    if (writer->logged && !batch->sync) return begin_unnamed(writer);
+    int r = folder_make(writer->io, writer->root, writer->dir);
+    if (r < 0) return r == ERR_NO_SPACE ? r : ERR_IO;
+    return writer_roll(writer, writer->first, writer->salt);
+}
+
+/* As if the batch had never come. */
+static int begin_no_more(struct writer *writer, int result)
+{
+    char path[JOURNAL_PATH];
+    writer_close(writer);
+    int r = unnamed_path(writer, path);
+    if (r == 0) r = io_unlink(writer->io, path);
+    return r < 0 ? ERR_IO : result;
+}
+
+int writer_name(struct writer *writer)
+{
+    char from[JOURNAL_PATH], name[SEGMENT_NAME], path[JOURNAL_PATH];
+    segment_name(writer->first, name);
+    int r = unnamed_path(writer, from);
+    if (r == 0) r = journal_path(writer->dir, name, path);
+    if (r == 0) r = folder_make(writer->io, writer->root, writer->dir);
+    if (r == 0) r = io_rename(writer->io, from, path);
+    return r < 0 ? ERR_IO : 0;
+}
+
+/* ---- batches ---- */
 
 /* Blocks for the next `len` bytes: a good piece ahead, or just enough when the disk is nearly full.
  */
@@ -133,7 +214,7 @@ static int put(struct writer *writer, struct batch *batch)
         r = io_file_write(&writer->file, &iov, 1, writer->offset);
     }
     if (r == ERR_NO_SPACE) return take_back(writer);
-    if (r == 0 && batch->sync) r = io_file_sync(&writer->file);
+    if (r == 0 && batch->sync) r = writer_sync(writer);
     if (r < 0) return ERR_IO;
     writer->offset += data.len;
     writer->next += batch->count;
@@ -143,11 +224,15 @@ static int put(struct writer *writer, struct batch *batch)
 int writer_put(struct writer *writer, struct batch *batch)
 {
     int r = batch->first == writer->next ? 0 : ERR_NO_SPACE; /* the one before it was refused */
+    bool new = !writer->open;
+    batch->begins = new && writer->logged && !batch->sync;
+    if (r == 0 && new) r = begin(writer, batch);
     if (r == 0 && batch->roll) r = writer_roll(writer, batch->first, batch->roll_salt);
     batch->segment_first = writer->first;
     batch->segment_salt = writer->salt;
     batch->offset = writer->offset;
-    return r < 0 ? r : put(writer, batch);
+    if (r == 0) r = put(writer, batch);
+    return r < 0 && batch->begins && writer->open ? begin_no_more(writer, r) : r;
 }
 
 int writer_mark(struct io_file *file, uint64_t salt, const struct segment_mark *mark)

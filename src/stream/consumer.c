@@ -2,6 +2,7 @@
 #include "stream/consumer_impl.h"
 
 #include "bus/subject.h"
+#include "store/wal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,7 +144,7 @@ void consumer_event(struct consumer *consumer, const struct consumer_event *even
 
 static void close_task(struct io_task *task);
 
-static struct consumer *allocate(struct streams *streams, struct stream *stream, struct bytes name)
+static struct consumer *allocate(struct streams *streams, struct stream *stream)
 {
     struct consumer *consumer = calloc(1, sizeof *consumer);
     if (!consumer) return NULL;
@@ -159,32 +160,20 @@ static struct consumer *allocate(struct streams *streams, struct stream *stream,
     consumer_pump_init(consumer);
     io_task_init(&consumer->bury, consumer_bury);
     io_task_init(&consumer->close_task, close_task);
-    snprintf(consumer->name, sizeof consumer->name, "%.*s", BYTES_ARG(name));
     return consumer;
 }
 
-static int make_dir(struct consumer *consumer)
-{
-    char dir[CONSUMER_PATH];
-    int n = snprintf(dir, sizeof dir, "%s/" STREAM_CONSUMERS, consumer->stream->dir);
-    if (n >= (int)sizeof dir) return ERR_TOO_BIG;
-    int r = io_mkdir(consumer->io, dir);
-    return r == 0 ? io_sync_dir(consumer->io, consumer->stream->dir) : r;
-}
-
-/* A new one: its place is chosen, and on the disk before it delivers. */
+/* A new one: its place is chosen now, and on the disk before it delivers. */
 static int begin(struct consumer *consumer, const struct consumer_config *config)
 {
     uint64_t seq, last_until;
     struct consumer_config *copy = consumer_config_copy(config, NULL);
     int r = copy ? consumer_take_config(consumer, copy) : ERR_NOMEM;
     if (r < 0) return r;
-    consumer->created_ns = io_wall_ns(consumer->io);
+    consumer->created_ns = consumer->stream->host->made_at(consumer->stream->host->context);
     consumer_choose_start(consumer, &seq, &last_until);
     consumer_state_start(&consumer->state, seq, last_until);
-    if (consumer_in_memory(consumer)) return 0;
-    r = make_dir(consumer);
-    return r == 0 ? consumer_write_first(consumer) : r;
+    return consumer_open_new(consumer);
 }
 
 /* What was pending comes again at its time. */
@@ -199,21 +188,22 @@ static int revive(struct consumer *consumer)
     return r;
 }
 
-int consumer_make(struct streams *streams, struct stream *stream, struct bytes name,
-                  const char *dir, const struct consumer_config *config,
-                  struct consumer **ret_consumer, struct error *error)
+int consumer_make(struct streams *streams, struct stream *stream, const char *folder,
+                  const struct consumer_config *config, struct consumer **ret_consumer,
+                  struct error *error)
 {
-    struct consumer *consumer = allocate(streams, stream, name);
+    struct consumer *consumer = allocate(streams, stream);
     if (!consumer) return error_set(error, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     int n = snprintf(consumer->dir, sizeof consumer->dir, "%s/" STREAM_CONSUMERS "/%s", stream->dir,
-                     dir);
+                     folder);
     int r = n < (int)sizeof consumer->dir ? 0 : ERR_TOO_BIG;
     if (r == 0) r = config ? begin(consumer, config) : consumer_load(consumer, error);
     if (r == 0) r = revive(consumer);
+    if (r == 0) snprintf(consumer->name, sizeof consumer->name, "%s", consumer->config->name);
     if (r == 0) r = consumer_recount(consumer);
     if (r < 0) {
         consumer_free(consumer);
-        if (error && !error->code) error_set(error, r, "consumer %s: %s", dir, err_text(r));
+        if (error && !error->code) error_set(error, r, "consumer %s: %s", folder, err_text(r));
         return r;
     }
     consumer->replaying = consumer->config->replay_policy == CONSUMER_REPLAY_ORIGINAL;
@@ -238,25 +228,39 @@ static void fail_waits(struct consumer *consumer)
     }
 }
 
-static void close_task(struct io_task *task)
+static void end(struct consumer *consumer, int result)
 {
-    struct consumer *consumer = CONTAINER_OF(task, struct consumer, close_task);
-    void (*closed)(void *) = consumer->closed;
+    void (*closed)(void *, int) = consumer->closed;
     void *context = consumer->closed_context;
     fail_waits(consumer);
-    if (consumer->destroying && !consumer_in_memory(consumer)) {
-        int r = journal_destroy(consumer->io, consumer->dir);
-        if (r < 0) {
-            LOG(consumer->stream->host->log, LOG_ERROR, "consumer_remove_failed",
-                LOG_S("dir", consumer->dir), LOG_ERR(r));
-        }
-    }
     consumer->metrics->consumers--;
     consumer->metrics->ack_pending -= consumer->state.pending.count;
     struct stream *stream = consumer->stream;
     consumer_free(consumer);
-    if (closed) closed(context);
+    if (closed) closed(context, result);
     consumers_gone(stream);
+}
+
+static void removed(void *context, int result)
+{
+    struct consumer *consumer = context;
+    if (result < 0) {
+        LOG(consumer->stream->host->log, LOG_ERROR, "consumer_remove_failed",
+            LOG_S("dir", consumer->dir), LOG_ERR(result));
+    }
+    end(consumer, result);
+}
+
+static void close_task(struct io_task *task)
+{
+    struct consumer *consumer = CONTAINER_OF(task, struct consumer, close_task);
+    bool stays = !consumer->destroying || consumer_in_memory(consumer);
+    int r = stays ? 0 : wal_remove(consumer->stream->host->wal, consumer->dir, removed, consumer);
+    if (stays) {
+        end(consumer, 0);
+    } else if (r < 0) {
+        removed(consumer, r);
+    }
 }
 
 static void journal_gone(void *context)
@@ -279,7 +283,8 @@ void consumer_close_step(struct consumer *consumer)
     }
 }
 
-void consumer_shut(struct consumer *consumer, void (*done)(void *context), void *context)
+void consumer_shut(struct consumer *consumer, void (*done)(void *context, int result),
+                   void *context)
 {
     struct consumer_outlet *outlet = consumer->outlet;
     consumers_forget(consumer);
@@ -303,7 +308,8 @@ void consumer_shut(struct consumer *consumer, void (*done)(void *context), void 
     consumer_close_step(consumer);
 }
 
-void consumer_destroy(struct consumer *consumer, void (*done)(void *context), void *context)
+void consumer_destroy(struct consumer *consumer, void (*done)(void *context, int result),
+                      void *context)
 {
     consumer->destroying = true;
     consumer_shut(consumer, done, context);

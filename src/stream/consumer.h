@@ -30,10 +30,11 @@ enum consumer_action {
     CONSUMER_UPDATE, /* ERR_NOT_FOUND when there is none */
 };
 
-/* Makes a consumer, durably when this returns (BLOCKS shortly), or updates it, durably when
- * consumer_when_durable says so. The same configuration again gives the consumer that exists.
- * ERR_INVALID, ERR_EXISTS, ERR_NOT_FOUND, ERR_CONFLICT (with another consumer of a work queue),
- * ERR_FULL and errors of the disk; `refusal` has JetStream's words for all of them. */
+/* Makes a consumer or updates it, durably when consumer_when_durable says so. A new one delivers
+ * nothing before; when the disk refuses it, who waits is told, and it is tried again. The same
+ * configuration again gives the consumer that exists. ERR_INVALID, ERR_EXISTS, ERR_NOT_FOUND,
+ * ERR_CONFLICT (with another consumer of a work queue), ERR_FULL and errors of the disk; `refusal`
+ * has JetStream's words for all of them. */
 int consumers_add(struct streams *streams, struct stream *stream,
                   const struct consumer_config *config, enum consumer_action action,
                   struct consumer **ret_consumer, struct api_error *refusal);
@@ -45,9 +46,10 @@ struct consumer *consumers_find(struct stream *stream, struct bytes name);
 size_t consumers_count(const struct stream *stream);
 struct consumer *consumers_at(const struct stream *stream, size_t index);
 
-/* Forgets the consumer and removes its files; it is found no more when this returns. `done` (may be
- * NULL) runs last. */
-void consumer_destroy(struct consumer *consumer, void (*done)(void *context), void *context);
+/* Removes the consumer; it is found no more when this returns. When `done` (may be NULL) runs with
+ * 0 it is gone for good, else it comes back at the next start. */
+void consumer_destroy(struct consumer *consumer, void (*done)(void *context, int result),
+                      void *context);
 
 const struct consumer_config *consumer_config(const struct consumer *consumer);
 struct stream *consumer_stream(const struct consumer *consumer);
@@ -173,7 +175,7 @@ typedef void consumer_deliver(void *context, const struct delivery *delivery);
 
 /* Makes the consumer if there is none (or updates it), and attaches to it: what was delivered to
  * somebody before and is not settled comes again at once. Delivers nothing before consumer_want.
- * BLOCKS shortly. Errors of consumers_add, ERR_EXISTS (somebody is attached). */
+ * Errors of consumers_add, ERR_EXISTS (somebody is attached). */
 int consumer_open(struct streams *streams, struct stream *stream,
                   const struct consumer_config *config, consumer_deliver *deliver, void *context,
                   struct consumer **ret_consumer, struct error *error);

@@ -188,6 +188,14 @@ static void durable(struct consumer_wait *wait, int result)
 {
     struct letter *letter = CONTAINER_OF(wait, struct letter, wait);
     letter->waiting = false;
+    if (result < 0) { /* it may come again */
+        struct consumer *consumer = letter->consumer;
+        struct consumer_grave *grave = consumer_state_grave(&consumer->state, letter->seq);
+        if (grave) grave->busy = false;
+        letter_free(letter);
+        bury_later(consumer);
+        return;
+    }
     stream_get(letter->consumer->stream, &letter->get, letter->seq, got);
 }
 

@@ -9,7 +9,11 @@
 #include "stream/consumer_state.h"
 #include "stream/stream_impl.h"
 
-enum { CONSUMER_PATH = STREAM_PATH + STREAM_NAME_MAX + 16, CONSUMER_RETRY_MS = 1000 };
+enum {
+    CONSUMER_PATH = STREAM_PATH + STREAM_NAME_MAX + 16,
+    CONSUMER_RETRY_MS = 1000,
+    CONSUMER_FIRST = 2, /* units that make a consumer: its configuration and where it begins */
+};
 
 /* What is to come again now, in the order in which it became due. An entry whose message is not
  * ready any more is passed over. */
@@ -32,6 +36,8 @@ struct consumer_writing {
     struct consumer_log log; /* what has happened in this turn */
     uint64_t begun, told;    /* units given to the journal; of them those with an outcome */
     uint64_t durable;        /* everything up to this unit is */
+    unsigned told_first;     /* of the units that make the consumer, so many are */
+    int refused;             /* the disk would not take them: who waits is to know */
     uint64_t covers;         /* recovery: the snapshot includes the records up to here */
     bool broken;             /* a unit was lost: only a snapshot can mend it */
     bool repairing;          /* that snapshot is under way */
@@ -89,7 +95,7 @@ struct consumer {
 
     bool closing, destroying, released;
     struct list going; /* of the stream's set */
-    void (*closed)(void *context);
+    void (*closed)(void *context, int result);
     void *closed_context;
     struct io_task close_task;
 };
@@ -123,16 +129,16 @@ void consumers_forget(struct consumer *consumer);
 
 /* ---- consumer.c ---- */
 
-/* From the disk (config NULL) or made, in the folder `dir`. ERR_NOT_FOUND: the folder holds none.
- * BLOCKS. */
-int consumer_make(struct streams *streams, struct stream *stream, struct bytes name,
-                  const char *dir, const struct consumer_config *config,
-                  struct consumer **ret_consumer, struct error *error);
+/* From the disk (config NULL: BLOCKS; ERR_NOT_FOUND: the folder holds none) or made anew. */
+int consumer_make(struct streams *streams, struct stream *stream, const char *folder,
+                  const struct consumer_config *config, struct consumer **ret_consumer,
+                  struct error *error);
 
 /* Takes a complete configuration over; `config` belongs to the consumer then. */
 int consumer_take_config(struct consumer *consumer, struct consumer_config *config);
 
-void consumer_shut(struct consumer *consumer, void (*done)(void *context), void *context);
+void consumer_shut(struct consumer *consumer, void (*done)(void *context, int result),
+                   void *context);
 void consumer_free(struct consumer *consumer);
 
 /* Goes on with closing when nothing is under way. */
@@ -185,8 +191,14 @@ void consumer_writing_release(struct consumer *consumer);
 /* Reads what the disk has. ERR_NOT_FOUND: no configuration. BLOCKS. */
 int consumer_load(struct consumer *consumer, struct error *error);
 
-/* Writes what a new consumer is; durable when it returns. BLOCKS. */
-int consumer_write_first(struct consumer *consumer);
+/* Writes what a new consumer is. */
+int consumer_open_new(struct consumer *consumer);
+
+/* Whether the disk has it. Before that it delivers nothing. */
+static inline bool consumer_is_born(const struct consumer *consumer)
+{
+    return consumer->writing.told_first == CONSUMER_FIRST || !consumer->writing.journal;
+}
 
 /* The configuration has changed. */
 void consumer_write_config(struct consumer *consumer);

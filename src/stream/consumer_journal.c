@@ -52,9 +52,39 @@ static void tell(struct consumer *consumer)
     }
 }
 
+static void tell_refused(struct consumer *consumer)
+{
+    struct list waits;
+    int result = consumer->writing.refused;
+    consumer->writing.refused = 0;
+    list_init(&waits);
+    list_splice(&waits, &consumer->writing.waits);
+    for (struct list *link; (link = list_pop(&waits));) {
+        struct consumer_wait *wait = CONTAINER_OF(link, struct consumer_wait, link);
+        wait->done(wait, result);
+    }
+}
+
 static void tell_task(struct io_task *task)
 {
-    tell(of_task(task, offsetof(struct consumer, writing.tell)));
+    struct consumer *consumer = of_task(task, offsetof(struct consumer, writing.tell));
+    if (consumer->writing.refused < 0) {
+        tell_refused(consumer);
+    } else {
+        tell(consumer);
+    }
+}
+
+/* A journal that has failed takes nothing more before the next start, which may find what it was
+ * writing then, or not: a snapshot could not say which. */
+static bool give_up(struct consumer *consumer)
+{
+    struct consumer_writing *w = &consumer->writing;
+    int status = w->journal ? journal_status(w->journal) : 0;
+    if (status == 0) return false;
+    w->refused = status;
+    io_post(consumer->io, &w->tell);
+    return true;
 }
 
 void consumer_when_durable(struct consumer *consumer, struct consumer_wait *wait,
@@ -67,7 +97,7 @@ void consumer_when_durable(struct consumer *consumer, struct consumer_wait *wait
     list_push(&w->waits, &wait->link);
     if (wait->ticket <= w->durable) {
         io_post(consumer->io, &w->tell);
-    } else {
+    } else if (!w->broken || !give_up(consumer)) {
         write_soon(consumer);
     }
 }
@@ -134,11 +164,13 @@ static int write_snapshot(struct consumer *consumer,
 /* ---- what is broken ---- */
 
 static void write_log(struct consumer *consumer);
+static void write_first(struct consumer *consumer);
 
 static void break_off(struct consumer *consumer)
 {
     struct consumer_writing *w = &consumer->writing;
     w->broken = true;
+    if (give_up(consumer)) return;
     if (!consumer->closing && !w->retry.armed) {
         io_timer_set(consumer->io, &w->retry, CONSUMER_RETRY_MS);
     }
@@ -166,8 +198,13 @@ static void repair(struct io_timer *timer)
 {
     struct consumer *consumer = CONTAINER_OF(timer, struct consumer, writing.retry);
     struct consumer_writing *w = &consumer->writing;
-    if (consumer->closing || !w->broken || w->repairing) return;
+    if (consumer->closing || !w->broken || w->repairing || give_up(consumer)) return;
     bool ready = w->told == w->begun && !w->snapshot;
+    if (ready && !consumer_is_born(consumer)) {
+        w->broken = false;
+        write_first(consumer);
+        return;
+    }
     if (!ready || write_snapshot(consumer, repaired) < 0) {
         break_off(consumer);
         return;
@@ -267,14 +304,25 @@ static void shorten(struct consumer *consumer)
     w->snapshot = write_snapshot(consumer, snapshot_done) == 0;
 }
 
+/* Who made the consumer is told from the loop, and may destroy it then. */
+static void refuse(struct consumer *consumer, int result)
+{
+    struct consumer_writing *w = &consumer->writing;
+    break_off(consumer);
+    if (consumer_is_born(consumer)) return;
+    w->refused = result;
+    io_post(consumer->io, &w->tell);
+}
+
 static void appended(void *context, const struct journal_record *record, int result)
 {
     struct consumer *consumer = context;
     struct consumer_writing *w = &consumer->writing;
     w->told++;
-    if (result < 0) break_off(consumer);
+    if (result < 0) refuse(consumer, result);
     if (w->broken) return;
     w->durable = w->told;
+    if (!consumer_is_born(consumer) && ++w->told_first == CONSUMER_FIRST) consumer_post(consumer);
     tell(consumer);
     shorten(consumer);
 }
@@ -308,6 +356,7 @@ static int open_journal(struct consumer *consumer, bool make, struct error *erro
     const struct journal_options options = {
         .dir = consumer->dir,
         .must_exist = !make,
+        .wal = consumer->stream->host->wal,
         .segment_bytes = segment,
         .allocate_bytes = segment / 4,
         .log = consumer->stream->host->log,
@@ -330,22 +379,28 @@ int consumer_load(struct consumer *consumer, struct error *error)
     if (r < 0 && r != ERR_NOT_FOUND) return r;
     r = open_journal(consumer, false, error);
     if (r < 0) return r;
+    consumer->writing.told_first = CONSUMER_FIRST;
     return consumer->config && consumer->state.started ? 0 : ERR_NOT_FOUND;
 }
 
-int consumer_write_first(struct consumer *consumer)
+/* Where it begins is what it was when it was made: it has delivered nothing. */
+static void write_first(struct consumer *consumer)
 {
     struct consumer_writing *w = &consumer->writing;
-    struct error ignored;
-    if (consumer_in_memory(consumer)) return 0;
-    int r = open_journal(consumer, true, &ignored);
-    if (r < 0) return r;
+    w->told_first = 0;
     consumer_log_clear(&w->log);
     consumer_write_config(consumer);
     consumer_log_start(&w->log, consumer->state.next_seq, consumer->state.last_until);
     write_log(consumer);
-    r = w->broken ? ERR_NO_SPACE : journal_flush(w->journal);
-    return r == 0 && w->broken ? ERR_IO : r;
+}
+
+int consumer_open_new(struct consumer *consumer)
+{
+    struct error ignored;
+    if (consumer_in_memory(consumer)) return 0;
+    int r = open_journal(consumer, true, &ignored);
+    if (r == 0) write_first(consumer);
+    return r == 0 && consumer->writing.broken ? ERR_NOMEM : r;
 }
 
 /* ---- life ---- */

@@ -244,7 +244,8 @@ static bool gives_up(struct consumer *consumer, uint64_t seq, int result)
 static bool wants(struct consumer *consumer)
 {
     struct consumer_outlet *outlet = consumer->outlet;
-    return outlet && !consumer->closing && !is_paused(consumer) && outlet->wants(outlet);
+    return outlet && !consumer->closing && consumer_is_born(consumer) && !is_paused(consumer) &&
+           outlet->wants(outlet);
 }
 
 /* Offers a message that is to come again; false: it was not taken now. */
@@ -419,7 +420,7 @@ static void stored(struct stream_observer *observer, const struct stream_message
         return;
     }
     consumer->num_pending++;
-    if (caught_up && consumer->outlet && !consumer->reading_next &&
+    if (caught_up && consumer->outlet && consumer_is_born(consumer) && !consumer->reading_next &&
         !consumer_next_ready(consumer)) {
         consumer->candidate = message->seq;
         offer_new(consumer, message);

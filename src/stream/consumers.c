@@ -2,7 +2,9 @@
 #include "stream/consumer_impl.h"
 #include "stream/streams_impl.h"
 
+#include "store/wal.h"
 #include "stream/stream_config.h"
+#include "stream/stream_folder.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,24 +138,6 @@ static int update(struct consumer *consumer, struct consumer_config *config,
     return 0;
 }
 
-/* A consumer's folder bears its name; that of one which is made while another of its name is still
- * going has a number behind it: "NAME.1". */
-static void choose_dir(const struct stream *stream, const char *name, char *dir, size_t size)
-{
-    unsigned number = 0;
-    snprintf(dir, size, "%s", name);
-    LIST_EACH(&stream->consumers.going, struct consumer, going, consumer) {
-        const char *last = strrchr(consumer->dir, '/') + 1;
-        if (strcmp(last, dir) == 0) snprintf(dir, size, "%s.%u", name, ++number);
-    }
-}
-
-static struct bytes name_of_dir(const char *dir)
-{
-    struct bytes rest = bytes_str(dir);
-    return bytes_cut(&rest, '.');
-}
-
 /* What only a new consumer of a work queue must be: the rest of it can not be changed. */
 static int check_work_queue(const struct stream *stream, const struct consumer_config *config,
                             struct api_error *refusal)
@@ -173,7 +157,7 @@ static int make(struct streams *streams, struct stream *stream, struct consumer_
                 struct consumer **ret_consumer, struct api_error *refusal)
 {
     struct error error = {0};
-    char dir[STREAM_NAME_MAX + 16];
+    char folder[STREAM_FOLDER];
     int64_t most = streams_limits_consumers(streams, stream->config);
     int r = 0;
     if (most > 0 && stream->consumers.count >= (uint64_t)most) {
@@ -182,9 +166,8 @@ static int make(struct streams *streams, struct stream *stream, struct consumer_
     if (r == 0) r = check_work_queue(stream, config, refusal);
     if (r == 0 && reserve(&stream->consumers) < 0) r = api_error_of(refusal, ERR_NOMEM);
     if (r == 0) {
-        choose_dir(stream, config->name, dir, sizeof dir);
-        r = consumer_make(streams, stream, bytes_str(config->name), dir, config, ret_consumer,
-                          &error);
+        stream_folder_name(stream->host->io, config->name, folder);
+        r = consumer_make(streams, stream, folder, config, ret_consumer, &error);
         if (r < 0) api_error_fail(refusal, r, API_CONSUMER_STORE, "%s", error.message);
     }
     free(config);
@@ -274,47 +257,57 @@ struct opening {
     struct error *error;
 };
 
-static int remove_dir(const struct stream *stream, const char *name)
+static void dropped(void *context, int result)
+{
+    struct stream *stream = context;
+    if (result == 0) return;
+    LOG(stream->host->log, LOG_ERROR, "consumer_remove_failed", LOG_S("stream", stream->name),
+        LOG_ERR(result));
+}
+
+/* It was being made when the process ended, or being removed. */
+static int drop(struct stream *stream, const char *folder)
 {
     char dir[CONSUMER_PATH];
-    int n = snprintf(dir, sizeof dir, "%s/" STREAM_CONSUMERS "/%s", stream->dir, name);
-    return n < (int)sizeof dir ? journal_destroy(stream->host->io, dir) : ERR_TOO_BIG;
+    struct bytes name;
+    if (!stream_folder_parse(folder, &name)) return 0; /* not ours */
+    int n = snprintf(dir, sizeof dir, "%s/" STREAM_CONSUMERS "/%s", stream->dir, folder);
+    return n < (int)sizeof dir ? wal_remove(stream->host->wal, dir, dropped, stream) : ERR_TOO_BIG;
 }
 
 /* Of two with one name the older was on its way out. */
 static int keep_newer(struct stream *stream, struct consumer *old, struct consumer *new)
 {
-    char dir[CONSUMER_PATH];
-    struct consumer *drop = old->created_ns < new->created_ns ? old : new;
-    snprintf(dir, sizeof dir, "%s", strrchr(drop->dir, '/') + 1);
-    if (drop == old) {
+    char folder[CONSUMER_PATH];
+    struct consumer *one = old->created_ns < new->created_ns ? old : new;
+    snprintf(folder, sizeof folder, "%s", strrchr(one->dir, '/') + 1);
+    if (one == old) {
         consumers_forget(old);
         insert(&stream->consumers, new);
     }
-    stream_unobserve(&drop->observer);
-    stream_detach(&drop->interest, false);
-    drop->metrics->consumers--;
-    drop->metrics->ack_pending -= drop->state.pending.count;
-    consumer_free(drop);
-    return remove_dir(stream, dir);
+    stream_unobserve(&one->observer);
+    stream_detach(&one->interest, false);
+    one->metrics->consumers--;
+    one->metrics->ack_pending -= one->state.pending.count;
+    consumer_free(one);
+    return drop(stream, folder);
 }
 
-static int open_one(void *context, const char *dir)
+static int open_one(void *context, const char *folder)
 {
     struct opening *opening = context;
     struct stream *stream = opening->stream;
     struct consumer *consumer;
-    struct bytes name = name_of_dir(dir);
     int r = reserve(&stream->consumers);
     if (r == 0) {
-        r = consumer_make(opening->streams, stream, name, dir, NULL, &consumer, opening->error);
+        r = consumer_make(opening->streams, stream, folder, NULL, &consumer, opening->error);
     }
-    if (r == ERR_NOT_FOUND) { /* was being made: nobody was told of it */
+    if (r == ERR_NOT_FOUND) { /* nobody was told of it */
         if (opening->error) *opening->error = (struct error){0};
-        return remove_dir(stream, dir);
+        return drop(stream, folder);
     }
     if (r < 0) return r;
-    struct consumer *other = consumers_find(stream, name);
+    struct consumer *other = consumers_find(stream, bytes_str(consumer->name));
     if (other) return keep_newer(stream, other, consumer);
     insert(&stream->consumers, consumer);
     return 0;

@@ -1,3 +1,4 @@
+#include "stream/stream_folder.h"
 #include "stream/stream_impl.h"
 
 #include <assert.h>
@@ -45,16 +46,16 @@ uint64_t stream_memory_bytes(const struct stream *stream)
 
 /* ---- opening ---- */
 
-/* all: digests are not believed, but every record is read. */
-static int open_journal(struct stream *stream, const struct stream_config *config, bool all,
+/* `sync`: where the snapshot does not say. all: digests are not believed, but every record is read.
+ */
+static int open_journal(struct stream *stream, enum journal_sync sync, bool must_exist, bool all,
                         struct error *error)
 {
-    const struct stream_config *known = stream->config ? stream->config : config;
     struct journal_options options = {
         .dir = stream->dir,
-        .must_exist = !config,
+        .must_exist = must_exist,
         .wal = stream->host->wal,
-        .sync = known ? known->sync : JOURNAL_SYNC_EACH,
+        .sync = stream->config ? stream->config->sync : sync,
         .segment_bytes = stream->host->segment_bytes,
         .log = stream->host->log,
         .metrics = stream->host->store_metrics,
@@ -64,16 +65,25 @@ static int open_journal(struct stream *stream, const struct stream_config *confi
         .digested = all ? NULL : stream_digested,
         .appended = stream_appended,
     };
-    int r = stream_recovery_begin(stream, error);
-    if (r == 0 && stream->config) options.sync = stream->config->sync;
-    if (r == 0) r = journal_open(stream->host->io, &options, &stream->journal, error);
-    if (r == 0) r = stream_recovery_end(stream);
-    stream_recovery_release(stream);
-    return r;
+    return journal_open(stream->host->io, &options, &stream->journal, error);
 }
 
-/* The configuration is the stream's first record, and durable before the stream can be used. */
-static int write_config(struct stream *stream, const struct stream_config *config)
+static int recover(struct stream *stream, bool all, struct error *error)
+{
+    int r = stream_recovery_begin(stream, error);
+    if (r == 0) r = open_journal(stream, JOURNAL_SYNC_EACH, true, all, error);
+    if (r == 0) r = stream_recovery_end(stream);
+    stream_recovery_release(stream);
+    if (r == 0 && !stream->config) r = ERR_NOT_FOUND;
+    if (r < 0) return r;
+    snprintf(stream->name, sizeof stream->name, "%s", stream->config->name);
+    stream->birth = STREAM_BORN;
+    stream->applied_place = journal_last(stream->journal);
+    return 0;
+}
+
+/* The configuration holds at once, and is the stream's first record. */
+static int begin(struct stream *stream, const struct stream_config *config, struct error *error)
 {
     struct buf json;
     buf_init(&json, SIZE_MAX);
@@ -81,14 +91,16 @@ static int write_config(struct stream *stream, const struct stream_config *confi
     const struct stream_record record = {
         .kind = STREAM_RECORD_CONFIG,
         .seq = config->first_seq ? config->first_seq - 1 : 0,
-        .value = stream_now_ns(stream),
+        .value = stream->host->made_at(stream->host->context),
         .payload = buf_bytes(&json),
     };
-    int r = json.failed ? ERR_NOMEM : stream_submit(stream, &record);
-    if (r == 0 && stream->in_memory) stream_memory_flush(stream);
-    if (r == 0 && !stream->in_memory) r = journal_flush(stream->journal);
+    int r = json.failed ? ERR_NOMEM : stream_apply(stream, &record, 0, NULL, NULL);
     buf_release(&json);
-    return r;
+    stream->in_memory = config->storage == STREAM_STORAGE_MEMORY;
+    stream->interest_known = true;
+    if (r == 0 && stream->in_memory) stream->birth = STREAM_BORN;
+    if (r == 0 && !stream->in_memory) r = open_journal(stream, config->sync, false, false, error);
+    return r == 0 && !stream->in_memory ? stream_submit_birth(stream) : r;
 }
 
 static void init(struct stream *stream, const struct stream_host *host)
@@ -109,56 +121,66 @@ static void init(struct stream *stream, const struct stream_host *host)
     stream_cleaner_init(stream);
 }
 
-static int open_all(struct stream *stream, const struct stream_config *config, bool all,
-                    struct error *error)
-{
-    stream->in_memory = config && config->storage == STREAM_STORAGE_MEMORY;
-    int r = stream->in_memory ? 0 : open_journal(stream, config, all, error);
-    if (r == 0 && config) r = write_config(stream, config);
-    if (r == 0 && !stream->config) r = ERR_NOT_FOUND;
-    if (r < 0) return r;
-    stream->submitted_seq = stream->last_seq;
-    stream->interest_known = config != NULL;
-    if (!stream->in_memory) stream->applied_place = journal_last(stream->journal);
-    return 0;
-}
-
-static int make(const struct stream_host *host, const char *name,
-                const struct stream_config *config, bool all, struct stream **ret_stream,
-                struct error *error)
+static int allocate(const struct stream_host *host, const char *folder, const char *name,
+                    struct stream **ret_stream, struct error *error)
 {
     struct stream *stream = calloc(1, sizeof *stream);
     if (!stream) return error_set(error, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     init(stream, host);
     snprintf(stream->name, sizeof stream->name, "%s", name);
-    int n = snprintf(stream->dir, sizeof stream->dir, "%s/%s", host->dir, name);
-    int r = n < (int)sizeof stream->dir ? open_all(stream, config, all, error) : ERR_TOO_BIG;
-    if (r < 0) {
-        if (error && !error->code) error_set(error, r, "stream %s: %s", name, err_text(r));
-        host->metrics->messages -= stream->index.count;
-        host->metrics->bytes -= stream->index.bytes;
+    int n = snprintf(stream->dir, sizeof stream->dir, "%s/%s", host->dir, folder);
+    *ret_stream = stream;
+    if (n < (int)sizeof stream->dir) return 0;
+    stream_free(stream);
+    return error_set(error, ERR_TOO_BIG, "stream %s: path too long", name);
+}
+
+static int opened(struct stream *stream, int result, struct stream **ret_stream,
+                  struct error *error)
+{
+    struct stream_metrics *metrics = stream->host->metrics;
+    if (result < 0) {
+        if (error && !error->code) {
+            error_set(error, result, "stream %s: %s", stream->name, err_text(result));
+        }
+        metrics->messages -= stream->index.count;
+        metrics->bytes -= stream->index.bytes;
         stream_free(stream);
-        return r;
+        return result;
     }
+    stream->submitted_seq = stream->last_seq;
+    stream_tick(stream);
+    metrics->streams++;
     *ret_stream = stream;
     return 0;
 }
 
-/* What does not fit together is told from the records themselves, before it is called damage. */
-int stream_open(const struct stream_host *host, const char *name,
-                const struct stream_config *config, struct stream **ret_stream, struct error *error)
+static int open_folder(const struct stream_host *host, const char *folder, bool all,
+                       struct stream **ret_stream, struct error *error)
 {
     struct stream *stream;
-    int r = make(host, name, config, false, &stream, error);
-    if (r == ERR_CORRUPT && !config) {
-        if (error) *error = (struct error){0};
-        r = make(host, name, config, true, &stream, error);
-    }
-    if (r < 0) return r;
-    stream_tick(stream);
-    stream->host->metrics->streams++;
-    *ret_stream = stream;
-    return 0;
+    int r = allocate(host, folder, folder, &stream, error); /* the name is not known yet */
+    return r < 0 ? r : opened(stream, recover(stream, all, error), ret_stream, error);
+}
+
+/* What does not fit together is told from the records themselves, before it is called damage. */
+int stream_open(const struct stream_host *host, const char *folder, struct stream **ret_stream,
+                struct error *error)
+{
+    int r = open_folder(host, folder, false, ret_stream, error);
+    if (r != ERR_CORRUPT) return r;
+    if (error) *error = (struct error){0};
+    return open_folder(host, folder, true, ret_stream, error);
+}
+
+int stream_make(const struct stream_host *host, const struct stream_config *config,
+                struct stream **ret_stream, struct error *error)
+{
+    char folder[STREAM_FOLDER];
+    stream_folder_name(host->io, config->name, folder);
+    struct stream *stream;
+    int r = allocate(host, folder, config->name, &stream, error);
+    return r < 0 ? r : opened(stream, begin(stream, config, error), ret_stream, error);
 }
 
 /* ---- closing ---- */

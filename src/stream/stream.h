@@ -134,7 +134,7 @@ struct stream_op {
     struct stream *stream;
     struct list link;
     uint64_t ticket; /* complete when so many of the stream's records have been told of */
-    enum { STREAM_OP_NONE, STREAM_OP_RECORD, STREAM_OP_DUPLICATE } waits_for;
+    enum { STREAM_OP_NONE, STREAM_OP_RECORD, STREAM_OP_BEFORE } waits_for;
     int result;
 };
 
@@ -160,6 +160,11 @@ bool stream_publish(struct stream *stream, struct stream_op *op, struct message 
  * without a message. The limits of this stream hold. Otherwise as above. */
 void stream_store(struct stream *stream, struct stream_op *op, uint64_t seq, uint64_t time_ns,
                   const struct message *message, void (*done)(struct stream_op *op, int result));
+
+/* Tells when all that was done to the stream until now, its making included, is on the disk, or
+ * that it will not be. */
+void stream_when_durable(struct stream *stream, struct stream_op *op,
+                         void (*done)(struct stream_op *op, int result));
 
 /* Removes one message. op may be NULL in this and the following. ERR_NOT_FOUND, ERR_DENIED
  * (deny_delete, sealed). */

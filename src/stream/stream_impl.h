@@ -52,6 +52,8 @@ struct stream_host {
     uint64_t segment_bytes;
     struct consumer_port **consumer_port; /* *consumer_port: of the owner; may be NULL */
     void *context;
+    /* Now, but later than what it said before: when something is made. */
+    uint64_t (*made_at)(void *context);
     void (*changed)(void *context, struct stream *stream); /* its configuration has */
     /* Whether another stream captures a subject of this configuration. */
     bool (*overlaps)(void *context, const struct stream_config *config);
@@ -83,7 +85,12 @@ struct stream_cleaner {
 struct stream_pending {
     struct stream_subject *subject; /* of a message; else NULL */
     uint32_t size;
+    bool birth; /* the record that makes the stream */
 };
+
+/* A stream is there, and can be used, before the disk has it: its first record, the configuration,
+ * goes ahead of all others, and again ahead of the next when it was refused (a full disk). */
+enum stream_birth { STREAM_UNBORN, STREAM_BEING_BORN, STREAM_BORN };
 
 /* Those of a stream, in order. */
 struct stream_ring {
@@ -143,6 +150,7 @@ struct stream {
     char name[STREAM_NAME_MAX + 1];
     char dir[STREAM_PATH];
     bool in_memory;          /* no files */
+    enum stream_birth birth; /* of what is on the disk */
     struct journal *journal; /* NULL: in memory, or closed */
     struct stream_memory memory;
     struct stream_index index;
@@ -187,11 +195,13 @@ struct stream {
 
 /* ---- stream.c ---- */
 
-/* Opens the stream in host->dir/name; with `config` it is made, durably. BLOCKS. ERR_NOT_FOUND: the
- * directory holds no stream. */
-int stream_open(const struct stream_host *host, const char *name,
-                const struct stream_config *config, struct stream **ret_stream,
+/* Opens the stream in host->dir/folder; BLOCKS. ERR_NOT_FOUND: it holds none. */
+int stream_open(const struct stream_host *host, const char *folder, struct stream **ret_stream,
                 struct error *error);
+
+/* Makes one, which is durable when its first record is: stream_when_durable. */
+int stream_make(const struct stream_host *host, const struct stream_config *config,
+                struct stream **ret_stream, struct error *error);
 
 /* Completes what is under way; `done` runs last, and the stream is gone. */
 void stream_close(struct stream *stream, void (*done)(void *context), void *context);
@@ -223,6 +233,9 @@ void stream_refuse(struct stream *stream, struct stream_op *op, int result,
 
 void stream_ready_run(struct io_task *task);
 void stream_post_ready(struct stream *stream);
+
+/* Writes the record that makes the stream. As below. */
+int stream_submit_birth(struct stream *stream);
 
 /* Writes one record. Errors of journal_append; nothing has happened then. */
 int stream_submit(struct stream *stream, const struct stream_record *record);

@@ -50,6 +50,17 @@ void stream_refuse(struct stream *stream, struct stream_op *op, int result,
     stream_op_wait(stream, op, api_error_of(&op->refusal, result));
 }
 
+void stream_when_durable(struct stream *stream, struct stream_op *op,
+                         void (*done)(struct stream_op *op, int result))
+{
+    stream_op_begin(stream, op, done);
+    int r = stream->closing ? ERR_CLOSED : 0;
+    if (r == 0 && stream->birth == STREAM_UNBORN) r = stream_submit_birth(stream);
+    if (r < 0) api_error_of(&op->refusal, r);
+    op->waits_for = STREAM_OP_BEFORE;
+    stream_op_wait(stream, op, r);
+}
+
 void stream_ready_run(struct io_task *task)
 {
     struct stream *stream = CONTAINER_OF(task, struct stream, ready_task);
@@ -96,7 +107,8 @@ static int append(struct stream *stream, const struct stream_record *record,
 {
     char header[STREAM_RECORD_HEADER_MAX];
     struct stream_ring *ring = &stream->ring;
-    int r = ring_room(ring);
+    int r = stream->birth == STREAM_UNBORN && !pending.birth ? stream_submit_birth(stream) : 0;
+    if (r == 0) r = ring_room(ring);
     if (r < 0) return r;
     const struct iovec parts[] = {
         {header, stream_record_encode(record, header)},
@@ -113,9 +125,30 @@ static int append(struct stream *stream, const struct stream_record *record,
     return 0;
 }
 
+int stream_submit_birth(struct stream *stream)
+{
+    struct buf json;
+    buf_init(&json, SIZE_MAX);
+    stream_config_encode(stream->config, &json);
+    const struct stream_record record = {
+        .kind = STREAM_RECORD_CONFIG,
+        .seq = stream->last_seq,
+        .value = stream->created_ns,
+        .payload = buf_bytes(&json),
+    };
+    const struct stream_pending pending = {.birth = true};
+    int r = json.failed ? ERR_NOMEM : append(stream, &record, pending);
+    if (r == 0) stream->birth = STREAM_BEING_BORN;
+    buf_release(&json);
+    return r;
+}
+
 int stream_submit(struct stream *stream, const struct stream_record *record)
 {
-    return append(stream, record, (struct stream_pending){0});
+    int r = append(stream, record, (struct stream_pending){0});
+    bool config = record->kind == STREAM_RECORD_CONFIG;
+    if (r == 0 && config && stream->journal) journal_sync_last(stream->journal);
+    return r;
 }
 
 int stream_submit_message(struct stream *stream, const struct stream_record *record,
@@ -217,8 +250,10 @@ void stream_appended(void *context, const struct journal_record *record, int res
     struct stream_op *op = op_of(stream);
     int r = stream_record_decode(record->payload, &decoded);
     if (r == 0) r = result;
+    if (pending.birth) stream->birth = r == 0 ? STREAM_BORN : STREAM_UNBORN;
     /* Applied before it is settled: the subject must not be dropped between the two. */
-    if (r == 0) r = stream_apply(stream, &decoded, record->seq, pending.subject, op);
+    if (r == 0 && !pending.birth)
+        r = stream_apply(stream, &decoded, record->seq, pending.subject, op);
     settle(stream, &decoded, &pending, r);
     if (stream->told == stream->submitted) stream->submitted_seq = stream->last_seq;
     tell_waiting(stream, r);

@@ -118,7 +118,7 @@ static int check_ids(const struct publish *p)
             stream->host->metrics->duplicates++;
             p->op->duplicate = true;
             p->op->seq = known;
-            p->op->waits_for = known > stream->last_seq ? STREAM_OP_DUPLICATE : STREAM_OP_NONE;
+            p->op->waits_for = known > stream->last_seq ? STREAM_OP_BEFORE : STREAM_OP_NONE;
             return 1;
         }
     }

@@ -2,13 +2,14 @@
 
 #include "store/wal.h"
 #include "stream/consumer_impl.h"
+#include "stream/stream_folder.h"
 #include "stream/streams_impl.h"
 #include "stream/streams_source.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MAX_STREAMS = 65536, SEGMENT_BYTES = 64 << 20 };
+enum { MAX_STREAMS = 65536, SEGMENT_BYTES = 64 << 20, MICROSECOND = 1000 };
 
 const struct metric stream_metric_table[] = {
 #define METRICS "stream/stream_metrics.def"
@@ -63,6 +64,14 @@ static void publish(void *context, struct message *message, bool stored)
     struct streams *streams = context;
     if (!streams->bus) return;
     (void)(stored ? bus_publish_stored(streams->bus, message) : bus_publish(streams->bus, message));
+}
+
+static uint64_t made_at(void *context)
+{
+    struct streams *streams = context;
+    uint64_t now = io_wall_ns(streams->io) / MICROSECOND * MICROSECOND;
+    if (now <= streams->made_ns) now = streams->made_ns + MICROSECOND;
+    return streams->made_ns = now;
 }
 
 static bool circles(void *context, const struct stream_config *config)
@@ -124,7 +133,7 @@ static int add(struct streams *streams, struct stream_config *config, struct str
         return api_error_fail(refusal, ERR_INVALID, API_STREAM_INVALID_CONFIG, "detected cycle");
     }
     struct error error = {0};
-    int r = stream_open(&streams->host, config->name, config, &stream, &error);
+    int r = stream_make(&streams->host, config, &stream, &error);
     if (r < 0) return api_error_fail(refusal, r, API_STREAM_CREATE, "%s", error.message);
     r = enlist(streams, stream);
     if (r == 0) r = streams_follow(streams, stream);
@@ -150,48 +159,81 @@ int streams_add(struct streams *streams, const struct stream_config *config,
     return r;
 }
 
+/* A stream on its way out. */
 struct removal {
+    struct list link; /* in streams->removals */
     struct streams *streams;
-    struct stream *stream;
+    struct stream *stream; /* NULL: closed */
     char dir[STREAM_PATH];
-    void (*done)(void *context);
+    bool in_memory;
+    void (*done)(void *context, int result);
     void *context;
 };
 
-static void removed(void *context)
+static void removed(void *context, int result)
 {
     struct removal *removal = context;
-    int r = journal_destroy(removal->streams->io, removal->dir);
-    if (r < 0 && r != ERR_NOT_FOUND) { /* a stream in memory has no files */
+    if (result < 0) {
         LOG(removal->streams->host.log, LOG_ERROR, "stream_remove_failed",
-            LOG_S("dir", removal->dir), LOG_ERR(r));
+            LOG_S("dir", removal->dir), LOG_ERR(result));
     }
-    if (removal->done) removal->done(removal->context);
+    struct streams *streams = removal->streams;
+    list_remove(&removal->link);
+    if (removal->done) removal->done(removal->context, result);
     free(removal);
+    if (streams->all_closed && list_empty(&streams->removals)) {
+        io_post(streams->io, &streams->close_task);
+    }
+}
+
+static void stream_gone(void *context)
+{
+    struct removal *removal = context;
+    removal->stream = NULL;
+    int r =
+        removal->in_memory ? 0 : wal_remove(removal->streams->wal, removal->dir, removed, removal);
+    if (removal->in_memory || r < 0) removed(removal, r);
 }
 
 /* The consumers went first: their places mean nothing in another stream of the same name. */
 static void remove_stream(void *context)
 {
     struct removal *removal = context;
-    stream_close(removal->stream, removed, removal);
+    stream_close(removal->stream, stream_gone, removal);
 }
 
-void streams_remove(struct streams *streams, struct stream *stream, void (*done)(void *context),
-                    void *context)
+void streams_remove(struct streams *streams, struct stream *stream,
+                    void (*done)(void *context, int result), void *context)
 {
     struct removal *removal = calloc(1, sizeof *removal);
     if (!removal) {
-        if (done) done(context); /* without memory the stream stays */
+        if (done) done(context, ERR_NOMEM); /* the stream stays */
         return;
     }
-    *removal =
-        (struct removal){.streams = streams, .stream = stream, .done = done, .context = context};
+    *removal = (struct removal){.streams = streams,
+                                .stream = stream,
+                                .in_memory = stream->in_memory,
+                                .done = done,
+                                .context = context};
     snprintf(removal->dir, sizeof removal->dir, "%s", stream->dir);
+    list_init(&removal->link);
+    list_push(&streams->removals, &removal->link);
     map_remove(&streams->streams, bytes_str(stream->name));
     streams_capture_drop(streams, stream);
     streams_unfollow(streams, stream);
     consumers_close_all(stream, true, remove_stream, removal);
+}
+
+static void free_removals(struct streams *streams)
+{
+    for (struct list *link; (link = list_pop(&streams->removals));) {
+        struct removal *removal = CONTAINER_OF(link, struct removal, link);
+        if (removal->stream) {
+            consumers_free_all(removal->stream);
+            stream_free(removal->stream);
+        }
+        free(removal);
+    }
 }
 
 /* ---- opening ---- */
@@ -201,15 +243,54 @@ struct opening {
     struct error *error;
 };
 
-static int open_one(void *context, const char *name)
+static void dropped(void *context, int result)
+{
+    struct streams *streams = context;
+    if (result == 0) return;
+    LOG(streams->host.log, LOG_ERROR, "stream_remove_failed", LOG_ERR(result));
+}
+
+/* It was being made when the process ended, or being removed. */
+static int drop(struct streams *streams, const char *folder)
+{
+    char dir[STREAM_PATH];
+    struct bytes name;
+    if (!stream_folder_parse(folder, &name)) return 0; /* not ours */
+    int n = snprintf(dir, sizeof dir, "%s/%s", streams->members, folder);
+    return n < (int)sizeof dir ? wal_remove(streams->wal, dir, dropped, streams) : ERR_TOO_BIG;
+}
+
+/* Of two with one name the older was on its way out. */
+static int keep_newer(struct streams *streams, struct stream *first, struct stream *second)
+{
+    char folder[STREAM_PATH];
+    struct stream *old = first->created_ns < second->created_ns ? first : second;
+    snprintf(folder, sizeof folder, "%s", strrchr(old->dir, '/') + 1);
+    if (old == first) {
+        map_remove(&streams->streams, bytes_str(first->name));
+        streams_capture_drop(streams, first);
+    }
+    int r = old == first ? enlist(streams, second) : 0;
+    streams->metrics.streams--;
+    streams->metrics.messages -= old->index.count;
+    streams->metrics.bytes -= old->index.bytes;
+    stream_free(old);
+    return r < 0 ? r : drop(streams, folder);
+}
+
+static int open_one(void *context, const char *folder)
 {
     struct opening *opening = context;
     struct streams *streams = opening->streams;
-    if (!stream_name_valid(name)) return 0;
     struct stream *stream;
-    int r = stream_open(&streams->host, name, NULL, &stream, opening->error);
-    if (r == ERR_NOT_FOUND) return 0; /* was being made, or has been removed */
+    int r = stream_open(&streams->host, folder, &stream, opening->error);
+    if (r == ERR_NOT_FOUND) {
+        if (opening->error) *opening->error = (struct error){0};
+        return drop(streams, folder);
+    }
     if (r < 0) return r;
+    struct stream *other = streams_find(streams, bytes_str(stream->name));
+    if (other) return keep_newer(streams, other, stream);
     r = enlist(streams, stream);
     if (r < 0) stream_free(stream);
     return r;
@@ -292,6 +373,7 @@ int streams_open(struct io *io, struct bus *bus, const struct streams_options *o
     streams->bus = bus;
     streams_capture_init(streams);
     list_init(&streams->followers);
+    list_init(&streams->removals);
     map_init(&streams->streams, options->max_streams ? options->max_streams : MAX_STREAMS);
     io_task_init(&streams->close_task, close_task);
     snprintf(streams->dir, sizeof streams->dir, "%s", options->dir);
@@ -306,6 +388,7 @@ int streams_open(struct io *io, struct bus *bus, const struct streams_options *o
         .segment_bytes = options->segment_bytes ? options->segment_bytes : SEGMENT_BYTES,
         .consumer_port = &streams->consumer_port,
         .context = streams,
+        .made_at = made_at,
         .changed = changed,
         .publish = publish,
         .circles = circles,
@@ -358,7 +441,8 @@ static void close_next(void *context)
     size_t cursor = 0;
     struct stream *stream = map_next(&streams->streams, &cursor);
     if (!stream) {
-        io_post(streams->io, &streams->close_task);
+        streams->all_closed = true; /* but for those that are being removed */
+        if (list_empty(&streams->removals)) io_post(streams->io, &streams->close_task);
         return;
     }
     map_remove(&streams->streams, bytes_str(stream->name));
@@ -403,6 +487,7 @@ void streams_free(struct streams *streams)
 {
     if (!streams) return;
     streams_followers_free(streams);
+    free_removals(streams);
     size_t cursor = 0;
     for (struct stream *stream; (stream = map_next(&streams->streams, &cursor));) {
         consumers_free_all(stream);

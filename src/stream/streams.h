@@ -2,9 +2,9 @@
  * captured subject is stored, and when the publisher gave a reply subject, it is answered as
  * JetStream does, `{"stream":"S","seq":N}`, when the disk has it.
  *
- * On the disk: DIR/streams/NAME/ is one stream's journal, which holds its configuration
- * too; DIR/streams/NAME/consumers/C/ the state of its durable consumer C; DIR/wal/ the commit log
- * of all. A stream in memory has no files, and is gone after a restart. */
+ * On the disk: DIR/streams/NAME.ID/ is one stream's journal, which holds its configuration too (ID:
+ * see stream_folder.h); DIR/streams/NAME.ID/consumers/C.ID/ the state of its durable consumer C;
+ * DIR/wal/ the commit log of all. A stream in memory has no files, and is gone after a restart. */
 #ifndef DURE_BUS_STREAMS_H
 #define DURE_BUS_STREAMS_H
 
@@ -57,16 +57,20 @@ void streams_close(struct streams *streams, void (*done)(void *context), void *c
 /* Frees memory without I/O, for a simulated host that has crashed. */
 void streams_free(struct streams *streams);
 
-/* Makes a stream, durably when this returns; BLOCKS shortly. The same configuration again gives the
- * stream that exists. ERR_EXISTS (10058: with another configuration), ERR_CONFLICT (10065: subjects
+/* Makes a stream. It is there at once, and whatever is done to it is durable behind its making; who
+ * wants to know when that is asks stream_when_durable. When the disk refuses it, it stays, and is
+ * tried again with the next that is done to it. The same configuration again gives the stream that
+ * exists. ERR_EXISTS (10058: with another configuration), ERR_CONFLICT (10065: subjects
  * overlap those of another stream), ERR_INVALID, ERR_FULL (10027). `refusal` (may be NULL) has the
  * words. */
 int streams_add(struct streams *streams, const struct stream_config *config,
                 struct stream **ret_stream, struct api_error *refusal);
 
-/* Closes a stream, destroys its consumers and removes its files. `done` runs last. */
-void streams_remove(struct streams *streams, struct stream *stream, void (*done)(void *context),
-                    void *context);
+/* Closes a stream, destroys its consumers and removes all of it, in one step: when `done` (may be
+ * NULL) runs with 0 it is gone for good, else it comes back whole at the next start. It is found no
+ * more when this returns. ERR_NOMEM: it stays. */
+void streams_remove(struct streams *streams, struct stream *stream,
+                    void (*done)(void *context, int result), void *context);
 
 /* NULL: there is none. */
 struct stream *streams_find(struct streams *streams, struct bytes name);

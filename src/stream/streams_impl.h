@@ -24,13 +24,15 @@ struct streams {
 
     struct consumer_port *consumer_port;
     struct list followers; /* see streams_source.h */
+    struct list removals;  /* of struct removal */
 
     struct bus_capture capture;
     struct trie patterns;       /* of struct capture_pattern */
     struct list ops, ops_busy;  /* of struct capture_op: not in use, and in use */
     size_t op_count, pool_size; /* all of them, and those in `ops` */
 
-    bool closing;
+    uint64_t made_ns; /* when the last stream or consumer was made */
+    bool closing, all_closed;
     struct io_task close_task;
     void (*closed)(void *context);
     void *closed_context;

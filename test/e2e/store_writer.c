@@ -100,7 +100,8 @@ static void open_store(struct io *io, const char *dir, int count)
                                                 .appended = appended};
         must(journal_open(io, &options, &lines[i].journal, &error), &error);
         struct journal_verify verify;
-        if (reading) must(journal_verify(io, path, &verify, &error), &error);
+        bool there = journal_last(lines[i].journal) > 0; /* made with its first record */
+        if (reading && there) must(journal_verify(io, path, &verify, &error), &error);
     }
 }
 

@@ -1,6 +1,7 @@
 #include "store_model.h"
 
 #include "runner.h"
+#include "store/wal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -146,31 +147,54 @@ void model_check_snapshot(struct model *model, struct io *io)
     buf_release(&data);
 }
 
-int model_destroy(struct model *model, struct io *io)
+/* It is gone for good; the next one has another folder. */
+static void vanish(struct model *model)
 {
-    CHECK(!model->journal, "open");
-    model->removing = true;
-    model->snapshot_acknowledged = 0;
-    int r = journal_destroy(io, model->dir);
-    if (r < 0 || sim_host_crashed(model->host)) return r < 0 ? r : ERR_IO;
     model->removing = false;
     for (uint32_t i = 0; i < model->append_count; i++) model->appends[i].fate = FATE_REMOVED;
     if (model->kept_size) memset(model->kept, 0, model->kept_size * sizeof *model->kept);
     model->last_kept = model->pending = 0;
     model->trimmed = 1;
     model->snapshot_acknowledged = model->snapshot_submitted = 0;
-    return 0;
+    char *dot = strchr(model->dir, '.');
+    if (!dot) dot = model->dir + strlen(model->dir);
+    snprintf(dot, 16, ".%u", ++model->removals);
+}
+
+static void removed(void *context, int result)
+{
+    struct model *model = context;
+    if (result == 0) vanish(model);
+    model->told = true;
+}
+
+int model_remove(struct model *model)
+{
+    CHECK(!model->journal, "open");
+    model->removing = true;
+    model->told = false;
+    return wal_remove(model->options.wal, model->dir, removed, model);
+}
+
+/* Whether it was removed when it was being removed: then it is not there at all. */
+static int find(struct model *model, struct io *io, struct error *error)
+{
+    model->options.must_exist = model->removing;
+    int r = journal_open(io, &model->options, &model->journal, error);
+    model->options.must_exist = false;
+    if (r != ERR_NOT_FOUND || sim_host_crashed(model->host)) return r;
+    vanish(model);
+    return journal_open(io, &model->options, &model->journal, error);
 }
 
 int model_open(struct model *model, struct io *io, struct error *error, uint64_t may_lose_from)
 {
-    /* Who removes a journal remembers it, and begins again after a crash. */
-    if (model->removing && model_destroy(model, io) < 0) return ERR_IO;
     /* What is remembered of sequences that were never acknowledged must not bind the recovery. */
     for (uint64_t seq = model->last_kept + 1; seq < model->kept_size; seq++) model->kept[seq] = 0;
     model->recovering = 0;
-    int r = journal_open(io, &model->options, &model->journal, error);
+    int r = find(model, io, error);
     if (r < 0 || sim_host_crashed(model->host)) return r;
+    model->removing = false;
     adopt(model, may_lose_from);
     if (model->snapshot_acknowledged != UINT64_MAX) model_check_snapshot(model, io);
     return 0;

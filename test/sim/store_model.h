@@ -34,7 +34,8 @@ struct model {
     uint32_t recovering_number; /* of its append */
     uint64_t trimmed;           /* nothing below it need be there */
     bool forgetful;             /* a sync may fail, and the cache forget what was not synced yet */
-    bool removing;              /* a removal was interrupted: anything may be missing */
+    bool removing, told;        /* the journal is being removed, or that was interrupted */
+    unsigned removals;
     uint64_t batch_first, batch_time_ns; /* of the last acknowledged batch */
     uint64_t snapshot_acknowledged, snapshot_submitted;
 
@@ -64,9 +65,9 @@ void model_append(struct model *model);
 /* Appends, reads, trims or writes a snapshot. */
 void model_act(struct model *model);
 
-/* Removes the closed journal's files. What was in it must never come back. After an error
- * model_open does it again. */
-int model_destroy(struct model *model, struct io *io);
+/* Removes the closed journal; `told` when it is over. What was in it must never come back once
+ * `removing` is false; until then all of it is there or nothing. */
+int model_remove(struct model *model);
 
 /* What the append number would have to be is its own business: checks the snapshot on the disk. */
 void model_check_snapshot(struct model *model, struct io *io);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#define DIR_S "/store/streams/S"
+#define MEMBERS "/store/streams"
 
 enum { LIVES = 4, PATHS = 64, PATH_SIZE = 96 };
 
@@ -113,6 +113,7 @@ static int read_one(void *context, const struct stream_message *message)
 /* ---- digests on the disk ---- */
 
 struct files {
+    char dir[PATH_SIZE]; /* of the one stream */
     char paths[PATHS][PATH_SIZE];
     size_t count;
 };
@@ -121,14 +122,24 @@ static int note(void *context, const char *name)
 {
     struct files *files = context;
     if (!bytes_ends(bytes_str(name), BYTES(".dig")) || files->count == PATHS) return 0;
-    snprintf(files->paths[files->count++], PATH_SIZE, DIR_S "/%s", name);
-    return 0;
+    char path[PATH_SIZE];
+    int n = snprintf(path, sizeof path, "%s/%s", files->dir, name);
+    memcpy(files->paths[files->count++], path, sizeof path);
+    return n < PATH_SIZE ? 0 : ERR_TOO_BIG;
+}
+
+static int note_folder(void *context, const char *name)
+{
+    struct files *files = context;
+    int n = snprintf(files->dir, PATH_SIZE, MEMBERS "/%s", name);
+    return n < PATH_SIZE ? 0 : ERR_TOO_BIG;
 }
 
 static struct files list(struct world *w)
 {
     struct files files = {0};
-    (void)io_list_dir(w->io, DIR_S, note, &files);
+    (void)io_list_dir(w->io, MEMBERS, note_folder, &files);
+    (void)io_list_dir(w->io, files.dir, note, &files);
     return files;
 }
 

@@ -186,6 +186,12 @@ static void harness_release(struct harness *h)
     free(h);
 }
 
+static bool is_removal_told(void *context)
+{
+    struct model *model = context;
+    return model->told || sim_host_crashed(model->host);
+}
+
 /* One journal is closed, removed and made anew, while the others go on. */
 static void remove_one(struct harness *h)
 {
@@ -193,8 +199,13 @@ static void remove_one(struct harness *h)
     if (journal_status(model->journal) < 0) return;
     close_journal(model);
     if (sim_host_crashed(h->host)) return;
-    (void)model_destroy(model, h->io);
+    int removed = model_remove(model);
+    if (removed == 0) CHECK(sim_run_until(h->sim, 60000, is_removal_told, model), "no removal");
     if (sim_host_crashed(h->host)) return;
+    if (model->removing) { /* the log has failed: only the next start knows */
+        sim_host_crash(h->host);
+        return;
+    }
     struct error error = {0};
     int r = model_open(model, h->io, &error, UINT64_MAX);
     CHECK(r != ERR_CORRUPT || model->forgetful, "%s: %s", error.file, error.message);

@@ -16,7 +16,7 @@ static void read_extents(struct bytes body)
         assert(body.len < before);
         before = body.len;
         assert(extent.name.len > 0 && extent.name.len <= WAL_NAME_MAX);
-        assert(!extent.is_inline || extent.data.len == extent.length);
+        assert(!wal_extent_is_inline(&extent) || extent.data.len == extent.length);
         /* What was read and is written again is the same. */
         size_t size = wal_extent_size(extent.name.len, extent.data.len);
         char *again = malloc(size);

@@ -307,6 +307,7 @@ static void damage_is_one_records(void **state)
 static void must_exist_makes_nothing(void **state)
 {
     struct fixture *f = *state;
+    append(f, 1);
     close_journal(f);
     f->options.must_exist = true;
     open_journal(f);

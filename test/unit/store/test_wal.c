@@ -209,6 +209,12 @@ static void large_records_go_past_the_log(void **state)
     assert_int_equal(f->recovered[1], 2);
 }
 
+static void removed(void *context, int result)
+{
+    assert_int_equal(result, 0);
+    closed(context);
+}
+
 static void what_is_removed_stays_away(void **state)
 {
     struct fixture *f = *state;
@@ -218,13 +224,37 @@ static void what_is_removed_stays_away(void **state)
     wait_closed(f);
     f->journals[1] = NULL;
     snprintf(dir, sizeof dir, "%s/1", f->dir);
-    assert_int_equal(journal_destroy(f->io, dir), 0);
+    assert_int_equal(wal_remove(f->wal, "/tmp/elsewhere", removed, f), ERR_INVALID);
+    assert_int_equal(wal_remove(f->wal, dir, removed, f), 0);
+    wait_closed(f);
     abandon_store(f);
+    assert_int_equal(access(dir, F_OK), -1);
     open_store(f);
     assert_int_equal(f->recovered[0], 100);
     assert_int_equal(f->recovered[1], 0);
-    append(f, 1);
-    assert_int_equal(journal_last(f->journals[1]), 1);
+}
+
+/* A new journal costs no sync of its own; what the cache forgets of it, the log brings back, but
+ * not once it has been removed. */
+static void the_log_makes_journals(void **state)
+{
+    struct fixture *f = *state;
+    char dir[80], file[120];
+    snprintf(dir, sizeof dir, "%s/1", f->dir);
+    snprintf(file, sizeof file, "%s/%020d.seg", dir, 1);
+    assert_int_equal(access(dir, F_OK), -1);
+    append(f, 5);
+    assert_int_equal(access(file, F_OK), 0);
+    abandon_store(f);
+    unlink(file);
+    rmdir(dir);
+    open_store(f);
+    assert_int_equal(f->recovered[1], 5);
+    assert_int_equal(f->recovered[2], 5);
+    append(f, 5);
+    abandon_store(f);
+    open_store(f);
+    assert_int_equal(f->recovered[1], 10);
 }
 
 static void is_open_once(void **state)
@@ -250,9 +280,13 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(keeps_all_journals_over_many_files), TEST(goes_on_after_being_abandoned),
-        TEST(large_records_go_past_the_log),      TEST(what_is_removed_stays_away),
-        TEST(is_only_for_journals_below_it),      TEST(is_open_once),
+        TEST(keeps_all_journals_over_many_files),
+        TEST(goes_on_after_being_abandoned),
+        TEST(large_records_go_past_the_log),
+        TEST(what_is_removed_stays_away),
+        TEST(the_log_makes_journals),
+        TEST(is_only_for_journals_below_it),
+        TEST(is_open_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,8 +34,8 @@ static void header_is_there_twice(void **state)
 static size_t frame_of(char *frame, bool end)
 {
     const struct wal_extent extents[] = {
-        {BYTES("streams/A"), 1, 9, 128, 24, true, BYTES("twenty-four bytes of it.")},
-        {BYTES("streams/B/consumers/c"), 700, 10, 4096, 1 << 20, false, BYTES("")},
+        {BYTES("streams/A"), 1, 9, 128, 24, WAL_EXTENT_BEGINS, BYTES("twenty-four bytes of it.")},
+        {BYTES("streams/B/consumers/c"), 700, 10, 4096, 1 << 20, WAL_EXTENT_EXTERNAL, BYTES("")},
     };
     char *at = frame + WAL_HEAD;
     for (int i = 0; i < 2; i++) {
@@ -72,7 +72,7 @@ static void frame_comes_back_as_it_was(void **state)
     assert_int_equal(extent.offset, 128);
     assert_int_equal(wal_extent_next(&body, &extent), 1);
     assert_true(bytes_eq(extent.name, BYTES("streams/B/consumers/c")));
-    assert_false(extent.is_inline);
+    assert_int_equal(extent.kind, WAL_EXTENT_EXTERNAL);
     assert_int_equal(extent.length, 1 << 20);
     assert_int_equal(wal_extent_next(&body, &extent), 0);
 }

@@ -22,6 +22,12 @@ static inline void streams_were_closed(void *context)
     ((struct test_streams *)context)->closed = true;
 }
 
+static inline void stream_was_removed(void *context, int result)
+{
+    assert_int_equal(result, 0);
+    ((struct test_streams *)context)->closed = true;
+}
+
 static inline void turn_until(struct test_streams *s, const bool *flag)
 {
     for (int i = 0; i < TURNS_MAX && !*flag; i++) io_turn(s->t.io, 10);
@@ -36,6 +42,21 @@ static inline void open_streams(struct test_streams *s)
     if (r < 0) fail_msg("%s: %s", error.file, error.message);
 }
 
+/* ---- operations that are waited for ---- */
+
+struct waited {
+    struct stream_op op;
+    bool done;
+    int result;
+};
+
+static inline void waited_done(struct stream_op *op, int result)
+{
+    struct waited *w = CONTAINER_OF(op, struct waited, op);
+    w->result = result;
+    w->done = true;
+}
+
 static inline void add_stream(struct test_streams *s, struct stream_config config)
 {
     static const char *const subjects[] = {"s.>"};
@@ -46,6 +67,10 @@ static inline void add_stream(struct test_streams *s, struct stream_config confi
     if (streams_add(s->streams, &config, &s->stream, &refusal) < 0) {
         fail_msg("refused: %d", api_error_number(refusal.kind));
     }
+    struct waited made = {0};
+    stream_when_durable(s->stream, &made.op, waited_done);
+    turn_until(s, &made.done);
+    assert_int_equal(made.result, 0);
 }
 
 static inline void start_streams(struct test_streams *s)
@@ -74,21 +99,6 @@ static inline void stop_streams(struct test_streams *s)
     close_streams(s);
     assert_int_equal(nftw(s->dir, remove_path, 16, FTW_DEPTH | FTW_PHYS), 0);
     stop(&s->t);
-}
-
-/* ---- operations that are waited for ---- */
-
-struct waited {
-    struct stream_op op;
-    bool done;
-    int result;
-};
-
-static inline void waited_done(struct stream_op *op, int result)
-{
-    struct waited *w = CONTAINER_OF(op, struct waited, op);
-    w->result = result;
-    w->done = true;
 }
 
 static inline int publish_to(struct test_streams *s, const char *subject, const char *headers,

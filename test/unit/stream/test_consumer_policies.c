@@ -75,8 +75,9 @@ static void get_these(struct fixture *f, uint32_t want, const uint64_t *seqs)
 
 #define EXPECT(f, want, ...) get_these(f, want, (const uint64_t[]){__VA_ARGS__, 0})
 
-static void destroyed(void *context)
+static void destroyed(void *context, int result)
 {
+    assert_int_equal(result, 0);
     ((struct fixture *)context)->closed = true;
 }
 

@@ -225,7 +225,7 @@ static void configurations_are_checked_and_kept(void **state)
     assert_ptr_equal(streams_capturing(s.streams, BYTES("t.x")), s.stream);
     assert_int_equal(stream_config(s.stream)->max_msgs, -1);
     s.closed = false;
-    streams_remove(s.streams, s.stream, streams_were_closed, &s);
+    streams_remove(s.streams, s.stream, stream_was_removed, &s);
     turn_until(&s, &s.closed);
     assert_null(streams_find(s.streams, BYTES("S")));
     close_streams(&s);

@@ -83,7 +83,7 @@ static void a_mirror_has_the_same_sequences(void **state)
     assert_int_equal(stream_state(mirror).messages, 6);
     /* Without its origin it stays as it is. */
     s.closed = false;
-    streams_remove(s.streams, o, streams_were_closed, &s);
+    streams_remove(s.streams, o, stream_was_removed, &s);
     turn_until(&s, &s.closed);
     assert_int_equal(stream_state(mirror).messages, 6);
     stop_streams(&s);
