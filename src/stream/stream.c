@@ -125,14 +125,18 @@ static int allocate(const struct stream_host *host, const char *folder, const ch
                     struct stream **ret_stream, struct error *error)
 {
     struct stream *stream = calloc(1, sizeof *stream);
-    if (!stream) return error_set(error, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+    if (!stream) {
+        error_set(error, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+        return ERR_NOMEM;
+    }
     init(stream, host);
     snprintf(stream->name, sizeof stream->name, "%s", name);
     int n = snprintf(stream->dir, sizeof stream->dir, "%s/%s", host->dir, folder);
     *ret_stream = stream;
     if (n < (int)sizeof stream->dir) return 0;
     stream_free(stream);
-    return error_set(error, ERR_TOO_BIG, "stream %s: path too long", name);
+    error_set(error, ERR_TOO_BIG, "stream %s: path too long", name);
+    return ERR_TOO_BIG;
 }
 
 static int opened(struct stream *stream, int result, struct stream **ret_stream,

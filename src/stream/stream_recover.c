@@ -6,6 +6,7 @@
 
 #include "base/le.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /* ---- snapshot: last_seq:8 last_time_ns:8 created_ns:8 moved_end:8 ids sources count:8
@@ -223,11 +224,12 @@ static bool has_room(const struct stream *stream, const struct stream_subject *s
 static int add_run(struct stream *stream, const struct stream_digest_item *item, uint64_t place)
 {
     const struct stream_record *record = &item->record;
-    struct stream_entry first;
+    struct stream_entry first = {0};
     if (place <= stream->recovery.covers || record->seq <= stream->last_seq) return 0;
     int r = stream->recovery.crossed ? 0 : cross(stream);
     if (r == 0) r = stream_entry_of(stream, record, place, NULL, &first);
     if (r < 0) return r;
+    assert(first.subject);
     if (!has_room(stream, first.subject, item->count, record->size)) {
         stream_subjects_drop(&stream->index.subjects, first.subject);
         return 0;
