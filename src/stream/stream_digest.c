@@ -296,6 +296,16 @@ static int take_plain(struct stream_digest_walk *walk, uint8_t flags,
     return 0;
 }
 
+/* Nearly all are less than 128, and there is one for each message. */
+static inline int take_time(struct bytes *rest, uint64_t *ret_us)
+{
+    bool is_short = rest->len > 0 && (unsigned char)rest->data[0] < 128;
+    if (!is_short) return stream_number_get(rest, ret_us);
+    *ret_us = (unsigned char)rest->data[0];
+    *rest = bytes_skip(*rest, 1);
+    return 0;
+}
+
 /* The times, as distances from the first of the run. */
 static int take_times(struct stream_digest_walk *walk, struct bytes bytes, uint32_t count,
                       uint64_t *ret_first_us)
@@ -309,7 +319,7 @@ static int take_times(struct stream_digest_walk *walk, struct bytes bytes, uint3
     uint64_t sum = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t time_us;
-        int r = stream_number_get(&bytes, &time_us);
+        int r = take_time(&bytes, &time_us);
         if (r < 0) return r;
         if (i == 0) *ret_first_us = time_us;
         if (i > 0) sum += time_us;

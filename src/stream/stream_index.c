@@ -63,37 +63,39 @@ static void fill_entry(const struct stream_index *index, const struct stream_blo
                        uint32_t slot, struct stream_entry *ret_entry)
 {
     if (!ret_entry) return;
-    const struct stream_slot *s = &block->slots[slot];
+    const struct stream_slot s = stream_block_get(block, slot);
     *ret_entry = (struct stream_entry){
         .seq = stream_block_seq(block, slot),
         .time_ns = stream_block_time_us(block, slot) * 1000,
         .place = stream_block_place(block, slot),
-        .subject = stream_subjects_at(&index->subjects, s->subject),
-        .size = s->size,
-        .marker = s->marker,
-        .ageless = s->ageless,
+        .subject = stream_subjects_at(&index->subjects, s.subject),
+        .size = s.size,
+        .marker = s.marker,
+        .ageless = s.ageless,
     };
 }
 
-/* The live slot of a sequence, or NULL. */
-static struct stream_slot *slot_of(struct stream_index *index, uint64_t seq,
-                                   struct stream_block **ret_block)
+/* The block and the slot of a message. False: it is not there. */
+static bool slot_of(struct stream_index *index, uint64_t seq, struct stream_block **ret_block,
+                    uint32_t *ret_slot)
 {
     size_t at = block_of(index, seq);
-    if (at == index->end) return NULL;
+    if (at == index->end) return false;
     struct stream_block *block = index->blocks[at];
     uint32_t slot = stream_block_slot(block, seq);
-    if (slot >= block->count || stream_block_seq(block, slot) != seq) return NULL;
+    if (slot >= block->count || stream_block_seq(block, slot) != seq) return false;
     *ret_block = block;
-    return block->slots[slot].subject ? &block->slots[slot] : NULL;
+    *ret_slot = slot;
+    return stream_block_subject(block, slot) != 0;
 }
 
 bool stream_index_find(struct stream_index *index, uint64_t seq, struct stream_entry *ret_entry)
 {
     struct stream_block *block;
-    const struct stream_slot *slot = slot_of(index, seq, &block);
-    if (slot) fill_entry(index, block, (uint32_t)(slot - block->slots), ret_entry);
-    return slot != NULL;
+    uint32_t slot;
+    bool found = slot_of(index, seq, &block, &slot);
+    if (found) fill_entry(index, block, slot, ret_entry);
+    return found;
 }
 
 bool stream_index_from(struct stream_index *index, uint64_t seq, struct stream_entry *ret_entry)
@@ -101,7 +103,7 @@ bool stream_index_from(struct stream_index *index, uint64_t seq, struct stream_e
     for (size_t at = block_of(index, seq); at < index->end; at++) {
         const struct stream_block *block = index->blocks[at];
         uint32_t slot = stream_block_slot(block, seq);
-        while (slot < block->count && !block->slots[slot].subject) slot++;
+        while (slot < block->count && !stream_block_subject(block, slot)) slot++;
         if (slot == block->count) continue;
         fill_entry(index, block, slot, ret_entry);
         return true;
@@ -119,7 +121,7 @@ bool stream_index_last(struct stream_index *index, struct stream_entry *ret_entr
     for (size_t at = index->end; at > index->start; at--) {
         const struct stream_block *block = index->blocks[at - 1];
         for (uint32_t slot = block->count; slot > 0; slot--) {
-            if (!block->slots[slot - 1].subject) continue;
+            if (!stream_block_subject(block, slot - 1)) continue;
             fill_entry(index, block, slot - 1, ret_entry);
             return true;
         }
@@ -134,7 +136,7 @@ uint64_t stream_index_at(const struct stream_index *index, uint64_t time_ns)
         const struct stream_block *block = index->blocks[at];
         if (block->max_us < time_us) continue;
         for (uint32_t slot = 0; slot < block->count; slot++) {
-            if (!block->slots[slot].subject) continue;
+            if (!stream_block_subject(block, slot)) continue;
             if (stream_block_time_us(block, slot) >= time_us) return stream_block_seq(block, slot);
         }
     }
@@ -156,9 +158,10 @@ bool stream_walk_next(struct stream_walk *walk, uint64_t *ret_seq, uint32_t *ret
         const struct stream_block *block = walk->index->blocks[walk->block];
         while (walk->slot < block->count) {
             uint32_t slot = walk->slot++;
-            if (!block->slots[slot].subject) continue;
+            uint32_t subject = stream_block_subject(block, slot);
+            if (!subject) continue;
             *ret_seq = stream_block_seq(block, slot);
-            *ret_subject = block->slots[slot].subject;
+            *ret_subject = subject;
             return true;
         }
         walk->block++;
@@ -186,7 +189,7 @@ static uint64_t search_before(struct stream_index *index, uint64_t seq, uint32_t
     uint32_t slot = at < index->end ? stream_block_slot(index->blocks[at], seq) : 0;
     for (;;) {
         while (slot > 0) {
-            if (index->blocks[at]->slots[--slot].subject == subject) {
+            if (stream_block_subject(index->blocks[at], --slot) == subject) {
                 return stream_block_seq(index->blocks[at], slot);
             }
         }
@@ -216,43 +219,54 @@ static uint64_t next_of(struct stream_index *index, uint64_t seq, const struct s
 uint64_t stream_index_before(struct stream_index *index, uint64_t seq)
 {
     struct stream_block *block;
-    const struct stream_slot *slot = slot_of(index, seq, &block);
-    return slot ? prev_of(index, seq, slot) : 0;
+    uint32_t slot;
+    if (!slot_of(index, seq, &block, &slot)) return 0;
+    const struct stream_slot found = stream_block_get(block, slot);
+    return prev_of(index, seq, &found);
 }
 
-/* Ties the last entry of the index into its subject's chain. */
-static void chain(struct stream_index *index, struct stream_subject *subject, uint64_t seq)
+/* Ties the last entries of the index, which are neighbours, into their subject's chain. */
+static void chain(struct stream_index *index, struct stream_subject *subject, uint64_t first,
+                  uint32_t count)
 {
     struct stream_block *block = index->blocks[index->end - 1];
-    block->slots[block->count - 1].prev = distance(subject->last, seq);
     if (subject->count == 0) {
-        subject->first = seq;
+        subject->first = first;
         if (!stream_subject_hidden(subject)) index->subjects.held++;
-    } else if (subject->last >= block->first) {
-        uint32_t slot = stream_block_slot(block, subject->last);
-        block->slots[slot].next = distance(subject->last, seq);
     } else {
-        slot_of(index, subject->last, &block)->next = distance(subject->last, seq);
+        uint32_t far = distance(subject->last, first), before;
+        stream_block_set_prev(block, block->count - count, far);
+        if (subject->last >= block->first) {
+            before = stream_block_slot(block, subject->last);
+        } else {
+            bool there = slot_of(index, subject->last, &block, &before);
+            assert(there);
+        }
+        stream_block_set_next(block, before, far);
     }
-    subject->last = seq;
-    subject->count++;
+    subject->last = first + count - 1;
+    subject->count += count;
 }
 
-static void unchain(struct stream_index *index, uint64_t seq, const struct stream_slot *slot)
+/* Ties two neighbours, by their sequences, together. 0: there is none on that side. */
+static void tie(struct stream_index *index, uint64_t low, uint64_t high)
 {
-    struct stream_subject *subject = stream_subjects_at(&index->subjects, slot->subject);
-    uint64_t prev = prev_of(index, seq, slot), next = next_of(index, seq, slot);
     struct stream_block *block;
-    if (prev) {
-        slot_of(index, prev, &block)->next = distance(prev, next);
-    } else {
-        subject->first = next;
+    uint32_t slot;
+    if (low && slot_of(index, low, &block, &slot)) {
+        stream_block_set_next(block, slot, distance(low, high));
     }
-    if (next) {
-        slot_of(index, next, &block)->prev = distance(prev, next);
-    } else {
-        subject->last = prev;
+    if (high && slot_of(index, high, &block, &slot)) {
+        stream_block_set_prev(block, slot, distance(low, high));
     }
+}
+
+static void unchain(struct stream_index *index, struct stream_subject *subject, uint64_t prev,
+                    uint64_t next)
+{
+    if (!prev) subject->first = next;
+    if (!next) subject->last = prev;
+    tie(index, prev, next);
     if (--subject->count == 0 && !stream_subject_hidden(subject)) index->subjects.held--;
 }
 
@@ -277,11 +291,10 @@ static int push_block(struct stream_index *index, struct stream_block *block)
     return 0;
 }
 
-static int add_block(struct stream_index *index)
+/* Adds a block, which is freed if that fails, behind all others. */
+static int add_block(struct stream_index *index, struct stream_block *block)
 {
-    struct stream_block *block = stream_block_new(0);
-    if (!block) return ERR_NOMEM;
-    int r = push_block(index, block);
+    int r = block ? push_block(index, block) : ERR_NOMEM;
     if (r < 0) {
         stream_block_free(block);
         return r;
@@ -290,7 +303,7 @@ static int add_block(struct stream_index *index)
     if (index->end - index->start > 1) {
         struct stream_block **last = &index->blocks[index->end - 2];
         index->memory -= stream_block_memory(*last);
-        stream_block_trim(last);
+        stream_block_seal(last);
         index->memory += stream_block_memory(*last);
     }
     return 0;
@@ -301,7 +314,7 @@ static int append(struct stream_index *index, const struct stream_entry *entry)
     int r = ERR_FULL;
     for (int turn = 0; r == ERR_FULL && turn < 2; turn++) {
         if (turn == 1 || index->end == index->start) {
-            r = add_block(index);
+            r = add_block(index, stream_block_new(0));
             if (r < 0) return r;
         }
         struct stream_block **last = &index->blocks[index->end - 1];
@@ -320,8 +333,43 @@ int stream_index_add(struct stream_index *index, const struct stream_entry *entr
     index->hint = index->end - 1;
     index->count++;
     index->bytes += entry->size;
-    chain(index, entry->subject, entry->seq);
+    chain(index, entry->subject, entry->seq, 1);
     return 0;
+}
+
+/* The next of a run are a block of their own, when they fill one. Returns how many. */
+static int add_alike(struct stream_index *index, const struct stream_entry *entry, uint64_t base_us,
+                     const uint32_t *times_us, uint32_t count)
+{
+    const struct stream_block *last =
+        index->start < index->end ? index->blocks[index->end - 1] : NULL;
+    bool full = !last || last->alike || last->count == STREAM_BLOCK_MAX;
+    if (!full || count < STREAM_BLOCK_MAX || times_us[STREAM_BLOCK_MAX - 1] > INT32_MAX) return 0;
+    int r = add_block(index, stream_block_new_alike(entry, base_us, times_us, STREAM_BLOCK_MAX));
+    if (r < 0) return r;
+    chain(index, entry->subject, entry->seq, STREAM_BLOCK_MAX);
+    return STREAM_BLOCK_MAX;
+}
+
+/* Adds at least the first. */
+static int add_part(struct stream_index *index, const struct stream_entry *entry, uint64_t base_us,
+                    const uint32_t *times_us, uint32_t count)
+{
+    int added = add_alike(index, entry, base_us, times_us, count);
+    if (added != 0) return added;
+    if (index->start < index->end) {
+        struct stream_block **last = &index->blocks[index->end - 1];
+        index->memory -= stream_block_memory(*last);
+        added = (int)stream_block_extend(last, entry, base_us, times_us, count);
+        index->memory += stream_block_memory(*last);
+    }
+    if (added == 0) {
+        int r = append(index, entry);
+        if (r < 0) return r;
+        added = 1;
+    }
+    chain(index, entry->subject, entry->seq, (uint32_t)added);
+    return added;
 }
 
 int stream_index_add_run(struct stream_index *index, const struct stream_entry *first,
@@ -332,21 +380,12 @@ int stream_index_add_run(struct stream_index *index, const struct stream_entry *
         entry.seq += i;
         entry.place += i;
         entry.time_ns += UINT64_C(1000) * times_us[i];
-        int r = stream_index_add(index, &entry);
-        if (r < 0) return r;
-        entry.seq++;
-        entry.place++;
-        i++;
-        struct stream_block **last = &index->blocks[index->end - 1];
-        index->memory -= stream_block_memory(*last);
-        uint32_t more =
-            stream_block_extend(last, &entry, first->time_ns / 1000, times_us + i, count - i);
-        index->memory += stream_block_memory(*last);
-        index->count += more;
-        index->bytes += (uint64_t)more * first->size;
-        entry.subject->count += more;
-        entry.subject->last += more;
-        i += more;
+        int added = add_part(index, &entry, first->time_ns / 1000, times_us + i, count - i);
+        if (added < 0) return added;
+        index->hint = index->end - 1;
+        index->count += (uint32_t)added;
+        index->bytes += (uint64_t)added * first->size;
+        i += (uint32_t)added;
     }
     return 0;
 }
@@ -373,13 +412,13 @@ static int copy_live(const struct stream_index *index, const struct stream_block
     int r = 0;
     for (uint32_t i = 0; r == 0 && i < from->count; i++) {
         struct stream_entry entry;
-        if (!from->slots[i].subject) continue;
+        if (!stream_block_subject(from, i)) continue;
         fill_entry(index, from, i, &entry);
         r = stream_block_append(to, &entry);
         if (r < 0) break;
-        struct stream_slot *copy = &(*to)->slots[(*to)->count - 1];
-        copy->prev = from->slots[i].prev;
-        copy->next = from->slots[i].next;
+        const struct stream_slot slot = stream_block_get(from, i);
+        stream_block_set_prev(*to, (*to)->count - 1, slot.prev);
+        stream_block_set_next(*to, (*to)->count - 1, slot.next);
     }
     return r;
 }
@@ -408,20 +447,22 @@ static void squeeze(struct stream_index *index, size_t at)
 void stream_index_remove(struct stream_index *index, uint64_t seq)
 {
     struct stream_block *block;
-    struct stream_slot *slot = slot_of(index, seq, &block);
-    assert(slot);
-    struct stream_subject *subject = stream_subjects_at(&index->subjects, slot->subject);
-    unchain(index, seq, slot);
+    uint32_t at_slot;
+    bool there = slot_of(index, seq, &block, &at_slot);
+    assert(there);
+    const struct stream_slot slot = stream_block_get(block, at_slot);
+    struct stream_subject *subject = stream_subjects_at(&index->subjects, slot.subject);
+    uint64_t prev = prev_of(index, seq, &slot), next = next_of(index, seq, &slot);
+    stream_block_remove(block, at_slot);
+    unchain(index, subject, prev, next);
     index->count--;
-    index->bytes -= slot->size;
-    slot->subject = 0;
-    block->live--;
+    index->bytes -= slot.size;
     stream_subjects_drop(&index->subjects, subject);
     size_t at = block_of(index, seq);
     if (block->live == 0 && at != index->end - 1) {
         cut_block(index, at);
-    } else if (block->live * 4 <= block->count && block->count > SQUEEZE_MIN &&
-               at != index->end - 1) {
+    } else if (block->live * (block->alike ? 16 : 4) <= block->count &&
+               block->count > SQUEEZE_MIN && at != index->end - 1) {
         squeeze(index, at);
     }
 }
@@ -429,10 +470,10 @@ void stream_index_remove(struct stream_index *index, uint64_t seq)
 int stream_index_move(struct stream_index *index, uint64_t seq, uint64_t place)
 {
     struct stream_block *block;
-    const struct stream_slot *slot = slot_of(index, seq, &block);
-    if (!slot) return 0;
+    uint32_t slot;
+    if (!slot_of(index, seq, &block, &slot)) return 0;
     size_t before = stream_block_memory(block);
-    int r = stream_block_set_place(block, (uint32_t)(slot - block->slots), place);
+    int r = stream_block_set_place(block, slot, place);
     index->memory += stream_block_memory(block) - before;
     return r;
 }
@@ -456,7 +497,7 @@ static int merge_into(struct stream_index *into, struct stream_index *from,
         const struct stream_block *block = from->blocks[at];
         for (uint32_t slot = 0; r == 0 && slot < block->count; slot++) {
             struct stream_entry entry;
-            if (!block->slots[slot].subject) continue;
+            if (!stream_block_subject(block, slot)) continue;
             fill_entry(from, block, slot, &entry);
             for (; r == 0 && i < count && entries[i].seq < entry.seq; i++) {
                 r = stream_index_add(into, &entries[i]);

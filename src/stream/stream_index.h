@@ -4,6 +4,8 @@
  * The entries lie in blocks, ordered by sequence, of up to 512: 20 bytes for a message. What would
  * make them larger is told once for the block as long as it can be: sequences and places that
  * follow one another cost nothing; where they do not, the block gets 4 bytes more for each message.
+ * A block that is full of messages which are alike but for their times, as those of most streams
+ * of one subject are, tells the rest once too: 4 bytes for a message.
  * A removed entry leaves a hole; a block that is mostly holes is squeezed, and joined with its
  * neighbour when both are small. */
 #ifndef DURE_STREAM_STREAM_INDEX_H

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-enum { MODEL_MAX = 4000, SUBJECTS = 7 };
+enum { MODEL_MAX = 4000, SUBJECTS = 7, RUN_MAX = 1800 };
 
 struct model_entry {
     uint64_t seq, time_ns, place;
@@ -131,6 +131,33 @@ static void add(struct stream_index *index)
     assert_int_equal(stream_index_add(index, &entry), 0);
 }
 
+/* Messages as the one before, for long enough to fill blocks: one by one, or as recovery adds them.
+ */
+static void add_run(struct stream_index *index)
+{
+    static uint32_t times_us[RUN_MAX];
+    uint32_t count = 1 + below(RUN_MAX), time_us = 0;
+    if (count > MODEL_MAX - model_count) count = (uint32_t)(MODEL_MAX - model_count);
+    bool at_once = below(2);
+    struct model_entry *first = next_model();
+    struct stream_entry entry = entry_of(index, first);
+    for (uint32_t i = 0; i < count; i++) {
+        if (i > 0) model[model_count++] = *first;
+        struct model_entry *m = &model[model_count - 1];
+        m->seq += i;
+        m->place += i;
+        m->time_ns += UINT64_C(1000) * time_us;
+        times_us[i] = time_us;
+        time_us += below(4);
+        struct stream_entry one = entry;
+        one.seq = m->seq;
+        one.place = m->place;
+        one.time_ns = m->time_ns;
+        if (!at_once) assert_int_equal(stream_index_add(index, &one), 0);
+    }
+    if (at_once) assert_int_equal(stream_index_add_run(index, &entry, times_us, count), 0);
+}
+
 static void take(struct stream_index *index, size_t i)
 {
     if (!model[i].live) return;
@@ -145,10 +172,12 @@ static void follows_its_model(void **unused)
         stream_index_init(&index);
         model_count = 0;
         state = seed;
-        bool oldest_first = below(2), thorough = below(2);
+        bool oldest_first = below(2), thorough = below(2), runs = below(2);
         size_t first = 0;
         while (model_count < MODEL_MAX) {
-            if (below(100) < 60 || model_count == 0) {
+            if (runs && below(1000) < 3) {
+                add_run(&index);
+            } else if (below(100) < 60 || model_count == 0) {
                 add(&index);
             } else if (oldest_first) {
                 take(&index, first++ % model_count);
@@ -228,13 +257,29 @@ static void a_message_costs_little(void **unused)
 {
     struct stream_index index;
     stream_index_init(&index);
+    for (uint64_t seq = 1; seq <= 100000; seq++) {
+        char room[16];
+        struct stream_subject *subject =
+            stream_subjects_claim(&index.subjects, name_of(seq % 2, room));
+        const struct stream_entry entry = {
+            .seq = seq, .time_ns = seq * 5000, .place = seq, .size = 128, .subject = subject};
+        assert_int_equal(stream_index_add(&index, &entry), 0);
+    }
+    assert_in_range(index.memory, 20 * 100000, 21 * 100000);
+    stream_index_release(&index);
+}
+
+static void messages_that_are_alike_cost_less(void **unused)
+{
+    struct stream_index index;
+    stream_index_init(&index);
     struct stream_subject *subject = stream_subjects_claim(&index.subjects, BYTES("s"));
     for (uint64_t seq = 1; seq <= 100000; seq++) {
         const struct stream_entry entry = {
             .seq = seq, .time_ns = seq * 5000, .place = seq + 1, .size = 128, .subject = subject};
         assert_int_equal(stream_index_add(&index, &entry), 0);
     }
-    assert_in_range(index.memory, 20 * 100000, 21 * 100000);
+    assert_in_range(index.memory, 4 * 100000, 5 * 100000);
     /* Few that are left of many do not hold the memory of all. */
     for (uint64_t seq = 1; seq <= 100000; seq++) {
         if (seq % 100) stream_index_remove(&index, seq);
@@ -251,6 +296,7 @@ int main(void)
         cmocka_unit_test(merges_what_came_late),
         cmocka_unit_test(finds_by_time),
         cmocka_unit_test(a_message_costs_little),
+        cmocka_unit_test(messages_that_are_alike_cost_less),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
