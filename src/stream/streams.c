@@ -260,10 +260,19 @@ static int drop(struct streams *streams, const char *folder)
     return n < (int)sizeof dir ? wal_remove(streams->wal, dir, dropped, streams) : ERR_TOO_BIG;
 }
 
-/* Of two with one name the older was on its way out. */
-static int keep_newer(struct streams *streams, struct stream *first, struct stream *second)
+/* Of two with one name the older was on its way out. A copy is as old as what it was made of: which
+ * of the two is meant is not for us to say. */
+static int keep_newer(struct streams *streams, struct stream *first, struct stream *second,
+                      struct error *error)
 {
     char folder[STREAM_PATH];
+    if (first->created_ns == second->created_ns) {
+        error_set(error, ERR_INVALID, "stream %s stands in two folders: %s and %s", first->name,
+                  first->dir, second->dir);
+        error_remedy(error, "move the one that is a copy away; dure has changed nothing");
+        stream_free(second);
+        return ERR_INVALID;
+    }
     struct stream *old = first->created_ns < second->created_ns ? first : second;
     snprintf(folder, sizeof folder, "%s", strrchr(old->dir, '/') + 1);
     if (old == first) {
@@ -290,7 +299,7 @@ static int open_one(void *context, const char *folder)
     }
     if (r < 0) return r;
     struct stream *other = streams_find(streams, bytes_str(stream->name));
-    if (other) return keep_newer(streams, other, stream);
+    if (other) return keep_newer(streams, other, stream, opening->error);
     r = enlist(streams, stream);
     if (r < 0) stream_free(stream);
     return r;

@@ -1,7 +1,9 @@
-"""A byte of a stored message rots on the disk, under a running bus: that message is not served, everything
-around it is, and a worker is not held up."""
+"""What happens to files behind the bus's back. A byte of a stored message rots under a running bus: that message
+is not served, everything around it is, and a worker is not held up. Somebody leaves a copy of a stream's folder
+beside it: nothing is removed."""
 import base64
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -80,3 +82,19 @@ def test_one_rotten_message_is_one_message(bus):
     assert [(event["stream"], event["consumer"], event["seq"]) for event in events] == [("ROT", "worker", ROTTEN)]
     info = wire.ask("$JS.API.CONSUMER.INFO.ROT.worker", None)
     assert (info["num_pending"], info["num_ack_pending"]) == (0, 0)
+
+
+def test_a_copy_of_a_folder_is_not_taken_for_a_stream(tmp_path):
+    port, data, log = free_port(), tmp_path / "data", tmp_path / "bus.log"
+    argv = [DURE, "bus", "--listen", f"127.0.0.1:{port}", "--data", str(data)]
+    with subprocess.Popen(argv, stdout=log.open("w"), stderr=subprocess.STDOUT) as process:
+        wait_until(lambda: "nats://" in log.read_text(), "the bus listens", 10)
+        assert "error" not in Wire(port).ask("$JS.API.STREAM.CREATE.ROT", {"name": "ROT", "subjects": ["rot"]})
+        process.terminate()
+    folder, = (data / "streams").iterdir()
+    shutil.copytree(folder, data / "streams" / "ROT.copy")
+    refused = subprocess.run(argv, capture_output=True, text=True, timeout=20)
+    assert refused.returncode == 1
+    assert "stream ROT stands in two folders" in refused.stderr
+    assert "move the one that is a copy away" in refused.stderr
+    assert {path.name for path in (data / "streams").iterdir()} == {folder.name, "ROT.copy"}
