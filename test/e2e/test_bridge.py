@@ -151,7 +151,7 @@ def test_an_event_that_nobody_takes_is_kept_in_the_dead_letter_stream(probe):
     wait_until(lambda: len(deliveries(probe, "dead")) == 3, "three attempts")
     wait_until(lambda: probe.metrics()["dure_consumers_dead_total"] == before + 1, "it is a dead letter", 5)
     stored = b"".join(path.read_bytes() for path in (probe.folder / ".dure" / "store").rglob("*")
-                      if path.is_file() and "DEAD" in path.parts)
+                      if path.is_file() and any(part.startswith("DEAD.") for part in path.parts))
     (letter,) = re.findall(rb"DEAD\.EVENTS\.taker_\w+NATS/1\.0\r\n.*?\r\n\r\n\{.*?\}", stored, re.S)
     assert letter.endswith(b'\r\n\r\n{"key": "dead"}')
     assert b"doomed" in letter and str(ack["seq"]).encode() in letter
