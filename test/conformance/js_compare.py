@@ -142,3 +142,9 @@ def from_all(answers, old, unlike=()):
         if not found:
             return None
     return found
+
+
+def where_peers_differ(answers, unlike=()):
+    """Where nats-server 2.9 and a newer one do not say the same: the path, or None."""
+    found = different(answers[-1], answers[1], "", True, unlike) if len(answers) > 2 else None
+    return found.split(":")[0] if found else None
