@@ -290,8 +290,8 @@ void stream_observe(struct stream *stream, struct stream_observer *observer);
 void stream_unobserve(struct stream_observer *observer);
 
 /* ---- retention by interest and work queues -----------------------------------------------------
- * Every consumer of a stream is attached to it, whatever the retention, as long as it exists. The
- * stream counts nothing for each message: it asks. */
+ * Every consumer of a stream is attached to it, whatever the retention, as long as it exists, and
+ * every stream that copies from it. The stream counts nothing for each message: it asks. */
 struct stream_interest {
     /* Whether the consumer still needs this message of the stream (not yet delivered, or delivered
      * and not acknowledged). Must not change the stream. */
@@ -299,6 +299,7 @@ struct stream_interest {
     /* Whether it was this consumer's, and has been acknowledged. A work queue asks it at start-up,
      * of what it still holds. */
     bool (*acknowledged)(struct stream_interest *interest, uint64_t seq, struct bytes subject);
+    bool copies;           /* no consumer, but a mirror or what else takes from the stream */
     struct list link;      /* private */
     struct stream *stream; /* private */
 };

@@ -175,7 +175,7 @@ struct stream {
     struct consumer_set consumers;
     struct list observers;
     struct list interests;
-    size_t interest_count;
+    size_t interest_count, copier_count; /* consumers, and streams that copy from it */
     bool interest_known;
     struct io_timer timer; /* for what is due by time */
     struct stream_removal removal;
@@ -304,6 +304,7 @@ void stream_republish(struct stream *stream, const struct stream_record *record,
 
 /* The last message of a source that was submitted. */
 uint64_t stream_source_last(const struct stream *stream, uint64_t key);
+uint64_t stream_source_kept(const struct stream *stream, uint64_t key); /* durably */
 
 /* One was submitted, or has been applied. ERR_NOMEM. */
 int stream_source_submitted(struct stream *stream, const struct stream_origin *origin);

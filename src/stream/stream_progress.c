@@ -32,6 +32,12 @@ uint64_t stream_source_last(const struct stream *stream, uint64_t key)
     return place ? place->submitted : 0;
 }
 
+uint64_t stream_source_kept(const struct stream *stream, uint64_t key)
+{
+    const struct stream_source_place *place = find(stream, key);
+    return place ? place->applied : 0;
+}
+
 int stream_source_submitted(struct stream *stream, const struct stream_origin *origin)
 {
     struct stream_source_place *place = claim(stream, origin->key);

@@ -248,7 +248,8 @@ bool stream_needed(struct stream *stream, uint64_t seq, struct bytes subject)
 void stream_let_go(struct stream *stream, uint64_t seq)
 {
     struct stream_entry entry;
-    bool queue = stream->config->retention == STREAM_RETENTION_WORKQUEUE;
+    bool queue =
+        stream->config->retention == STREAM_RETENTION_WORKQUEUE && stream->copier_count == 0;
     if (!stream->interest_known || !stream_index_find(&stream->index, seq, &entry)) return;
     if (stream_subject_hidden(entry.subject)) return;
     if (queue || !stream_needed(stream, seq, entry.subject->name)) stream_remove_later(stream, seq);
@@ -281,7 +282,7 @@ void stream_attach(struct stream *stream, struct stream_interest *interest)
     interest->stream = stream;
     list_init(&interest->link);
     list_push(&stream->interests, &interest->link);
-    stream->interest_count++;
+    *(interest->copies ? &stream->copier_count : &stream->interest_count) += 1;
 }
 
 void stream_detach(struct stream_interest *interest, bool forgotten)
@@ -290,7 +291,7 @@ void stream_detach(struct stream_interest *interest, bool forgotten)
     if (!stream) return;
     list_remove(&interest->link);
     interest->stream = NULL;
-    stream->interest_count--;
+    *(interest->copies ? &stream->copier_count : &stream->interest_count) -= 1;
     if (forgotten) sweep(stream);
 }
 
@@ -305,7 +306,7 @@ static void sweep_queue(struct stream *stream)
         LIST_EACH(&stream->interests, struct stream_interest, link, interest) {
             if (!interest->acknowledged) continue;
             if (!interest->acknowledged(interest, entry.seq, entry.subject->name)) continue;
-            stream_remove_later(stream, entry.seq);
+            stream_let_go(stream, entry.seq);
             break;
         }
     }

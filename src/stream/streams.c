@@ -354,7 +354,6 @@ static int open_consumers(struct streams *streams, struct error *error)
     struct stream *stream;
     while (r == 0 && (stream = map_next(&streams->streams, &cursor))) {
         r = consumers_open_all(streams, stream, error);
-        if (r == 0) stream_interest_known(stream);
     }
     return r;
 }
@@ -366,6 +365,10 @@ static int follow_all(struct streams *streams)
     struct stream *stream;
     while (r == 0 && (stream = map_next(&streams->streams, &cursor))) {
         r = streams_follow(streams, stream);
+    }
+    cursor = 0;
+    while (r == 0 && (stream = map_next(&streams->streams, &cursor))) {
+        stream_interest_known(stream);
     }
     return r;
 }

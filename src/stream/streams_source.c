@@ -23,9 +23,12 @@ struct follower {
     struct stream_mapper **mappers; /* one for each transform */
     uint64_t key;                   /* names this source in the stream's records */
     uint64_t next;                  /* where to look in the origin */
+    uint64_t released;              /* what lies before it in the origin is not needed any more */
     uint64_t heard_ns;              /* when there was something from it; 0: never */
     struct stream_filter filter;
-    struct stream_observer observer;
+    struct stream_observer observer; /* of the origin */
+    struct stream_observer kept;     /* of the stream itself */
+    struct stream_interest interest; /* in the origin */
     struct stream_get get;
     struct io_task task;
     struct io_timer retry;
@@ -46,6 +49,43 @@ static void resume(struct follower *follower)
         if (!start) start = follower->origin->last_seq + 1;
     }
     follower->next = last + 1 > start ? last + 1 : start;
+}
+
+/* Up to where the origin's messages are durable here, or are not for it. */
+static uint64_t copied(const struct follower *follower)
+{
+    const struct stream *stream = follower->stream;
+    bool mirror = follower->mirror;
+    uint64_t submitted = mirror ? stream->submitted_seq : stream_source_last(stream, follower->key);
+    uint64_t durable = mirror ? stream->last_seq : stream_source_kept(stream, follower->key);
+    return submitted > durable || follower->lost ? durable : follower->next - 1;
+}
+
+static bool needs(struct stream_interest *interest, uint64_t seq, struct bytes subject)
+{
+    const struct follower *follower = CONTAINER_OF(interest, struct follower, interest);
+    return seq > copied(follower) && stream_filter_matches(&follower->filter, subject);
+}
+
+/* An origin that keeps what is needed need not keep what is here. */
+static void release(struct follower *follower)
+{
+    struct stream_entry entry;
+    struct stream *origin = follower->origin;
+    if (!origin || origin->config->retention == STREAM_RETENTION_LIMITS) return;
+    uint64_t last = copied(follower);
+    for (; follower->released <= last; follower->released = entry.seq + 1) {
+        if (!stream_index_from(&origin->index, follower->released, &entry)) break;
+        if (entry.seq > last) break;
+        if (!stream_filter_matches(&follower->filter, entry.subject->name)) continue;
+        stream_acked(&follower->interest, entry.seq);
+    }
+}
+
+static void kept(struct stream_observer *observer, const struct stream_message *message)
+{
+    struct follower *follower = CONTAINER_OF(observer, struct follower, kept);
+    if (!follower->dead) release(follower);
 }
 
 /* ---- copying ---- */
@@ -160,6 +200,8 @@ static void follower_free(struct follower *follower)
     io_timer_cancel(io, &follower->retry);
     list_remove(&follower->link);
     list_remove(&follower->observer.link);
+    list_remove(&follower->kept.link);
+    stream_detach(&follower->interest, false);
     stream_get_release(&follower->get);
     stream_filter_release(&follower->filter);
     for (size_t i = 0; follower->mappers && i < follower->source.transform_count; i++) {
@@ -209,7 +251,10 @@ static void run(struct io_task *task)
     }
     for (int i = 0; i < AT_ONCE; i++) {
         seq = stream_filter_next(&follower->filter, follower->next, SCAN_BUDGET, &resume_at);
-        if (!seq && !resume_at) return;
+        if (!seq && !resume_at) {
+            release(follower);
+            return;
+        }
         if (!seq) {
             follower->next = resume_at;
             break;
@@ -283,6 +328,8 @@ static void begin(struct follower *follower, struct stream *origin)
     }
     stream_observe(origin, &follower->observer);
     resume(follower);
+    follower->released = 0;
+    stream_attach(origin, &follower->interest);
     wake(follower);
 }
 
@@ -290,6 +337,7 @@ static void let_go(struct follower *follower)
 {
     list_remove(&follower->observer.link);
     list_init(&follower->observer.link);
+    stream_detach(&follower->interest, false);
     stream_filter_release(&follower->filter);
     follower->origin = NULL;
 }
@@ -297,6 +345,8 @@ static void let_go(struct follower *follower)
 static void end(struct follower *follower)
 {
     follower->dead = true;
+    list_remove(&follower->kept.link);
+    list_init(&follower->kept.link);
     let_go(follower);
     if (!follower->getting) follower_free(follower);
 }
@@ -342,7 +392,10 @@ static int follow(struct streams *streams, struct stream *stream, size_t index)
     follower->stream = stream;
     follower->mirror = index == SIZE_MAX;
     follower->observer.stored = stored;
+    follower->kept.stored = kept;
+    follower->interest = (struct stream_interest){.needs = needs, .copies = true};
     list_init(&follower->observer.link);
+    list_init(&follower->kept.link);
     list_init(&follower->link);
     list_push(&streams->followers, &follower->link);
     stream_get_init(&follower->get);
@@ -361,6 +414,7 @@ static int follow(struct streams *streams, struct stream *stream, size_t index)
         follower_free(follower);
         return r;
     }
+    stream_observe(stream, &follower->kept);
     struct stream *origin = streams_find(streams, bytes_str(follower->source.name));
     if (origin && origin != stream) begin(follower, origin);
     return 0;
@@ -387,9 +441,12 @@ int streams_follow(struct streams *streams, struct stream *stream)
 
 void streams_unfollow(struct streams *streams, struct stream *stream)
 {
-    end_all_of(streams, stream);
     LIST_EACH(&streams->followers, struct follower, link, follower) {
-        if (follower->origin == stream) let_go(follower);
+        struct stream *origin = follower->origin;
+        if (origin == stream) let_go(follower);
+        if (follower->stream != stream || follower->dead) continue;
+        end(follower);
+        if (origin && origin != stream) stream_interest_changed(origin);
     }
 }
 

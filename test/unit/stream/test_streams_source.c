@@ -146,12 +146,59 @@ static void circles_are_refused(void **state)
     stop_streams(&s);
 }
 
+static void until_count(struct test_streams *s, const struct stream *stream, uint64_t count)
+{
+    for (int i = 0; i < TURNS_MAX && stream_state(stream).messages != count; i++) {
+        io_turn(s->t.io, 10);
+    }
+    assert_int_equal(stream_state(stream).messages, count);
+}
+
+/* A stream that copies needs what a consumer would: also what nobody else does, and no longer than
+ * until it has it. */
+static void origins_keep_what_is_to_be_copied(enum stream_retention retention)
+{
+    static const struct stream_source source = {.name = "O", .filter = "o.1"};
+    struct test_streams s;
+    start_streams(&s);
+    struct stream *o = make(&s, (struct stream_config){.retention = retention}, "O", "o.>");
+    struct stream *m = make(&s, (struct stream_config){.mirror = &source}, "M", NULL);
+    struct stream *all =
+        make(&s, (struct stream_config){.sources = &source, .source_count = 1}, "ALL", NULL);
+    for (int i = 0; i < 3; i++) store(&s, o, "o.1");
+    until_last(&s, m, 3);
+    until_last(&s, all, 3);
+    until_count(&s, o, 0);
+    assert_int_equal(stream_state(o).consumers, 0);
+    close_streams(&s);
+    open_streams(&s);
+    o = streams_find(s.streams, BYTES("O"));
+    store(&s, o, "o.2"); /* not for them: a work queue keeps it */
+    store(&s, o, "o.1");
+    until_last(&s, streams_find(s.streams, BYTES("M")), 5);
+    until_last(&s, streams_find(s.streams, BYTES("ALL")), 4);
+    until_count(&s, o, retention == STREAM_RETENTION_WORKQUEUE ? 1 : 0);
+    stop_streams(&s);
+}
+
+static void interest_is_also_that_of_streams(void **state)
+{
+    origins_keep_what_is_to_be_copied(STREAM_RETENTION_INTEREST);
+}
+
+static void streams_take_from_a_work_queue(void **state)
+{
+    origins_keep_what_is_to_be_copied(STREAM_RETENTION_WORKQUEUE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_mirror_has_the_same_sequences),
         cmocka_unit_test(sources_flow_together),
         cmocka_unit_test(circles_are_refused),
+        cmocka_unit_test(interest_is_also_that_of_streams),
+        cmocka_unit_test(streams_take_from_a_work_queue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
