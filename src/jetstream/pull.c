@@ -197,7 +197,7 @@ static void admit(struct outlet *outlet, struct pull_request *request)
         say_rest(pull, request, 408, "Request Timeout");
         stays = false;
     }
-    stays = stays && has_room(pull, request) && may_stay(pull, request);
+    stays = stays && may_stay(pull, request) && has_room(pull, request);
     if (!stays) {
         free(request);
         return;

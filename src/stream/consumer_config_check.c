@@ -55,8 +55,6 @@ static int check_push(const struct consumer_config *config, const struct stream_
     if (config->idle_heartbeat_ns > 0 && config->idle_heartbeat_ns < 100 * millisecond_ns) {
         return FAIL(API_HEARTBEAT_TOO_SMALL, NULL);
     }
-    bool groups = config->priority_group_count || config->priority_policy != CONSUMER_PRIORITY_NONE;
-    if (groups) return FAIL(API_PUSH_WITH_GROUPS, NULL);
     return 0;
 }
 
@@ -174,6 +172,7 @@ static int check_groups(const struct consumer_config *config, struct api_error *
         if (config->priority_timeout_ns) return FAIL(API_PINNED_TTL_WITHOUT_POLICY, NULL);
         return 0;
     }
+    if (is_set(config->deliver_subject)) return FAIL(API_PUSH_WITH_GROUPS, NULL);
     if (config->priority_group_count == 0) return FAIL(API_PRIORITY_WITHOUT_GROUP, NULL);
     for (size_t i = 0; i < config->priority_group_count; i++) {
         if (!*config->priority_groups[i]) return FAIL(API_GROUP_NAME_EMPTY, NULL);

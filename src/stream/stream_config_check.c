@@ -118,7 +118,43 @@ static int check_texts(const struct stream_config *config, struct api_error *ref
     return 0;
 }
 
+/* ---- mappings of subjects ---- */
+
+static int check_mapping(const struct stream_transform *transform, enum api_error_kind kind,
+                         struct api_error *refusal)
+{
+    struct stream_mapper *mapper;
+    const char *why = err_text(ERR_NOMEM);
+    int r = stream_mapper_new(bytes_str(transform->src), bytes_str(transform->dest), &mapper, &why);
+    if (r < 0) return api_error_fail(refusal, r, kind, "%s", why);
+    stream_mapper_free(mapper);
+    return 0;
+}
+
+static int check_source_mappings(const struct stream_source *source, enum api_error_kind kind,
+                                 struct api_error *refusal)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < source->transform_count; i++) {
+        r = check_mapping(&source->transforms[i], kind, refusal);
+    }
+    return r;
+}
+
+static int check_transform(const struct stream_config *config, struct api_error *refusal)
+{
+    if (!config->transform) return 0;
+    return check_mapping(config->transform, API_TRANSFORM_DESTINATION, refusal);
+}
+
 /* ---- republish ---- */
+
+static int bad_republish(const struct stream_transform *republish, struct api_error *refusal)
+{
+    return INVALID("stream configuration for republish with transform from '%.100s' to '%.100s' "
+                   "not valid",
+                   or_all(republish->src), republish->dest);
+}
 
 static int check_republish(const struct stream_config *config, struct api_error *refusal)
 {
@@ -128,14 +164,14 @@ static int check_republish(const struct stream_config *config, struct api_error 
     if (!subject_is_pattern(src) || dest.len == 0) {
         return INVALID("stream configuration for republish with invalid source or destination");
     }
-    if (!subject_is_pattern(dest)) return 0; /* its functions are checked when it is made */
     bool cycle = config->subject_count == 0 && !config->source_count && !config->mirror &&
                  subject_overlaps(dest, bytes_str(config->name));
     for (size_t i = 0; i < config->subject_count; i++) {
         cycle = cycle || subject_overlaps(dest, bytes_str(config->subjects[i]));
     }
     if (cycle) return INVALID("stream configuration for republish destination forms a cycle");
-    return 0;
+    int r = check_mapping(config->republish, API_STREAM_INVALID_CONFIG, refusal);
+    return r == ERR_INVALID ? bad_republish(config->republish, refusal) : r;
 }
 
 /* ---- mirrors and sources ---- */
@@ -185,16 +221,17 @@ static bool same_source(const struct stream_source *a, const struct stream_sourc
 
 static int check_mirror(const struct stream_config *config, struct api_error *refusal)
 {
+    if (config->first_seq) return FAIL(API_MIRROR_FIRST_SEQ, NULL);
     if (config->subject_count) return FAIL(API_MIRROR_WITH_SUBJECTS, NULL);
     if (config->source_count) return FAIL(API_MIRROR_WITH_SOURCES, NULL);
-    if (config->first_seq) return FAIL(API_MIRROR_FIRST_SEQ, NULL);
     if (config->subject_delete_marker_ttl_ns) {
         return INVALID("subject delete markers forbidden on mirrors");
     }
     if (config->transform) {
         return INVALID("stream mirrors can not have a subject transform of their own");
     }
-    return check_source(config->mirror, true, refusal);
+    int r = check_source(config->mirror, true, refusal);
+    return r < 0 ? r : check_source_mappings(config->mirror, API_MIRROR_TRANSFORM, refusal);
 }
 
 static int check_sources(const struct stream_config *config, struct api_error *refusal)
@@ -202,6 +239,7 @@ static int check_sources(const struct stream_config *config, struct api_error *r
     if (config->mirror) return check_mirror(config, refusal);
     for (size_t i = 0; i < config->source_count; i++) {
         int r = check_source(&config->sources[i], false, refusal);
+        if (r == 0) r = check_source_mappings(&config->sources[i], API_SOURCE_TRANSFORM, refusal);
         if (r < 0) return r;
         for (size_t j = 0; j < i; j++) {
             if (!same_source(&config->sources[i], &config->sources[j])) continue;
@@ -209,53 +247,6 @@ static int check_sources(const struct stream_config *config, struct api_error *r
         }
     }
     return 0;
-}
-
-/* ---- mappings of subjects ---- */
-
-static int check_mapping(const struct stream_transform *transform, enum api_error_kind kind,
-                         struct api_error *refusal)
-{
-    struct stream_mapper *mapper;
-    const char *why = err_text(ERR_NOMEM);
-    int r = stream_mapper_new(bytes_str(transform->src), bytes_str(transform->dest), &mapper, &why);
-    if (r < 0) return api_error_fail(refusal, r, kind, "%s", why);
-    stream_mapper_free(mapper);
-    return 0;
-}
-
-static int check_source_mappings(const struct stream_source *source, enum api_error_kind kind,
-                                 struct api_error *refusal)
-{
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < source->transform_count; i++) {
-        r = check_mapping(&source->transforms[i], kind, refusal);
-    }
-    return r;
-}
-
-static int bad_republish(const struct stream_transform *republish, struct api_error *refusal)
-{
-    return INVALID("stream configuration for republish with transform from '%.100s' to '%.100s' "
-                   "not valid",
-                   or_all(republish->src), republish->dest);
-}
-
-static int check_mappings(const struct stream_config *config, struct api_error *refusal)
-{
-    int r = 0;
-    if (config->transform) r = check_mapping(config->transform, API_TRANSFORM_DESTINATION, refusal);
-    if (r == 0 && config->republish) {
-        r = check_mapping(config->republish, API_STREAM_INVALID_CONFIG, refusal);
-        if (r == ERR_INVALID) r = bad_republish(config->republish, refusal);
-    }
-    if (r == 0 && config->mirror) {
-        r = check_source_mappings(config->mirror, API_MIRROR_TRANSFORM, refusal);
-    }
-    for (size_t i = 0; r == 0 && i < config->source_count; i++) {
-        r = check_source_mappings(&config->sources[i], API_SOURCE_TRANSFORM, refusal);
-    }
-    return r;
 }
 
 static int check_schema(const struct stream_config *config, struct api_error *refusal)
@@ -280,8 +271,8 @@ int stream_config_check(const struct stream_config *config, struct api_error *re
     if (r == 0) r = check_limits(config, refusal);
     if (r == 0) r = check_sources(config, refusal);
     if (r == 0) r = check_subjects(config, refusal);
+    if (r == 0) r = check_transform(config, refusal);
     if (r == 0) r = check_republish(config, refusal);
-    if (r == 0) r = check_mappings(config, refusal);
     if (r == 0) r = check_schema(config, refusal);
     if (r == 0 && config->num_replicas > 1) {
         r = api_error_fail(refusal, ERR_INVALID, API_REPLICAS_UNSUPPORTED, NULL);

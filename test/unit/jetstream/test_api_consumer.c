@@ -107,6 +107,23 @@ static void test_work_queue(void **state)
     api_stop(&t);
 }
 
+/* A stream's limits for consumers may not be less than what one of them has. */
+static void test_limits_below(void **state)
+{
+    struct api_test t;
+    prepare(&t);
+    create(&t, "CREATE.S.a",
+           "{\"durable_name\":\"a\",\"ack_policy\":\"explicit\",\"max_ack_pending\":9}", "");
+    const char *update =
+        "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"consumer_limits\":{\"max_ack_pending\":%d}}";
+    char body[128];
+    snprintf(body, sizeof body, update, 8);
+    expect_part(answer_to(&t, "$JS.API.STREAM.UPDATE.S", body), "\"error\"");
+    snprintf(body, sizeof body, update, 9);
+    expect_part(answer_to(&t, "$JS.API.STREAM.UPDATE.S", body), "\"max_ack_pending\":9");
+    api_stop(&t);
+}
+
 static void test_lists(void **state)
 {
     struct api_test t;
@@ -216,7 +233,7 @@ int main(void)
         cmocka_unit_test(test_create),     cmocka_unit_test(test_work_queue),
         cmocka_unit_test(test_refused),    cmocka_unit_test(test_lists),
         cmocka_unit_test(test_pause),      cmocka_unit_test(test_unpin),
-        cmocka_unit_test(test_advisories),
+        cmocka_unit_test(test_advisories), cmocka_unit_test(test_limits_below),
     };
     return cmocka_run_group_tests_name("jetstream api: consumers", tests, NULL, NULL);
 }

@@ -182,6 +182,50 @@ static void acknowledges(void **state)
     api_stop(&t);
 }
 
+/* A server that has started anew may not have delivered it yet; then it will. */
+static void what_was_not_delivered_is_not_acknowledged(void **state)
+{
+    struct api_test t;
+    api_start(&t);
+    make_stream(&t);
+    put(&t, "s.a", "one");
+    put(&t, "s.a", "two");
+    make_consumer(&t, "");
+    struct message early =
+        message_borrow(BYTES("$JS.ACK.S.c.1.2.2.1.0"), BYTES("answer"), BYTES(""), BYTES("+ACK"));
+    ask(&t, NEXT, "1");
+    await(&t, 1);
+    assert_int_equal(bus_publish(t.bus, &early), 1);
+    turns(&t, 5);
+    assert_int_equal(t.count, 1);
+    ask(&t, NEXT, "1");
+    await(&t, 2);
+    expect_message(&t, 1, "s.a", "two");
+    assert_int_equal(info_of(&t).num_ack_pending, 2);
+    api_stop(&t);
+}
+
+/* What a purge takes is behind the consumer, as if it had been delivered and acknowledged. */
+static void purges_take_consumers_along(void **state)
+{
+    struct api_test t;
+    api_start(&t);
+    make_stream(&t);
+    for (int i = 0; i < 5; i++) put(&t, "s.a", "x");
+    make_consumer(&t, "");
+    ask(&t, NEXT, "2");
+    await(&t, 2);
+    expect_part(answer_to(&t, "$JS.API.STREAM.PURGE.S", "{\"seq\":4}"), "\"purged\":3");
+    struct consumer_info info = info_of(&t);
+    assert_int_equal(info.delivered.consumer_seq, 2);
+    assert_int_equal(info.delivered.stream_seq, 3);
+    assert_int_equal(info.ack_floor.consumer_seq, 2);
+    assert_int_equal(info.ack_floor.stream_seq, 3);
+    assert_int_equal(info.num_ack_pending, 0);
+    assert_int_equal(info.num_pending, 2);
+    api_stop(&t);
+}
+
 static void limits_of_requests(void **state)
 {
     static const struct {
@@ -243,6 +287,10 @@ static void too_many_wait(void **state)
     for (int i = 0; i < 3; i++) ask(&t, NEXT, "{\"expires\":5000000000}");
     await(&t, 1);
     expect_status(&t, 0, "409 Exceeded MaxWaiting");
+    forget_answers(&t);
+    ask(&t, NEXT, "{\"no_wait\":true}"); /* it would not have waited */
+    await(&t, 1);
+    expect_status(&t, 0, "404 No Messages");
     forget_answers(&t);
     assert_int_equal(ask(&t, "$JS.API.CONSUMER.DELETE.S.c", ""), 1);
     await(&t, 3);
@@ -465,6 +513,8 @@ int main(void)
         cmocka_unit_test(pulls),
         cmocka_unit_test(waits_for_what_comes),
         cmocka_unit_test(acknowledges),
+        cmocka_unit_test(what_was_not_delivered_is_not_acknowledged),
+        cmocka_unit_test(purges_take_consumers_along),
         cmocka_unit_test(limits_of_requests),
         cmocka_unit_test(bytes_end_a_batch),
         cmocka_unit_test(too_many_wait),

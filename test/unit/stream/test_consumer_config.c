@@ -149,6 +149,8 @@ static void refusals(void **state)
         {"{\"name\":\"c\",\"priority_policy\":\"overflow\",\"priority_groups\":[\"\"]}", 10161},
         {"{\"name\":\"c\",\"priority_policy\":\"overflow\",\"priority_groups\":[\"a b\"]}", 10162},
         {"{\"name\":\"c\",\"priority_groups\":[\"A\"]}", 10196},
+        {"{\"name\":\"c\",\"priority_groups\":[\"A\"],\"deliver_subject\":\"d\"}", 10196},
+        {"{\"name\":\"c\",\"priority_policy\":\"overflow\",\"deliver_subject\":\"d\"}", 10178},
     };
     const struct stream_config stream = of_stream();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

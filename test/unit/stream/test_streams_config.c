@@ -108,6 +108,11 @@ static void mistakes_are_told(void **state)
         {"{\"name\":\"S\",\"sources\":[{\"name\":\"M\"}],\"mirror\":{\"name\":\"M\"}}", 10031,
          NULL},
         {"{\"name\":\"S\",\"mirror\":{\"name\":\"M\"},\"first_seq\":2}", 10143, NULL},
+        {"{\"name\":\"S\",\"mirror\":{\"name\":\"M\"},\"first_seq\":2,\"subjects\":[\"a\"]}", 10143,
+         NULL},
+        {"{\"name\":\"S\",\"republish\":{\"src\":\">\",\"dest\":\"S\"},"
+         "\"subject_transform\":{\"src\":\"a.*\",\"dest\":\"b.$2\"}}",
+         10156, NULL},
         {"{\"name\":\"S\",\"sources\":[{\"name\":\"M\"},{\"name\":\"M\"}]}", 10140, NULL},
         {"{\"name\":\"S\",\"sources\":[{\"name\":\"a b\"}]}", 10141, NULL},
         {"{\"name\":\"S\",\"metadata\":{\"_dure.fsync\":\"often\"}}", 10025, NULL},
