@@ -97,6 +97,8 @@ def passed_over(key, ours, theirs, old):
         return True
     if key in ("deleted", "num_deleted") and theirs.get("deleted") == [0]:
         return True
+    if key == "push_bound" and str(ours.get("type", "")).endswith("consumer_create_response"):
+        return mine or not other
     if key == "state" and str(ours.get("type", "")).endswith("stream_update_response"):
         return True
     return old and key in NEWER and (key not in theirs or key not in ours)

@@ -23,7 +23,7 @@ class Script(Streams, Consumers):
         self.newer = seed % 2 == 1
         self.theme = self.one(*(NEWER_THEMES if self.newer else THEMES))
         self.short = self.theme == "short"
-        self.last, self.retention, self.filters = {}, {}, {}
+        self.last = {}
         self.no_ack, self.small = False, False
         self.origins = None
         self.mirrors = self.chance(0.5)

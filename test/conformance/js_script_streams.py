@@ -57,7 +57,7 @@ class Streams:
     def republish(self, own):
         return self.one({"src": ">", "dest": "_REPUBLISHED.>"}, {"src": "a.*", "dest": "_REPUBLISHED.{{wildcard(1)}}"},
                         {"src": ">", "dest": "_REPUBLISHED.>", "headers_only": True}, {"src": ">", "dest": own},
-                        {"src": "", "dest": "_REPUBLISHED.all"})
+                        {"src": "", "dest": "_REPUBLISHED.all"}, {"src": ">", "dest": self.one("b.>", "a.r.>", "b.1")})
 
     def wrong(self):
         return self.one({}, {"subjects": ["a..b"]}, {"subjects": self.one(["a.1", "b.1"], [">"], [""], ["a.*", "a.1"])},
@@ -69,9 +69,8 @@ class Streams:
                         {"discard_new_per_subject": True}, {"max_msgs": "3"}, {"description": "d" * 5000})
 
     def origin_config(self):
-        """A mirror of A, or a stream with A and B as sources; always the same in a script: from where another filter begins
-        in what has been copied already is each server's own."""
-        if self.origins:
+        """A mirror of A, or a stream with A and B as sources."""
+        if self.origins and self.chance(0.7):
             return dict(self.origins)
         config = {"name": "M", "storage": self.one("file", "memory")}
         origin = {"name": "A"}
@@ -98,23 +97,15 @@ class Streams:
 
     def stream_create(self, name=None, sane=None):
         name = name or self.stream()
-        config = self.stream_config(name, self.chance(0.7) if sane is None else sane)
-        if sane or name not in self.retention:
-            self.retention[name] = config.get("retention", "limits")
-        return self.ask(f"$JS.API.STREAM.CREATE.{name}", config)
+        return self.ask(f"$JS.API.STREAM.CREATE.{name}", self.stream_config(name, self.chance(0.7) if sane is None else sane))
 
     def stream_update(self):
         name = self.stream()
-        config = self.stream_config(name, self.chance(0.8))
-        # Between limits and interest: what goes then, goes from the reference when it happens to look.
-        if {config.get("retention"), self.retention.get(name)} == {"limits", "interest"}:
-            config["retention"] = self.retention[name]
-        return self.ask(f"$JS.API.STREAM.UPDATE.{name}", config)
+        return self.ask(f"$JS.API.STREAM.UPDATE.{name}", self.stream_config(name, self.chance(0.8)))
 
     def stream_delete(self):
         name = self.stream()
         self.last[name] = 0
-        self.retention.pop(name, None)
         return self.ask(f"$JS.API.STREAM.DELETE.{name}")
 
     def stream_info(self):
@@ -185,8 +176,7 @@ class Streams:
         return self.ask(f"$JS.API.STREAM.MSG.GET.{self.stream()}", body)
 
     def direct_stream(self):
-        """A mirror may answer for its origin, and says so."""
-        return self.one("M", "M", "B") if self.theme == "origins" else self.stream()
+        return self.one("A", "B", "M") if self.theme == "origins" else self.stream()
 
     def direct_get(self):
         if self.chance(0.3):
