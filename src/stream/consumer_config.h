@@ -49,7 +49,8 @@ struct consumer_config {
     int64_t start_time_ns; /* wall clock */
     const char *const *filters;
     size_t filter_count;
-    bool filter_list; /* given as filter_subjects; else one at most, as filter_subject */
+    bool filter_list;  /* given as filter_subjects; else one at most, as filter_subject */
+    bool both_filters; /* it was given one and a list of them, which is refused */
     enum consumer_replay_policy replay_policy;
     bool headers_only;
 

@@ -79,6 +79,7 @@ static int check_pull(const struct consumer_config *config, const struct stream_
 
 static int check_filters(const struct consumer_config *config, struct api_error *refusal)
 {
+    if (config->both_filters) return FAIL(API_BOTH_FILTERS, NULL);
     for (size_t i = 0; i < config->filter_count; i++) {
         struct bytes filter = bytes_str(config->filters[i]);
         if (filter.len == 0) return FAIL(API_FILTER_EMPTY, NULL);

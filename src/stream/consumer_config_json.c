@@ -135,10 +135,8 @@ static void get_filters(struct config_reader *reader, json_t *object, struct con
     ret->filters = config_texts(reader, object, "filter_subjects", &ret->filter_count);
     ret->filter_list = ret->filter_count > 0;
     if (!filter) return;
-    if (ret->filter_list) {
-        config_refuse(reader, ERR_INVALID, API_BOTH_FILTERS, NULL);
-        return;
-    }
+    ret->both_filters = ret->filter_list;
+    if (ret->filter_list) return;
     const char **one = arena_alloc(reader->arena, sizeof *one);
     if (!one) return;
     *one = filter;

@@ -181,7 +181,7 @@ int consumer_nak(struct consumer *consumer, uint64_t seq, int64_t delay_ns)
         .attempts = one->attempts,
     };
     consumer_event(consumer, &event);
-    if (one->place == PENDING_READY) return 0; /* it comes again already */
+    if (one->place == PENDING_READY && delay_ns == 0) return 0; /* it comes again already */
     if (delay_ns == CONSUMER_DELAY_BACKOFF) {
         bool has = consumer->config->backoff_count > 0;
         delay_ns = has ? (int64_t)consumer_wait_ns(consumer, one->attempts) : 0;

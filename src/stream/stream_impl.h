@@ -359,6 +359,8 @@ uint64_t stream_expires(const struct stream *stream, const struct stream_record 
 
 /* Removes it if nobody needs it any more. */
 void stream_let_go(struct stream *stream, uint64_t seq);
+/* A stream that copies has it durably. A work queue keeps it for its consumers. */
+void stream_copied(struct stream *stream, uint64_t seq);
 
 /* Whether a consumer needs it. */
 bool stream_needed(struct stream *stream, uint64_t seq, struct bytes subject);

@@ -245,14 +245,42 @@ bool stream_needed(struct stream *stream, uint64_t seq, struct bytes subject)
     return false;
 }
 
+static bool is_to_be_copied(struct stream *stream, const struct stream_entry *entry)
+{
+    LIST_EACH(&stream->interests, struct stream_interest, link, interest) {
+        if (!interest->copies) continue;
+        if (interest->needs(interest, entry->seq, entry->subject->name)) return true;
+    }
+    return false;
+}
+
+/* Whether it was one of the consumers', and has been acknowledged. */
+static bool is_done(struct stream *stream, const struct stream_entry *entry)
+{
+    LIST_EACH(&stream->interests, struct stream_interest, link, interest) {
+        if (!interest->acknowledged) continue;
+        if (interest->acknowledged(interest, entry->seq, entry->subject->name)) return true;
+    }
+    return false;
+}
+
 void stream_let_go(struct stream *stream, uint64_t seq)
 {
     struct stream_entry entry;
-    bool queue =
-        stream->config->retention == STREAM_RETENTION_WORKQUEUE && stream->copier_count == 0;
+    bool queue = stream->config->retention == STREAM_RETENTION_WORKQUEUE;
     if (!stream->interest_known || !stream_index_find(&stream->index, seq, &entry)) return;
     if (stream_subject_hidden(entry.subject)) return;
-    if (queue || !stream_needed(stream, seq, entry.subject->name)) stream_remove_later(stream, seq);
+    bool needed =
+        queue ? is_to_be_copied(stream, &entry) : stream_needed(stream, seq, entry.subject->name);
+    if (!needed) stream_remove_later(stream, seq);
+}
+
+void stream_copied(struct stream *stream, uint64_t seq)
+{
+    struct stream_entry entry;
+    bool queue = stream->config->retention == STREAM_RETENTION_WORKQUEUE;
+    if (!stream_index_find(&stream->index, seq, &entry)) return;
+    if (!queue || is_done(stream, &entry)) stream_let_go(stream, seq);
 }
 
 void stream_acked(struct stream_interest *interest, uint64_t seq)
@@ -301,14 +329,7 @@ static void sweep_queue(struct stream *stream)
     struct stream_entry entry;
     if (stream->interest_count == 0) return;
     for (uint64_t seq = 0; stream_index_from(&stream->index, seq, &entry); seq = entry.seq + 1) {
-        bool hidden = stream_subject_hidden(entry.subject);
-        if (hidden) continue;
-        LIST_EACH(&stream->interests, struct stream_interest, link, interest) {
-            if (!interest->acknowledged) continue;
-            if (!interest->acknowledged(interest, entry.seq, entry.subject->name)) continue;
-            stream_let_go(stream, entry.seq);
-            break;
-        }
+        if (is_done(stream, &entry)) stream_let_go(stream, entry.seq);
     }
 }
 

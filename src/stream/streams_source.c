@@ -78,7 +78,7 @@ static void release(struct follower *follower)
         if (!stream_index_from(&origin->index, follower->released, &entry)) break;
         if (entry.seq > last) break;
         if (!stream_filter_matches(&follower->filter, entry.subject->name)) continue;
-        stream_acked(&follower->interest, entry.seq);
+        stream_copied(origin, entry.seq);
     }
 }
 
@@ -103,21 +103,40 @@ static bool is_expectation(struct bytes name)
     return bytes_eq_nocase(bytes_head(name, 14), BYTES("Nats-Expected-"));
 }
 
-/* What was expected of the origin means nothing here. */
-static void put_headers(struct buf *out, const struct follower *follower,
-                        const struct stream_message *message)
+/* What was expected of the origin means nothing here. `keeps_source`: but where it came from.
+ * Returns how many are left. */
+static size_t copy_headers(struct buf *out, struct bytes headers, bool keeps_source)
 {
     struct nats_headers walk;
     struct bytes name, value;
+    size_t count = 0;
+    if (headers.len == 0 || nats_headers_parse(headers, &walk) < 0) return 0;
+    while (nats_headers_next(&walk, &name, &value) > 0) {
+        bool source = !keeps_source && bytes_eq_nocase(name, BYTES("Nats-Stream-Source"));
+        if (source || is_expectation(name)) continue;
+        (void)nats_headers_add(out, name, value);
+        count++;
+    }
+    return count;
+}
+
+static bool has_expectations(struct bytes headers)
+{
+    struct nats_headers walk;
+    struct bytes name, value;
+    if (headers.len == 0 || nats_headers_parse(headers, &walk) < 0) return false;
+    while (nats_headers_next(&walk, &name, &value) > 0) {
+        if (is_expectation(name)) return true;
+    }
+    return false;
+}
+
+static void put_headers(struct buf *out, const struct follower *follower,
+                        const struct stream_message *message)
+{
     char text[STREAM_NAME_MAX + 32];
     nats_headers_begin(out, 0, NULL);
-    if (message->message.headers.len > 0 &&
-        nats_headers_parse(message->message.headers, &walk) == 0) {
-        while (nats_headers_next(&walk, &name, &value) > 0) {
-            bool source = bytes_eq_nocase(name, BYTES("Nats-Stream-Source"));
-            if (!source && !is_expectation(name)) (void)nats_headers_add(out, name, value);
-        }
-    }
+    (void)copy_headers(out, message->message.headers, false);
     int len = snprintf(text, sizeof text, "%s %" PRIu64, follower->source.name, message->seq);
     (void)nats_headers_add(out, BYTES("Nats-Stream-Source"), bytes_make(text, (size_t)len));
     nats_headers_end(out);
@@ -136,7 +155,8 @@ static bool is_full(const struct stream *stream)
 static int submit_mirrored(struct follower *follower, const struct stream_message *message,
                            struct bytes subject)
 {
-    const struct stream_record record = {
+    struct buf shorter;
+    struct stream_record record = {
         .kind = STREAM_RECORD_MESSAGE,
         .seq = message->seq,
         .value = message->time_ns,
@@ -145,7 +165,17 @@ static int submit_mirrored(struct follower *follower, const struct stream_messag
         .payload = message->message.payload,
     };
     if (message->seq <= follower->stream->submitted_seq) return 0;
-    return stream_submit_message(follower->stream, &record, BYTES(""));
+    buf_init(&shorter, 2 * STREAM_HEADERS_MAX);
+    if (has_expectations(record.headers)) {
+        nats_headers_begin(&shorter, 0, NULL);
+        size_t left = copy_headers(&shorter, record.headers, true);
+        nats_headers_end(&shorter);
+        record.headers = left ? buf_bytes(&shorter) : BYTES("");
+    }
+    int r =
+        shorter.failed ? ERR_NOMEM : stream_submit_message(follower->stream, &record, BYTES(""));
+    buf_release(&shorter);
+    return r;
 }
 
 static int submit_sourced(struct follower *follower, const struct stream_message *message,
