@@ -165,7 +165,7 @@ static void make(struct api_call *call, struct creation *creation)
     }
     call->made = !before;
     bool in_memory = config->mem_storage || stream_config(stream)->storage == STREAM_STORAGE_MEMORY;
-    if (call->made && in_memory)
+    if (in_memory)
         made(&call->wait, 0); /* before anything is delivered */
     else
         consumer_when_durable(call->consumer, &call->wait, made);

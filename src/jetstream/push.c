@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 /* As the reference server: the window begins small and doubles with every confirmation. */
-enum { FLOW_MAX = 32 << 20, FLOW_FIRST = FLOW_MAX / 16, FLOW_ID = 8 };
+enum { FLOW_MAX = 32 << 20, FLOW_FIRST = FLOW_MAX / 16, FLOW_ID = 8, BURST = 1 << 20 };
 
 static const uint64_t millisecond_ns = 1000000, second_ns = 1000000000;
 
@@ -107,17 +107,23 @@ static void flow(struct outlet *outlet, struct bytes subject)
 
 /* ---- the rate ---- */
 
-/* Whether so many bytes may go now; else it wakes the consumer when they may. A message larger than
- * what a second allows goes when a second's worth has gathered. */
+/* What may go at once after a pause: as much as the largest message. */
+static double burst_of(const struct push *push)
+{
+    int64_t most = stream_config(consumer_stream(push->base.consumer))->max_msg_size;
+    return most > 0 ? (double)most : BURST;
+}
+
+/* Whether so many bytes may go now; else it wakes the consumer when they may. */
 static bool within_rate(struct push *push, size_t size)
 {
-    double rate = (double)config_of(push)->rate_limit_bps / 8;
+    double rate = (double)config_of(push)->rate_limit_bps / 8, burst = burst_of(push);
     if (rate <= 0) return true;
     uint64_t now = io_now_ns(io_of(push));
     push->rate_bytes += (double)(now - push->rate_ns) * rate / (double)second_ns;
-    if (push->rate_bytes > rate) push->rate_bytes = rate;
+    if (push->rate_bytes > burst) push->rate_bytes = burst;
     push->rate_ns = now;
-    double needed = (double)size < rate ? (double)size : rate;
+    double needed = (double)size < burst ? (double)size : burst;
     if (push->rate_bytes >= needed) {
         push->rate_bytes -= needed;
         return true;
@@ -223,6 +229,7 @@ int push_open(struct deliveries *deliveries, struct consumer *consumer)
     push->flow_reply = calloc(1, push->flow_size);
     push->flow_window = FLOW_FIRST;
     push->rate_ns = push->sent_ns = io_now_ns(deliveries->io);
+    push->rate_bytes = BURST;
     io_timer_init(&push->beat, beat);
     io_timer_init(&push->rate, rate_due);
     push->base.outlet = (struct consumer_outlet){

@@ -182,6 +182,28 @@ static void acknowledges(void **state)
     api_stop(&t);
 }
 
+static void the_last_delay_counts(void **state)
+{
+    struct api_test t;
+    api_start(&t);
+    make_stream(&t);
+    put(&t, "s.a", "one");
+    make_consumer(&t, "");
+    ask(&t, NEXT, "1");
+    await(&t, 1);
+    say_of(&t, 0, "-NAK", "");
+    say_of(&t, 0, "-NAK 1h", "");
+    turns(&t, 5);
+    ask(&t, NEXT, "{\"no_wait\":true}");
+    await(&t, 2);
+    expect_status(&t, 1, "404 No Messages");
+    say_of(&t, 0, "-NAK", "");
+    ask(&t, NEXT, "1");
+    await(&t, 3);
+    expect_message(&t, 2, "s.a", "one");
+    api_stop(&t);
+}
+
 /* A server that has started anew may not have delivered it yet; then it will. */
 static void what_was_not_delivered_is_not_acknowledged(void **state)
 {
@@ -372,6 +394,23 @@ static void on_flood(void *context, struct message *message)
     }
 }
 
+static void a_rate_is_kept(void **state)
+{
+    struct api_test t;
+    struct bus_subscription *s;
+    api_start(&t);
+    expect_part(answer_to(&t, "$JS.API.STREAM.CREATE.S",
+                          "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"max_msg_size\":200}"),
+                "\"did_create\":true");
+    for (int i = 0; i < 20; i++) put(&t, "s.a", "x");
+    assert_int_equal(bus_subscribe(t.bus, BYTES("push.here"), BYTES(""), on_answer, &t, &s), 0);
+    make_consumer(&t, ",\"deliver_subject\":\"push.here\",\"rate_limit_bps\":80");
+    turns(&t, 50); /* as much as the largest message goes at once */
+    assert_in_range(t.count, 1, 10);
+    bus_unsubscribe(s);
+    api_stop(&t);
+}
+
 static void flow_is_controlled(void **state)
 {
     enum { COUNT = 40, SIZE = 100000 };
@@ -513,6 +552,7 @@ int main(void)
         cmocka_unit_test(pulls),
         cmocka_unit_test(waits_for_what_comes),
         cmocka_unit_test(acknowledges),
+        cmocka_unit_test(the_last_delay_counts),
         cmocka_unit_test(what_was_not_delivered_is_not_acknowledged),
         cmocka_unit_test(purges_take_consumers_along),
         cmocka_unit_test(limits_of_requests),
@@ -520,6 +560,7 @@ int main(void)
         cmocka_unit_test(too_many_wait),
         cmocka_unit_test(nobody_listens_any_more),
         cmocka_unit_test(pushes),
+        cmocka_unit_test(a_rate_is_kept),
         cmocka_unit_test(flow_is_controlled),
         cmocka_unit_test(headers_only),
         cmocka_unit_test(unused_ones_go),
