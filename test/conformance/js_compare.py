@@ -54,10 +54,15 @@ def plain(frame):
 
 def uncover(body):
     """Makes headers in base64 readable; takes the stream of the dead letters, which the reference does not have, out of
-    a list of streams."""
+    a list of streams, and the consumers with which the reference follows origins out of a list of consumers."""
     message = body.get("message")
     if isinstance(message, dict) and isinstance(message.get("hdrs"), str):
         message["hdrs"] = header_lines(base64.b64decode(message["hdrs"]))
+    consumers = body.get("consumers")
+    if isinstance(consumers, list):
+        kept = [one for one in consumers if not str(one["name"] if isinstance(one, dict) else one).startswith("JS_SRC_")]
+        body["total"] -= len(consumers) - len(kept)
+        body["consumers"] = kept
     streams = body.get("streams")
     if not isinstance(streams, list):
         return
@@ -99,8 +104,11 @@ def passed_over(key, ours, theirs, old):
         return True
     if key == "push_bound" and str(ours.get("type", "")).endswith("consumer_create_response"):
         return mine or not other
-    if key == "state" and str(ours.get("type", "")).endswith("stream_update_response"):
+    kind = str(ours.get("type", ""))
+    if key == "state" and (kind.endswith("stream_update_response") or kind.endswith("create_response") and "lag" in str(ours)):
         return True
+    if key in ("delivered", "ack_floor", "num_pending", "num_ack_pending") and kind.endswith("consumer_create_response"):
+        return "deliver_subject" in ours.get("config", ())
     return old and key in NEWER and (key not in theirs or key not in ours)
 
 

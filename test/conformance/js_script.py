@@ -23,7 +23,8 @@ class Script(Streams, Consumers):
         self.newer = seed % 2 == 1
         self.theme = self.one(*(NEWER_THEMES if self.newer else THEMES))
         self.short = self.theme == "short"
-        self.last = {}
+        self.last, self.filters = {}, {}
+        self.buries = self.chance(0.5)
         self.no_ack, self.small = False, False
         self.origins = None
         self.mirrors = self.chance(0.5)
@@ -51,13 +52,17 @@ class Script(Streams, Consumers):
                 yield self.stream_create(name, sane=True)
             if self.chance(0.7):
                 yield self.ask(f"$JS.API.CONSUMER.DURABLE.CREATE.{name}.c1", {
-                    "stream_name": name, "config": {"durable_name": "c1", "ack_policy": "explicit"}})
+                    "stream_name": name, "config": {"durable_name": "c1", "ack_policy": "explicit"} | self.letters()})
         if self.theme == "origins":
             yield self.stream_create("M", sane=True)
         if self.theme == "push":
             yield self.push_create()
         if self.chance(0.2):
             yield self.ask("$JS.API.INFO")
+
+    def letters(self):
+        """In half of the scripts no consumer buries messages."""
+        return {} if self.buries else {"metadata": {"dure.dead_letters": "off"}}
 
     def step(self):
         weights = {

@@ -6,6 +6,7 @@ from js_step import HOUR, MILLISECOND, PATTERNS, SECOND, SUBJECTS, Step
 
 CONSUMERS = ["c1", "c2"]
 PUSHED = ["p1", "p2"]
+FILTERS = ("filter_subject", "filter_subjects")
 
 
 class Consumers:
@@ -39,7 +40,7 @@ class Consumers:
             self.add_newer_consumer(config)
         if self.chance(0.06):
             config.update(self.wrong_consumer())
-        return config
+        return config | self.letters()
 
     def shorten(self, config):
         wait = self.one("ack_wait", "backoff", "inactive_threshold", "nothing")
@@ -106,6 +107,8 @@ class Consumers:
         for key in ("max_waiting", "max_batch", "max_expires", "max_bytes", "priority_groups", "priority_policy", "priority_timeout"):
             if self.chance(0.9):
                 config.pop(key, None)
+        kept = self.filters.setdefault((stream, name), {key: config[key] for key in FILTERS if key in config})
+        config = {key: value for key, value in config.items() if key not in FILTERS} | kept
         config["deliver_subject"] = self.one(*[f"_DELIVER.{name}"] * 5, f"_NOBODY.{name}", self.one("_DELIVER.*", "a.1", "a..b"))
         if self.chance(0.2):
             config["idle_heartbeat"] = self.one(HOUR, 200 * MILLISECOND if self.short else HOUR, 5)
@@ -119,11 +122,12 @@ class Consumers:
         name = self.one(*PUSHED)
         config = {"name": name, "deliver_policy": self.one("last_per_subject", "all", "new"), "ack_policy": "none",
                   "max_deliver": 1, "replay_policy": "instant", "mem_storage": True, "num_replicas": 1, "flow_control": True,
-                  "idle_heartbeat": HOUR, "inactive_threshold": HOUR, "deliver_subject": f"_DELIVER.{name}",
-                  "filter_subject": self.one("a.>", "a.k1", "a.*")}
+                  "idle_heartbeat": HOUR, "inactive_threshold": HOUR, "deliver_subject": f"_DELIVER.{name}"}
+        config |= self.filters.setdefault(("A", name), {"filter_subject": self.one("a.>", "a.k1", "a.*")})
         if self.chance(0.3):
             config["headers_only"] = True
-        return self.ask(f"$JS.API.CONSUMER.CREATE.A.{name}.{config['filter_subject']}", {"stream_name": "A", "config": config})
+        tail = f".{config['filter_subject']}" if "filter_subject" in config else ""
+        return self.ask(f"$JS.API.CONSUMER.CREATE.A.{name}{tail}", {"stream_name": "A", "config": config})
 
     # ---- asking
 
