@@ -177,8 +177,14 @@ bool session_borrows(const struct session *session);
 bool session_put(struct session *session, const struct route_target *target,
                  const struct wire_form *form);
 
+/* What a turn has gathered for a client, from where on it is sent at once. */
+struct early {
+    uint64_t messages;
+    size_t bytes;
+};
+
 /* Sends what has been put, if it is much, instead of waiting for the end of the turn. */
-void session_send_early(struct session *session);
+void session_send_early(struct session *session, const struct early *early);
 
 /* session_put for a run of messages: copied, or (with their prefix) shared with others. */
 bool session_put_run(struct session *session, struct bytes prefix, const struct run *run);

@@ -10,12 +10,18 @@
 
 enum { BY_REFERENCE = 1024, NS_PER_MS = 1000000 };
 
+/* Acknowledgements are short, and who gets them has been waiting. Deliveries are long, and who gets
+ * them has more to do with each than it costs to be woken for them. */
+static const struct early of_published = {.messages = 128, .bytes = 64 << 10},
+                          of_delivered = {.messages = UINT64_MAX, .bytes = 32000};
+
 /* The forms a message has for clients with and without headers; made when first needed. */
 struct publication {
     struct bus *bus;
     struct message *message;
-    struct session *from;
-    struct bytes tail; /* the publisher's, or empty */
+    struct session *from;      /* NULL: this program, */
+    const struct early *early; /* which sends so much at once */
+    struct bytes tail;         /* the publisher's, or empty */
     struct wire_form forms[2];
     bool made[2];
     unsigned deliveries;
@@ -116,7 +122,7 @@ static bool to_session(struct publication *p, const struct route_target *target)
     }
     if (session->responses && p->message->reply.len)
         responses_expect(session->responses, p->message->reply, io_now_ns(p->bus->io) / NS_PER_MS);
-    if (!p->from) session_send_early(session);
+    if (!p->from) session_send_early(session, p->early);
     return true;
 }
 
@@ -162,6 +168,7 @@ static void begin(struct publication *p, struct bus *bus, struct message *messag
     p->bus = bus;
     p->message = message;
     p->from = from;
+    p->early = &of_published;
     p->tail = tail;
     p->forms[0].held = p->forms[1].held = NULL;
     p->made[0] = p->made[1] = false;
@@ -293,6 +300,7 @@ unsigned bus_inbox_put(struct bus_inbox *inbox, struct message *message)
     struct publication p;
     struct bus *bus = inbox->bus;
     begin(&p, bus, message, (struct bytes){0}, NULL);
+    p.early = &of_delivered;
     for (uint32_t i = 0; i < inbox->route->target_count; i++) {
         to_listener(&p, inbox->route->targets[i]);
     }

@@ -5,11 +5,7 @@
 
 #include <stdlib.h>
 
-enum {
-    NS_PER_MS = 1000000,
-    EARLY_MESSAGES = 128, /* gathered in a turn: what is sent at once */
-    EARLY_BYTES = 64 << 10,
-};
+enum { NS_PER_MS = 1000000 };
 
 static void session_send(struct session *session);
 
@@ -106,10 +102,10 @@ static void session_send(struct session *session)
     }
 }
 
-void session_send_early(struct session *session)
+void session_send_early(struct session *session, const struct early *early)
 {
     uint64_t messages = session->traffic.out_messages - session->sent_messages;
-    if (messages < EARLY_MESSAGES && session->out.pending < EARLY_BYTES) return;
+    if (messages < early->messages && session->out.pending < early->bytes) return;
     if (session->out.in_flight) return;
     if (session->state == SESSION_OPEN) session_send(session);
 }

@@ -9,7 +9,7 @@
 enum {
     SCAN_BUDGET = 4096,
     READ_AHEAD = 256 << 10,
-    PER_TURN = 128, /* messages; then what was sent of them goes, and others have their turn */
+    PER_TURN = 256, /* messages; then what was sent of them goes, and others have their turn */
 };
 
 static const uint64_t millisecond_ns = 1000000, hour_ms = 3600000;

@@ -324,6 +324,34 @@ static void test_early(void **state)
     stop(&t);
 }
 
+/* Deliveries are longer than acknowledgements: what is sent early is counted in bytes. */
+static void test_early_deliveries(void **state)
+{
+    enum { FIRST = 32000, ALL = 1200 };
+    struct test_bus t;
+    struct client c;
+    struct bus_inbox inbox;
+    const char *delivery = "MSG orders.1 1 $JS.ACK.S 2\r\nhi\r\n";
+    size_t len = strlen(delivery), first = (FIRST + len - 1) / len;
+    start(&t, NULL);
+    open_client(&t, &c, QUIET);
+    say(&c, "SUB in 1\r\n");
+    expect_all(&c, "");
+    assert_true(bus_inbox_find(t.bus, BYTES("in"), &inbox));
+    for (size_t i = 0; i < ALL; i++) {
+        struct message m =
+            message_borrow(BYTES("orders.1"), BYTES("$JS.ACK.S"), BYTES(""), BYTES("hi"));
+        assert_int_equal(bus_inbox_put(&inbox, &m), 1);
+        client_read(&c);
+        assert_int_equal(c.len, i + 1 < first ? 0 : first * len);
+    }
+    client_wait(&c, ALL * len);
+    for (int i = 0; i < ALL; i++) expect(&c, delivery);
+    expect_all(&c, "");
+    close_client(&c);
+    stop(&t);
+}
+
 static void wait_answer(struct test_bus *t, struct asked *asked)
 {
     for (int i = 0; i < TURNS_MAX && !asked->count; i++) io_turn(t->io, 10);
@@ -552,6 +580,7 @@ int main(void)
         cmocka_unit_test(test_observer),
         cmocka_unit_test(test_message),
         cmocka_unit_test(test_early),
+        cmocka_unit_test(test_early_deliveries),
         cmocka_unit_test(test_no_bus),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
