@@ -99,6 +99,17 @@ static int to_u64(struct bytes b, unsigned base, uint64_t max, uint64_t *ret)
 
 int bytes_to_u64(struct bytes b, uint64_t max, uint64_t *ret)
 {
+    uint64_t value = 0;
+    size_t at = 0;
+    /* As many digits as cannot overflow: what nearly all numbers have. */
+    if (b.len > 0 && b.len <= 19) {
+        for (; at < b.len && b.data[at] >= '0' && b.data[at] <= '9'; at++)
+            value = value * 10 + (uint64_t)(b.data[at] - '0');
+        if (at == b.len && value <= max) {
+            *ret = value;
+            return 0;
+        }
+    }
     return to_u64(b, 10, max, ret);
 }
 

@@ -129,11 +129,11 @@ void bus_capture_changed(struct bus *bus)
 
 void bus_add_service(struct bus *bus, struct bus_service *service)
 {
-    size_t len = strlen(service->prefix);
+    size_t len = service->prefix_len = strlen(service->prefix);
     assert(service->prefix[0] == '$' && service->prefix[len - 1] == '.');
     struct list *place = &bus->services;
     LIST_EACH(&bus->services, struct bus_service, link, other) {
-        if (strlen(other->prefix) >= len) continue;
+        if (other->prefix_len >= len) continue;
         place = &other->link;
         break;
     }

@@ -127,6 +127,7 @@ void bus_capture_changed(struct bus *bus);
  * of this program would. Embedded in its owner. */
 struct bus_service {
     const char *prefix; /* whole tokens and a dot behind: "$JS.ACK."; begins with '$' */
+    size_t prefix_len;  /* the bus measures it */
 
     /* Takes the message; false: nobody is there for this subject. Runs inside the publish, in the
      * order of publishing; must not publish, subscribe or unsubscribe from inside. Keep the message

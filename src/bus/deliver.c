@@ -179,8 +179,8 @@ static void begin(struct publication *p, struct bus *bus, struct message *messag
 static bool is_tapped(struct bus *bus, struct bus_service *service)
 {
     if (service->generation != bus->router.generation) {
-        struct bytes prefix = bytes_str(service->prefix);
-        service->tapped = trie_reaches(&bus->router.trie, bytes_head(prefix, prefix.len - 1));
+        struct bytes tokens = bytes_make(service->prefix, service->prefix_len - 1);
+        service->tapped = trie_reaches(&bus->router.trie, tokens);
         service->generation = bus->router.generation;
     }
     return service->tapped;
@@ -191,7 +191,8 @@ static bool to_service(struct publication *p)
 {
     struct bus *bus = p->bus;
     LIST_EACH(&bus->services, struct bus_service, link, service) {
-        if (!bytes_starts(p->message->subject, bytes_str(service->prefix))) continue;
+        if (!bytes_starts(p->message->subject, bytes_make(service->prefix, service->prefix_len)))
+            continue;
         bus->delivering = true;
         bool taken = service->take(service, p->message);
         bus->delivering = false;

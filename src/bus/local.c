@@ -148,7 +148,7 @@ void bus_unsubscribe(struct bus_subscription *s)
 bool bus_has_interest(struct bus *bus, struct bytes subject)
 {
     LIST_EACH(&bus->services, struct bus_service, link, service) {
-        if (bytes_starts(subject, bytes_str(service->prefix))) return true;
+        if (bytes_starts(subject, bytes_make(service->prefix, service->prefix_len))) return true;
     }
     const struct route *route = router_find(&bus->router, subject);
     return route && (route->target_count || route->group_count || route->captured);

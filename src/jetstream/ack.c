@@ -80,7 +80,7 @@ static void act(struct outlet *outlet, uint64_t seq, const struct message *messa
 static struct outlet *find(struct deliveries *deliveries, struct bytes *rest)
 {
     struct outlet *last = deliveries->last;
-    size_t skip = strlen("$JS.ACK.");
+    size_t skip = deliveries->ack.prefix_len;
     if (last) {
         struct bytes prefix = bytes_make(last->ack_prefix + skip, last->ack_prefix_len - skip);
         if (bytes_starts(*rest, prefix)) {
@@ -100,7 +100,7 @@ static struct outlet *find(struct deliveries *deliveries, struct bytes *rest)
 bool ack_take(struct bus_service *service, struct message *message)
 {
     struct deliveries *deliveries = CONTAINER_OF(service, struct deliveries, ack);
-    struct bytes rest = bytes_skip(message->subject, strlen(service->prefix));
+    struct bytes rest = bytes_skip(message->subject, service->prefix_len);
     struct outlet *outlet = find(deliveries, &rest);
     uint64_t seq;
     if (!outlet || !ack_sequence(rest, &seq)) return false;

@@ -1,5 +1,6 @@
 #include "jetstream/delivery.h"
 
+#include "base/digits.h"
 #include "jetstream/advisory.h"
 #include "jetstream/pull.h"
 #include "jetstream/pull_request.h"
@@ -10,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TEXT_MAX = 256 << 10, NUMBER_MAX = 20, LINES_MAX = 256 };
+enum { TEXT_MAX = 256 << 10, LINES_MAX = 256 };
 
 static const uint64_t millisecond_ns = 1000000;
 
@@ -21,31 +22,8 @@ static struct outlet *of(struct consumer_outlet *outlet)
 
 /* ---- what is sent ---- */
 
-/* Two digits at a time. */
-static char *put_number(char *at, uint64_t number)
-{
-    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
-                                "25262728293031323334353637383940414243444546474849"
-                                "50515253545556575859606162636465666768697071727374"
-                                "75767778798081828384858687888990919293949596979899";
-    char digits[NUMBER_MAX];
-    size_t start = NUMBER_MAX;
-    for (; number >= 100; number /= 100) {
-        start -= 2;
-        memcpy(digits + start, pairs + 2 * (number % 100), 2);
-    }
-    if (number >= 10) {
-        start -= 2;
-        memcpy(digits + start, pairs + 2 * number, 2);
-    } else {
-        digits[--start] = (char)('0' + number);
-    }
-    memcpy(at, digits + start, NUMBER_MAX - start);
-    return at + (NUMBER_MAX - start);
-}
-
 /* Five numbers and the dots between them. */
-enum { ACK_NUMBERS_MAX = 5 * NUMBER_MAX + 4 };
+enum { ACK_NUMBERS_MAX = 4 * DIGITS_MAX + 4 + DIGITS_ROOM };
 
 /* "$JS.ACK.S.C.delivered.sseq.cseq.time.pending", at the start of `text`. */
 static struct bytes put_ack_subject(struct outlet *outlet, const struct delivery *delivery)
@@ -55,15 +33,15 @@ static struct bytes put_ack_subject(struct outlet *outlet, const struct delivery
     char *start = buf_reserve(text, outlet->ack_prefix_len + ACK_NUMBERS_MAX);
     if (!start) return (struct bytes){0};
     memcpy(start, outlet->ack_prefix, outlet->ack_prefix_len);
-    char *at = put_number(start + outlet->ack_prefix_len, delivery->attempt);
+    char *at = digits_put(start + outlet->ack_prefix_len, delivery->attempt);
     *at++ = '.';
-    at = put_number(at, delivery->seq);
+    at = digits_put(at, delivery->seq);
     *at++ = '.';
-    at = put_number(at, delivery->consumer_seq);
+    at = digits_put(at, delivery->consumer_seq);
     *at++ = '.';
-    at = put_number(at, delivery->time_ns);
+    at = digits_put(at, delivery->time_ns);
     *at++ = '.';
-    at = put_number(at, delivery->pending);
+    at = digits_put(at, delivery->pending);
     buf_commit(text, (size_t)(at - start));
     return bytes_make(start, (size_t)(at - start));
 }
@@ -123,8 +101,8 @@ static unsigned send_changed(struct outlet *outlet, struct bus_inbox *inbox,
     }
     struct bytes reply = put_ack_subject(outlet, delivery);
     if (consumer_config(outlet->consumer)->headers_only) {
-        char size[NUMBER_MAX];
-        struct bytes number = bytes_make(size, (size_t)(put_number(size, payload.len) - size));
+        char size[DIGITS_ROOM];
+        struct bytes number = bytes_make(size, (size_t)(digits_put(size, payload.len) - size));
         headers = with_headers(outlet, headers, "Nats-Msg-Size", number);
         payload = BYTES("");
     }
@@ -314,7 +292,7 @@ static struct outlet *find(struct deliveries *deliveries, struct bytes stream_na
 static bool take_next(struct bus_service *service, struct message *message)
 {
     struct deliveries *deliveries = CONTAINER_OF(service, struct deliveries, next);
-    struct bytes name = bytes_skip(message->subject, strlen(service->prefix));
+    struct bytes name = bytes_skip(message->subject, service->prefix_len);
     struct bytes stream = bytes_cut(&name, '.');
     struct outlet *outlet = find(deliveries, stream, name);
     if (!outlet) return false;
@@ -326,7 +304,7 @@ static bool take_next(struct bus_service *service, struct message *message)
 static bool take_flow(struct bus_service *service, struct message *message)
 {
     struct deliveries *deliveries = CONTAINER_OF(service, struct deliveries, flow);
-    struct bytes rest = bytes_skip(message->subject, strlen(service->prefix));
+    struct bytes rest = bytes_skip(message->subject, service->prefix_len);
     struct bytes stream = bytes_cut(&rest, '.'), name = bytes_cut(&rest, '.');
     struct outlet *outlet = find(deliveries, stream, name);
     if (!outlet) return false;

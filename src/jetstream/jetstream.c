@@ -81,7 +81,7 @@ static const struct api_request *find_request(struct bytes subject)
 static bool take(struct bus_service *service, struct message *message)
 {
     struct jetstream *js = CONTAINER_OF(service, struct jetstream, api);
-    struct bytes subject = bytes_skip(message->subject, strlen(service->prefix));
+    struct bytes subject = bytes_skip(message->subject, service->prefix_len);
     const struct api_request *request = find_request(subject);
     if (!request) return true;
     struct api_call *call = NULL;
