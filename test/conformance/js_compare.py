@@ -60,7 +60,7 @@ def uncover(body):
         message["hdrs"] = header_lines(base64.b64decode(message["hdrs"]))
     consumers = body.get("consumers")
     if isinstance(consumers, list):
-        kept = [one for one in consumers if not str(one["name"] if isinstance(one, dict) else one).startswith("JS_SRC_")]
+        kept = [one for one in consumers if not str(one["name"] if isinstance(one, dict) else one).startswith(("JS_SRC_", "JS_MIRROR_"))]
         body["total"] -= len(consumers) - len(kept)
         body["consumers"] = kept
     streams = body.get("streams")

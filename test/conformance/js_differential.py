@@ -17,7 +17,7 @@ What may differ, and why:
   - in scripts with mirrors and sources: theirs counts the consumers with which it follows the origin; how it stands
     before it has heard of it, and that it is not there (told when theirs has looked again); what stands behind stream
     and sequence in Nats-Stream-Source, and so the bytes of messages;
-  - the stream DEAD in lists: our dead letters; JS_SRC_ in lists: the consumers with which the reference follows origins;
+  - the stream DEAD in lists: our dead letters; JS_SRC_ and JS_MIRROR_: with these the reference follows origins;
   - a 503 where nats-server 2.9 says nothing (a consumer that is not there, direct get not allowed);
   - how far a consumer has looked that has delivered nothing (stream_seq beside consumer_seq 0): the reference
     moves it when it happens to look;
@@ -27,11 +27,16 @@ What may differ, and why:
     it has copied until it is durable; how far a push consumer is in the answer to its creation or change: likewise;
   - that a push consumer is bound in the answer to its change: the reference looks a moment later;
   - members that nats-server 2.9 does not know, and those of later levels with their defaults (js_compare.py).
-Not asked: for other filters of a push consumer (what they let through the reference delivers with the next message); for
-copies of a stream that keeps by interest (it lets go of what was copied in its own time); for a batch below 0 (malformed here, an empty batch there); for the last of each subject up to a sequence that
-was not given out yet (there 404, when it is in files); for the last of all after some have outlived their TTL (there 404).
+Not asked:
+  - for other filters of a push consumer: what they let through the reference delivers with the next message;
+  - for copies of a stream that keeps by interest or is a work queue: the reference lets go of what was copied in its own
+    time, and takes out of a work queue what is copied and no consumer wants; here it keeps it;
+  - for a batch below 0: malformed here, an empty batch there;
+  - for the last of each subject up to a sequence that was not given out yet: 404 there, when it is in files;
+  - for the last of all after some have outlived their TTL: 404 there.
 Where nats-servers differ from each other, or one from itself when the script is played again, a difference is told, but
-not counted as ours. Everything else must be the same: codes, texts, sequences, counts, sizes, order. A difference names its script's seed:
+not counted as ours. Everything else must be the same: codes, texts, sequences, counts, sizes, order. A difference names
+its script's seed:
 --seed N --scripts 1 --verbose shows every step of it."""
 
 import argparse

@@ -28,7 +28,7 @@ class Script(Streams, Consumers):
         self.no_ack, self.small = False, False
         self.origins = None
         self.mirrors = self.chance(0.5)
-        self.unlike = {"consumer_count", "consumers", "bytes"} if self.theme == "origins" else ()
+        self.unlike = {"consumer_count", "consumers", "bytes"} if self.theme == "origins" else set()
 
     def steps(self):
         yield from self.beginning()
