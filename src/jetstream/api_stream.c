@@ -140,7 +140,7 @@ void api_stream_update(struct api_call *call)
 {
     struct bytes name = bytes_str(json_string_value(json_object_get(call->body, "name")));
     int64_t copies = json_integer_value(json_object_get(call->body, "num_replicas"));
-    bool possible = copies > 1 && copies <= STREAM_REPLICAS_MAX;
+    bool possible = copies > 1 && copies <= STREAM_REPLICAS_MAX && name.len <= STREAM_NAME_MAX;
     if (possible && bytes_eq(name, call->stream_name) && !api_stream(call)) return;
     struct stream_config *config = read_config(call, false);
     if (!config) return;
