@@ -102,7 +102,8 @@ struct trim_job {
     struct io_job job;
     uint64_t *firsts; /* of the segments to remove */
     size_t count;
-    int result; /* negative: nothing is removed any more */
+    int result;     /* negative: nothing is removed any more */
+    bool unsettled; /* removals before the journal was opened may be in the cache alone */
     bool busy;
 };
 

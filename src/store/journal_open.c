@@ -20,6 +20,7 @@ struct names {
 
 struct listing {
     struct names segments, digests;
+    bool snapshot;
 };
 
 static int note_first(struct names *names, uint64_t first)
@@ -41,6 +42,7 @@ static int note_name(void *context, const char *name)
     uint64_t first;
     if (segment_name_parse(name, &first)) return note_first(&listing->segments, first);
     if (digest_name_parse(name, &first)) return note_first(&listing->digests, first);
+    if (strcmp(name, "snapshot") == 0) listing->snapshot = true;
     return 0;
 }
 
@@ -155,7 +157,7 @@ static int walk_run(struct walk *walk, const struct names *names)
 struct opening {
     struct journal *journal;
     uint64_t settled_offset;
-    bool torn;
+    bool torn, snapshot;
 };
 
 static int open_segment(void *context, uint64_t first, uint64_t salt)
@@ -229,6 +231,24 @@ static uint64_t settled_to(const struct opening *opening, const struct segment *
     return logged > opening->settled_offset ? logged : opening->settled_offset;
 }
 
+/* The names too, of the last segment, of the snapshot and of what was removed, may be in the cache
+ * alone. A record in the segment vouches for its name, which was durable before, or the log has it;
+ * and before more is removed, that is. What leads there, the log makes again when it has the rest.
+ */
+static int settle_names(const struct opening *opening)
+{
+    struct journal *journal = opening->journal;
+    struct writer *writer = &journal->writer;
+    journal->trim.unsettled = true;
+    if (journal->wal || !writer->root) {
+        bool vouched = writer->offset > SEGMENT_HEADER && !opening->snapshot;
+        return vouched ? 0 : io_sync_dir(journal->io, journal->dir);
+    }
+    int r = folder_sync(journal->io, writer->root, journal->dir);
+    writer->unnamed = r < 0;
+    return r;
+}
+
 static int settle_end(struct opening *opening)
 {
     struct journal *journal = opening->journal;
@@ -257,12 +277,7 @@ static int settle_end(struct opening *opening)
     if (size < 0) return (int)size;
     writer->allocated = (uint64_t)size > last->end ? (uint64_t)size : last->end;
     journal->made = writer->unnamed = true;
-    /* The names too, of the last segment and of the snapshot, may be in the cache alone; what leads
-     * to them, the log makes again when it has the rest. */
-    if (journal->wal || !writer->root) return io_sync_dir(journal->io, journal->dir);
-    r = folder_sync(journal->io, writer->root, journal->dir);
-    writer->unnamed = r < 0;
-    return r;
+    return settle_names(opening);
 }
 
 /* Its files are made with the first batch. */
@@ -336,6 +351,7 @@ static int open_files(struct journal *journal, struct error *error)
     if (r == ERR_NOT_FOUND || (r == 0 && names->count == 0)) {
         r = journal->options.must_exist ? ERR_NOT_FOUND : begin_new(journal);
     } else if (r == 0) {
+        opening.snapshot = listing.snapshot;
         r = walk_run(&walk, names);
         if (r == 0) r = settle_end(&opening);
     }

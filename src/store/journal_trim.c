@@ -27,7 +27,8 @@ static void trim_run(struct io_job *job)
 {
     struct trim_job *trim = CONTAINER_OF(job, struct trim_job, job);
     struct journal *journal = CONTAINER_OF(trim, struct journal, trim);
-    int r = 0;
+    int r = trim->unsettled ? io_sync_dir(journal->io, journal->dir) : 0;
+    if (r == 0) trim->unsettled = false;
     for (size_t i = 0; r == 0 && i < trim->count; i++) {
         r = remove_segment(journal, trim->firsts[i]);
         if (r == 0 || r == ERR_NOT_FOUND) r = io_sync_dir(journal->io, journal->dir);

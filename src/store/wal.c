@@ -146,12 +146,6 @@ static int lock(struct wal *wal, struct error *error)
     return r;
 }
 
-static int make_dir(struct io *io, const char *dir)
-{
-    int r = folder_make(io, NULL, dir);
-    return r == 0 ? folder_sync(io, NULL, dir) : r;
-}
-
 /* Of journals that the log never knew. */
 static int remove_unnamed(void *context, const char *name)
 {
@@ -169,8 +163,8 @@ int wal_open(struct io *io, const struct wal_options *options, struct wal **ret_
     *ret_wal = NULL;
     if (error) *error = (struct error){0};
     int r = wal_make(io, options, &wal);
-    if (r == 0) r = make_dir(io, wal->dir);
-    if (r == 0) r = make_dir(io, wal->path);
+    if (r == 0) r = folder_make(io, NULL, wal->dir);
+    if (r == 0) r = folder_make(io, NULL, wal->path);
     if (r == 0) r = lock(wal, error);
     if (r == 0) r = io_list_dir(io, wal->path, remove_unnamed, wal);
     if (r == 0) r = wal_recover(wal, error);

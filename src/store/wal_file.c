@@ -232,8 +232,8 @@ static int make_room(struct wal *wal, struct wal_file *file, uint64_t size)
     if (r == 0 && !file->open) {
         r = io_file_open(wal->io, &file->file, path, IO_READ | IO_WRITE | IO_CREATE | IO_DIRECT);
         file->open = r == 0;
-        if (r == 0) r = io_sync_dir(wal->io, wal->path);
     }
+    if (r == 0 && file->size == 0) r = io_sync_dir(wal->io, wal->path); /* it had no header yet */
     size = modest(wal, file, size);
     if (r < 0 || file->size >= size) return r;
     r = write_zeros(&file->file, file->size, size);

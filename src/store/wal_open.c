@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "store/folder.h"
+
 #include "store/wal_replay.h"
 
 enum { WINDOW = 1 << 20, TAIL = 8 };
@@ -24,6 +26,7 @@ struct scan {
     struct error *error;
     struct wal_file *files[WAL_FILES_MAX]; /* in order of generations, without a gap */
     int count, last;                       /* last: in which the run of good frames ends; or -1 */
+    char *block;                           /* for a head alone */
     char *window;
     size_t window_size, window_len;
     const struct wal_file *window_file;
@@ -104,6 +107,14 @@ static int frame_at(struct scan *scan, struct wal_file *file, uint64_t offset,
     return 1;
 }
 
+/* The head of a file's first frame. Leaves the window where it is. */
+static int first_head(struct scan *scan, struct wal_file *file, struct wal_head *ret_head)
+{
+    int64_t n = io_file_read(&file->file, scan->block, WAL_BLOCK, WAL_BLOCK);
+    if (n < WAL_BLOCK) return n < 0 ? (int)n : 0;
+    return wal_head_decode(scan->block, file->salt, ret_head) == 0;
+}
+
 /* ---- the run of good frames ---- */
 
 static int take_frame(struct scan *scan, struct wal_file *file, uint64_t offset,
@@ -180,7 +191,7 @@ static int take_files(struct scan *scan)
         struct wal_head next = {0};
         bool more = i + 1 < scan->count, ended;
         uint64_t offset;
-        int r = more ? head_at(scan, scan->files[i + 1], WAL_BLOCK, &next) : 0;
+        int r = more ? first_head(scan, scan->files[i + 1], &next) : 0;
         if (r == 0) next.number = 0;
         if (r >= 0) r = take_file(scan, i, next.number, &offset, &ended);
         if (r < 0) return r;
@@ -232,13 +243,20 @@ static int by_generation(const void *a, const void *b)
     return first < second ? -1 : first > second;
 }
 
+/* The names that lead to the log, and those in it, before the first header is durable: a header
+ * that is there vouches for them. */
+static int sync_names(struct wal *wal)
+{
+    int r = folder_sync(wal->io, NULL, wal->dir);
+    return r == 0 ? folder_sync(wal->io, NULL, wal->path) : r;
+}
+
 /* Leaves in the scan those files that can matter: the newest, and before it without a gap those
  * that were needed when the newest was made ready. */
 static int open_files(struct scan *scan)
 {
     struct wal *wal = scan->wal;
     int r = io_list_dir(wal->io, wal->path, note_name, wal);
-    if (r == 0) r = io_sync_dir(wal->io, wal->path); /* a name may be in the cache alone */
     uint64_t newest = 0;
     for (int i = 0; r == 0 && i < wal->file_count; i++) {
         struct wal_header header = {0};
@@ -249,7 +267,8 @@ static int open_files(struct scan *scan)
             scan->replay_from = header.replay_from;
         }
     }
-    if (r < 0 || scan->count == 0) return r;
+    if (r < 0) return r;
+    if (scan->count == 0) return sync_names(wal);
     qsort(scan->files, (size_t)scan->count, sizeof scan->files[0], by_generation);
     int first = scan->count - 1;
     while (first > 0 && scan->files[first - 1]->generation + 1 == scan->files[first]->generation &&
@@ -402,12 +421,14 @@ int wal_recover(struct wal *wal, struct error *error)
         .wal = wal,
         .error = error,
         .last = -1,
+        .block = aligned_alloc(WAL_BLOCK, WAL_BLOCK),
         .window = aligned_alloc(WAL_BLOCK, WINDOW),
         .window_size = WINDOW,
         .replay = wal_replay_new(wal),
     };
-    int r = scan.window && scan.replay ? recover(&scan) : ERR_NOMEM;
+    int r = scan.block && scan.window && scan.replay ? recover(&scan) : ERR_NOMEM;
     wal_replay_free(scan.replay);
     free(scan.window);
+    free(scan.block);
     return r;
 }

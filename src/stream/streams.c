@@ -305,23 +305,9 @@ static int open_one(void *context, const char *folder)
     return r;
 }
 
-/* A directory's own name is durable before anything in it is. */
-static int make_dir(struct streams *streams, const char *dir)
-{
-    int r = io_mkdir(streams->io, dir);
-    const char *slash = strrchr(dir, '/');
-    if (r < 0 || !slash) return r;
-    char parent[STREAM_PATH];
-    size_t len = slash == dir ? 1 : (size_t)(slash - dir);
-    snprintf(parent, sizeof parent, "%.*s", (int)len, dir);
-    return io_sync_dir(streams->io, parent);
-}
-
 static int open_wal(struct streams *streams, const struct streams_options *given,
                     struct error *error)
 {
-    int r = make_dir(streams, streams->dir);
-    if (r == 0) r = make_dir(streams, streams->members);
     const struct wal_options options = {
         .dir = streams->dir,
         .file_min = given->log_file_min,
@@ -331,9 +317,10 @@ static int open_wal(struct streams *streams, const struct streams_options *given
         .log = streams->host.log,
         .metrics = &streams->store_metrics,
     };
-    if (r == 0) r = wal_open(streams->io, &options, &streams->wal, error);
+    int r = wal_open(streams->io, &options, &streams->wal, error);
     streams->host.wal = streams->wal;
-    return r;
+    /* The first stream that is durable makes the name so. */
+    return r == 0 ? io_mkdir(streams->io, streams->members) : r;
 }
 
 static int open_all(struct streams *streams, struct error *error)
