@@ -58,7 +58,8 @@ class Server:
 
     def kill(self):
         if self.process.poll() is not None:
-            raise RuntimeError(f"the server ended by itself ({self.process.returncode}): {self.folder}/server.log")
+            last = (self.folder / "server.log").read_text(errors="replace").splitlines()[-20:]
+            raise RuntimeError("\n".join([f"the server ended by itself ({self.process.returncode}):", *last]))
         self.process.kill()
         self.process.wait()
         self.kills += 1
