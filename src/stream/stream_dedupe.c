@@ -29,11 +29,24 @@ static struct stream_id *at(const struct stream_dedupe *dedupe, uint64_t number)
 
 /* ---- the table: open addressing, linear probing ---- */
 
+/* Other bits of the hash than those that choose the slot: two ids are compared only when these are
+ * alike, which saves a visit to the ring. */
+static uint64_t entry_of(const uint64_t hash[2], uint64_t index)
+{
+    return hash[1] << 32 | (uint32_t)(index + 1);
+}
+
+static struct stream_id *id_of(const struct stream_dedupe *dedupe, uint64_t entry)
+{
+    return &dedupe->ring[(uint32_t)entry - 1];
+}
+
 static size_t slot_of(const struct stream_dedupe *dedupe, const uint64_t hash[2])
 {
     size_t mask = dedupe->table_size - 1, slot = hash[0] & mask;
-    for (; dedupe->table[slot]; slot = (slot + 1) & mask) {
-        const struct stream_id *id = &dedupe->ring[dedupe->table[slot] - 1];
+    for (uint64_t entry; (entry = dedupe->table[slot]); slot = (slot + 1) & mask) {
+        if (entry >> 32 != (uint32_t)hash[1]) continue;
+        const struct stream_id *id = id_of(dedupe, entry);
         if (id->hash[0] == hash[0] && id->hash[1] == hash[1]) break;
     }
     return slot;
@@ -44,12 +57,35 @@ static void free_slot(struct stream_dedupe *dedupe, size_t slot)
 {
     size_t mask = dedupe->table_size - 1, hole = slot;
     for (size_t i = (hole + 1) & mask; dedupe->table[i]; i = (i + 1) & mask) {
-        size_t home = dedupe->ring[dedupe->table[i] - 1].hash[0] & mask;
+        size_t home = id_of(dedupe, dedupe->table[i])->hash[0] & mask;
         if (((i - home) & mask) < ((i - hole) & mask)) continue;
         dedupe->table[hole] = dedupe->table[i];
         hole = i;
     }
     dedupe->table[hole] = 0;
+}
+
+/* An id that was outside the window, but is still there, gives way to the newer one. */
+static void list(struct stream_dedupe *dedupe, uint64_t number)
+{
+    struct stream_id *id = at(dedupe, number);
+    size_t slot = slot_of(dedupe, id->hash);
+    if (dedupe->table[slot]) id_of(dedupe, dedupe->table[slot])->seq = 0;
+    dedupe->table[slot] = entry_of(id->hash, number & (dedupe->room - 1));
+}
+
+/* Brings the table up to date. Slots lie anywhere in it: they are asked for in advance. */
+static void list_all(struct stream_dedupe *dedupe)
+{
+    enum { AHEAD = 16 };
+    size_t mask = dedupe->table_size - 1;
+    for (; dedupe->listed < dedupe->end; dedupe->listed++) {
+        if (dedupe->listed + AHEAD < dedupe->end) {
+            const struct stream_id *coming = at(dedupe, dedupe->listed + AHEAD);
+            __builtin_prefetch(&dedupe->table[coming->hash[0] & mask], 1);
+        }
+        if (at(dedupe, dedupe->listed)->seq) list(dedupe, dedupe->listed);
+    }
 }
 
 static void forget(struct stream_dedupe *dedupe, struct stream_id *id)
@@ -61,8 +97,8 @@ static void forget(struct stream_dedupe *dedupe, struct stream_id *id)
 static int grow(struct stream_dedupe *dedupe)
 {
     size_t room = dedupe->room ? dedupe->room * 2 : FIRST_ROOM;
-    struct stream_id *ring = calloc(room, sizeof *ring);
-    uint32_t *table = calloc(room * 2, sizeof *table);
+    struct stream_id *ring = malloc(room * sizeof *ring);
+    uint64_t *table = calloc(room * 2, sizeof *table);
     if (!ring || !table) {
         free(ring);
         free(table);
@@ -73,11 +109,9 @@ static int grow(struct stream_dedupe *dedupe)
     dedupe->table = table;
     dedupe->room = room;
     dedupe->table_size = room * 2;
-    for (uint64_t number = old.start; number < old.end; number++) {
-        struct stream_id *id = at(dedupe, number);
-        *id = *at(&old, number);
-        if (id->seq) table[slot_of(dedupe, id->hash)] = (uint32_t)(number & (room - 1)) + 1;
-    }
+    dedupe->listed = old.start;
+    for (uint64_t number = old.start; number < old.end; number++)
+        *at(dedupe, number) = *at(&old, number);
     free(old.ring);
     free(old.table);
     return 0;
@@ -94,6 +128,7 @@ static void hash_of(struct bytes id, uint64_t ret_hash[2])
 
 void stream_dedupe_expire(struct stream_dedupe *dedupe, uint64_t before_ns)
 {
+    list_all(dedupe);
     while (dedupe->start < dedupe->end) {
         struct stream_id *oldest = at(dedupe, dedupe->start);
         if (oldest->seq && oldest->time_ns >= before_ns) return;
@@ -102,39 +137,29 @@ void stream_dedupe_expire(struct stream_dedupe *dedupe, uint64_t before_ns)
     }
 }
 
-uint64_t stream_dedupe_find(const struct stream_dedupe *dedupe, struct bytes id)
+uint64_t stream_dedupe_find(struct stream_dedupe *dedupe, struct bytes id)
 {
     uint64_t hash[2];
     if (!dedupe->room) return 0;
     hash_of(id, hash);
-    uint32_t found = dedupe->table[slot_of(dedupe, hash)];
-    return found ? dedupe->ring[found - 1].seq : 0;
+    list_all(dedupe);
+    uint64_t found = dedupe->table[slot_of(dedupe, hash)];
+    return found ? id_of(dedupe, found)->seq : 0;
 }
 
-static int add(struct stream_dedupe *dedupe, const struct stream_id *id)
+int stream_dedupe_add_hash(struct stream_dedupe *dedupe, const struct stream_id *id)
 {
     if (dedupe->end - dedupe->start == dedupe->room) {
         int r = dedupe->room < STREAM_DEDUPE_MAX ? grow(dedupe) : 0;
         if (r < 0) return r;
         if (dedupe->end - dedupe->start == dedupe->room) {
+            list_all(dedupe);
             forget(dedupe, at(dedupe, dedupe->start++));
             dedupe->forgotten++;
         }
     }
-    size_t slot = slot_of(dedupe, id->hash);
-    if (dedupe->table[slot]) { /* was outside the window, but is still there */
-        forget(dedupe, &dedupe->ring[dedupe->table[slot] - 1]);
-        slot = slot_of(dedupe, id->hash);
-    }
-    *at(dedupe, dedupe->end) = *id;
-    dedupe->table[slot] = (uint32_t)(dedupe->end & (dedupe->room - 1)) + 1;
-    dedupe->end++;
+    *at(dedupe, dedupe->end++) = *id;
     return 0;
-}
-
-int stream_dedupe_add_hash(struct stream_dedupe *dedupe, const struct stream_id *id)
-{
-    return add(dedupe, id);
 }
 
 void stream_dedupe_set_last(struct stream_dedupe *dedupe, struct bytes id, uint64_t seq)
@@ -149,7 +174,7 @@ int stream_dedupe_add(struct stream_dedupe *dedupe, struct bytes id, uint64_t se
     struct stream_id noted = {.seq = seq, .time_ns = time_ns};
     hash_of(id, noted.hash);
     stream_dedupe_set_last(dedupe, id, seq);
-    return add(dedupe, &noted);
+    return stream_dedupe_add_hash(dedupe, &noted);
 }
 
 void stream_dedupe_remove(struct stream_dedupe *dedupe, struct bytes id, uint64_t seq)
@@ -157,8 +182,9 @@ void stream_dedupe_remove(struct stream_dedupe *dedupe, struct bytes id, uint64_
     uint64_t hash[2];
     if (!dedupe->room) return;
     hash_of(id, hash);
-    uint32_t found = dedupe->table[slot_of(dedupe, hash)];
-    if (found && dedupe->ring[found - 1].seq == seq) forget(dedupe, &dedupe->ring[found - 1]);
+    list_all(dedupe);
+    uint64_t found = dedupe->table[slot_of(dedupe, hash)];
+    if (found && id_of(dedupe, found)->seq == seq) forget(dedupe, id_of(dedupe, found));
     if (dedupe->last_id_seq == seq) buf_clear(&dedupe->last_id);
 }
 
@@ -218,7 +244,7 @@ int stream_dedupe_decode(struct stream_dedupe *dedupe, struct bytes *rest)
         if (r == 0) r = get64(rest, &id.seq);
         if (r == 0) r = get64(rest, &id.time_ns);
         if (r == 0 && id.seq == 0) r = ERR_CORRUPT;
-        if (r == 0) r = add(dedupe, &id);
+        if (r == 0) r = stream_dedupe_add_hash(dedupe, &id);
     }
     return r;
 }

@@ -1,6 +1,7 @@
 /* stream_dedupe: the message ids (header Nats-Msg-Id) that a stream has seen within its window. An
- * id is known by 128 bits of its hash; 40 bytes and its share of a table for each. A ring, the
- * oldest first, with a table over it. */
+ * id is known by 128 bits of its hash; 48 bytes for each. A ring, the oldest first, with a table
+ * over it. Ids that are noted by their hash alone, a million of them at a start, enter the table
+ * together when it is asked for the first time. */
 #ifndef DURE_STREAM_STREAM_DEDUPE_H
 #define DURE_STREAM_STREAM_DEDUPE_H
 
@@ -17,7 +18,8 @@ struct stream_dedupe {
     struct stream_id *ring; /* of `room`, a power of two */
     uint64_t start, end;    /* running numbers; ring[number % room] */
     size_t room;
-    uint32_t *table;    /* 0: free; else 1 + number % room */
+    uint64_t listed;    /* ids before this number are in the table */
+    uint64_t *table;    /* 0: free; else a part of the hash, and 1 + number % room */
     size_t table_size;  /* twice the room */
     uint64_t forgotten; /* for lack of room */
     struct buf last_id; /* the text of the last id that was given out */
@@ -31,7 +33,7 @@ void stream_dedupe_release(struct stream_dedupe *dedupe);
 void stream_dedupe_expire(struct stream_dedupe *dedupe, uint64_t before_ns);
 
 /* The sequence that an id stands for; 0: it is not known. */
-uint64_t stream_dedupe_find(const struct stream_dedupe *dedupe, struct bytes id);
+uint64_t stream_dedupe_find(struct stream_dedupe *dedupe, struct bytes id);
 
 /* Notes an id that is new. Without memory it is not noted: ERR_NOMEM. */
 int stream_dedupe_add(struct stream_dedupe *dedupe, struct bytes id, uint64_t seq,
