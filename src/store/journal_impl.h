@@ -9,6 +9,8 @@
 #include "store/scrub.h"
 #include "store/segment.h"
 
+#include <stdatomic.h>
+
 enum {
     JOURNAL_PATH = 512,
     SEGMENT_PAYLOAD_MAX = 1 << 29,  /* half of the largest segment: whatever record_max is now */
@@ -60,6 +62,7 @@ struct writer {
     bool zeros;  /* blocks allocated ahead are filled, so that a sync of the file writes no metadata
                   */
     bool logged; /* a wal makes the records durable: a roll need not sync the segment before */
+    atomic_bool *doubt; /* the log's: what was written may have been lost; NULL: no log */
     uint64_t first, salt;
     uint64_t next;      /* sequence of the next record */
     uint64_t offset;    /* where it goes */

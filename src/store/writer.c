@@ -35,9 +35,18 @@ static int extend(const struct writer *writer, struct io_file *file, uint64_t fr
     return r == 0 && writer->zeros ? fill_zeros(file, from, to) : r;
 }
 
-int writer_sync(struct writer *writer)
+/* The system forgets what it could not sync, and calls the next sync a success: what the log has
+ * told to be durable may be there only. */
+static int sync_file(struct writer *writer)
 {
     int r = io_file_sync(&writer->file);
+    if (r < 0 && writer->doubt) atomic_store_explicit(writer->doubt, true, memory_order_release);
+    return r;
+}
+
+int writer_sync(struct writer *writer)
+{
+    int r = sync_file(writer);
     if (r == 0 && writer->unnamed) r = folder_sync(writer->io, writer->root, writer->dir);
     if (r == 0) writer->unnamed = false;
     return r;
@@ -185,7 +194,7 @@ static int allocate(struct writer *writer, size_t len)
 static int take_back(struct writer *writer)
 {
     int r = io_file_truncate(&writer->file, writer->offset);
-    if (r == 0) r = io_file_sync(&writer->file);
+    if (r == 0) r = sync_file(writer);
     if (r < 0) return ERR_IO;
     writer->allocated = writer->offset;
     return ERR_NO_SPACE;
