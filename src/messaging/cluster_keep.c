@@ -2,13 +2,12 @@
 #include "messaging/cluster.h"
 
 #include "stream/consumer.h"
+#include "stream/dead_letter.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { NO_PEERS = 10005, NO_RESOURCES = 10023, STREAM_NOT_FOUND = 10059 };
-
-static const int64_t dead_window_ns = INT64_C(24) * 3600 * 1000000000;
 
 static void begin(struct cluster_keep *keep);
 
@@ -186,7 +185,7 @@ bool cluster_keep_dead(struct cluster *cluster)
         json_t *config =
             json_pack("{s:[s], s:s, s:s, s:I, s:b}", "subjects", CONSUMER_DEAD_STREAM ".>",
                       "retention", "limits", "storage", "file", "duplicate_window",
-                      (json_int_t)dead_window_ns, "allow_direct", 1);
+                      (json_int_t)DEAD_LETTER_WINDOW_NS, "allow_direct", 1);
         cluster->dead_state = DEAD_KEEPING;
         cluster_keep(cluster, &cluster->dead, CONSUMER_DEAD_STREAM, config, dead_kept);
     }

@@ -67,7 +67,11 @@ static int dead_stream(struct consumer *consumer, struct stream **ret_stream)
     *ret_stream = streams_find(consumer->streams, BYTES(CONSUMER_DEAD_STREAM));
     if (*ret_stream) return 0;
     const struct stream_config config = {
-        .name = CONSUMER_DEAD_STREAM, .subjects = subjects, .subject_count = 1};
+        .name = CONSUMER_DEAD_STREAM,
+        .subjects = subjects,
+        .subject_count = 1,
+        .duplicate_window_ns = DEAD_LETTER_WINDOW_NS,
+    };
     return streams_add(consumer->streams, &config, ret_stream, NULL);
 }
 

@@ -7,6 +7,10 @@
 #include "base/buf.h"
 #include "stream/consumer.h"
 
+/* How long DEAD knows a letter by its id, ns: one whose consumer does not know that it was written
+ * is written again when the system is up again, as the same one. */
+#define DEAD_LETTER_WINDOW_NS (INT64_C(86400) * 1000000000)
+
 enum { DEAD_LETTER_SUBJECT = 2 * STREAM_NAME_MAX + 16, DEAD_LETTER_HEADERS = STREAM_HEADERS_MAX };
 
 /* Whose letter it is. */

@@ -310,7 +310,11 @@ static int start_once(struct world *w)
     static const char *const subjects[] = {"s.>"};
     const struct streams_options options = {
         .dir = "/store", .segment_bytes = 4096, .log_file_min = 32 << 10, .log_file_max = 64 << 10};
-    const struct stream_config config = {.name = "S", .subjects = subjects, .subject_count = 1};
+    /* Longer than all of it: what is published again is the same message. */
+    const struct stream_config config = {.name = "S",
+                                         .subjects = subjects,
+                                         .subject_count = 1,
+                                         .duplicate_window_ns = INT64_C(3600000000000)};
     static const char *const filter = "s.*";
     const struct consumer_config consumer = {.name = "C",
                                              .durable = true,
