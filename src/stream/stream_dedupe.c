@@ -97,7 +97,7 @@ static void forget(struct stream_dedupe *dedupe, struct stream_id *id)
 static int grow(struct stream_dedupe *dedupe)
 {
     size_t room = dedupe->room ? dedupe->room * 2 : FIRST_ROOM;
-    struct stream_id *ring = malloc(room * sizeof *ring);
+    struct stream_id *ring = calloc(room, sizeof *ring);
     uint64_t *table = calloc(room * 2, sizeof *table);
     if (!ring || !table) {
         free(ring);
