@@ -211,8 +211,4 @@ struct journal_verify {
 int journal_verify(struct io *io, const char *dir, struct journal_verify *ret_result,
                    struct error *error);
 
-/* Removes all files of the journal in `dir`, which nobody uses; BLOCKS. One on a wal is removed
- * with wal_remove: the log would bring it back. */
-int journal_destroy(struct io *io, const char *dir);
-
 #endif

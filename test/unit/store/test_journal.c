@@ -1,4 +1,5 @@
 /* The journal on a real file system. What crashes do to it is proved in test/sim/test_store.c. */
+#include "store/folder.h"
 #include "store/journal.h"
 #include "store/segment.h"
 
@@ -104,8 +105,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     if (f->journal) close_journal(f);
-    assert_int_equal(journal_destroy(f->io, f->dir), 0);
-    assert_int_equal(rmdir(f->dir), 0);
+    assert_int_equal(folder_remove(f->io, f->dir), 0);
     io_free(f->io);
     free(f);
     return 0;
@@ -312,7 +312,7 @@ static void must_exist_makes_nothing(void **state)
     f->options.must_exist = true;
     open_journal(f);
     close_journal(f);
-    assert_int_equal(journal_destroy(f->io, f->dir), 0);
+    assert_int_equal(folder_remove(f->io, f->dir), 0);
     assert_int_equal(journal_open(f->io, &f->options, &f->journal, NULL), ERR_NOT_FOUND);
     assert_null(f->journal);
 }
