@@ -11,9 +11,9 @@ enum { PULL_GROUP_MAX = 16, PULL_ID_MAX = 64 };
 
 struct pull_request {
     struct list link;
-    int64_t batch; /* messages still to come */
-    int64_t bytes; /* that may still come; 0 when there is no limit */
-    int64_t expires_ns, heartbeat_ns;
+    int64_t batch;                           /* messages still to come */
+    int64_t bytes;                           /* that may still come; 0 when there is no limit */
+    int64_t expires_ns, heartbeat_ns;        /* 0: none */
     uint64_t expires_at_ns, heartbeat_at_ns; /* monotonic; 0: never */
     int64_t min_pending, min_ack_pending;
     unsigned priority;

@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     assert(copy);
     if (len) memcpy(copy, data, len);
     struct pull_request *request = pull_request_read(bytes_make(copy, len), BYTES("inbox"));
-    assert(request && request->batch >= 1 && request->bytes >= 0 && request->expires_ns >= 0);
+    assert(request && request->batch >= 1 && request->bytes >= 0);
+    assert(request->expires_ns >= 0 && request->heartbeat_ns >= 0);
     assert(request->priority <= 9 || request->error[0]);
     assert(bytes_eq(bytes_make(request->reply, request->reply_len), BYTES("inbox")));
     free(request);
