@@ -207,6 +207,7 @@ int consumer_make(struct streams *streams, struct stream *stream, const char *fo
         return r;
     }
     consumer->replaying = consumer->config->replay_policy == CONSUMER_REPLAY_ORIGINAL;
+    consumer->past_seq = stream->last_seq;
     stream_observe(stream, &consumer->observer);
     stream_attach(stream, &consumer->interest);
     consumer->metrics->consumers++;

@@ -83,7 +83,8 @@ struct consumer {
     struct io_task pump;
     struct io_timer timer; /* the earliest of what happens by itself */
     uint64_t timer_at_ms;
-    bool replaying;          /* replay original: still in the past */
+    bool replaying;          /* replay original: still in the past, */
+    uint64_t past_seq;       /* which ends here */
     uint64_t replay_time_ns; /* when the last message was stored, */
     uint64_t replay_at_ns;   /* and the next may go */
     struct consumer_outlet *outlet;

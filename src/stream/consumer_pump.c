@@ -137,6 +137,13 @@ static void pass_over(struct consumer *consumer, uint64_t seq)
 
 /* ---- the original times ---- */
 
+/* The past is over once what it held has gone out and the consumer has to wait for somebody, or for
+ * something new. */
+static void catch_up(struct consumer *consumer)
+{
+    if (consumer->state.next_seq > consumer->past_seq) consumer->replaying = false;
+}
+
 /* Whether a message has to wait for its moment. Once the consumer has caught up, nothing has. */
 static bool is_early(struct consumer *consumer, uint64_t time_ns)
 {
@@ -353,7 +360,10 @@ static enum step step_new(struct consumer *consumer, uint64_t seq)
 
 static enum step step(struct consumer *consumer)
 {
-    if (!wants(consumer)) return STEP_STOP;
+    if (!wants(consumer)) {
+        catch_up(consumer);
+        return STEP_STOP;
+    }
     const struct pending *ready = consumer_next_ready(consumer);
     if (ready) return step_again(consumer, ready->seq);
     if (!may_deliver_new(consumer)) return STEP_STOP;
@@ -415,6 +425,7 @@ static void stored(struct stream_observer *observer, const struct stream_message
     struct consumer *consumer = CONTAINER_OF(observer, struct consumer, observer);
     if (consumer->closing || message->seq < consumer->state.next_seq) return;
     bool caught_up = consumer->num_pending == 0;
+    if (caught_up) consumer->replaying = false;
     if (!stream_filter_matches(&consumer->filter, message->message.subject)) {
         if (caught_up) consumer->state.next_seq = message->seq + 1;
         return;

@@ -227,6 +227,27 @@ static void pauses(void **state)
     end(&f);
 }
 
+/* What the consumer found comes at its pace; what came later, when the consumer was done with that,
+ * comes at once. */
+static void the_past_ends(void **state)
+{
+    struct fixture f;
+    begin(&f, (struct stream_config){0});
+    turns(&f, 150);
+    put(&f, "s.a");
+    open_consumer(&f, (struct consumer_config){.ack_policy = CONSUMER_ACK_EXPLICIT,
+                                               .replay_policy = CONSUMER_REPLAY_ORIGINAL});
+    uint64_t began = io_wall_ns(f.s.t.io);
+    EXPECT(&f, 7, 1, 2, 3, 4, 5, 6, 7);
+    assert_true(io_wall_ns(f.s.t.io) - began >= 200 * MS);
+    put(&f, "s.a");
+    f.count = 0;
+    consumer_want(f.consumer, 1);
+    turns(&f, 50);
+    assert_int_equal(f.count, 1);
+    end(&f);
+}
+
 static void begins_anew(void **state)
 {
     struct fixture f;
@@ -356,6 +377,7 @@ int main(void)
         cmocka_unit_test(delivered_is_done),
         cmocka_unit_test(counts_what_goes),
         cmocka_unit_test(pauses),
+        cmocka_unit_test(the_past_ends),
         cmocka_unit_test(begins_anew),
         cmocka_unit_test(a_changed_filter),
         cmocka_unit_test(a_name_is_free_at_once),
