@@ -271,6 +271,7 @@ static uint64_t apply_purge(struct stream *stream, const struct stream_record *r
     }
     /* Up to a sequence that was not given out yet: the stream moves on to it. */
     if (record->subject.len == 0 && record->seq > stream->last_seq) {
+        stream_dedupe_skip(&stream->dedupe, stream->last_seq, record->seq - 1);
         stream->last_seq = record->seq - 1;
     }
     tell_purged(stream, record->subject);

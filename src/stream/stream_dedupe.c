@@ -188,6 +188,11 @@ void stream_dedupe_remove(struct stream_dedupe *dedupe, struct bytes id, uint64_
     if (dedupe->last_id_seq == seq) buf_clear(&dedupe->last_id);
 }
 
+void stream_dedupe_skip(struct stream_dedupe *dedupe, uint64_t last_seq, uint64_t to_seq)
+{
+    if (dedupe->last_id_seq == last_seq) dedupe->last_id_seq = to_seq;
+}
+
 /* ---- as bytes: last_id_len:8 last_id count:8 (hash:16 seq:8 time_ns:8)* ---- */
 
 static void put64(struct buf *out, uint64_t value)

@@ -42,6 +42,9 @@ int stream_dedupe_add(struct stream_dedupe *dedupe, struct bytes id, uint64_t se
 /* Forgets the id if it stands for this sequence: its publish has failed. */
 void stream_dedupe_remove(struct stream_dedupe *dedupe, struct bytes id, uint64_t seq);
 
+/* The stream has moved on from the message `last_seq` without another: its id stays the last. */
+void stream_dedupe_skip(struct stream_dedupe *dedupe, uint64_t last_seq, uint64_t to_seq);
+
 /* For digests: by its running number; an id that was noted by its hash alone; the text of the last
  * one. ERR_NOMEM. */
 static inline const struct stream_id *stream_dedupe_at(const struct stream_dedupe *dedupe,

@@ -140,6 +140,25 @@ static void ids_are_known_after_a_restart(void **state)
     stop_streams(&s);
 }
 
+/* A purge up to what was not given out yet moves the stream on, but no message has come. */
+static void a_purge_leaves_the_last_id(void **state)
+{
+    struct test_streams s;
+    struct waited w = {0};
+    start_streams(&s);
+    add_stream(&s, (struct stream_config){0});
+    assert_int_equal(publish_as(&s, "s.a", "Nats-Msg-Id: one", "x"), 0);
+    stream_purge(s.stream, &w.op, BYTES(""), 6, 0, waited_done);
+    turn_until(&s, &w.done);
+    assert_int_equal(w.op.purged, 1);
+    assert_int_equal(publish_as(&s, "s.a", "Nats-Expected-Last-Msg-Id: two", "x"), 10070);
+    reopen(&s);
+    assert_int_equal(publish_as(&s, "s.a", "Nats-Expected-Last-Msg-Id: one", "x"), 0);
+    assert_int_equal(stream_state(s.stream).last_seq, 6);
+    assert_int_equal(publish_as(&s, "s.a", "Nats-Expected-Last-Msg-Id: one", "x"), 10070);
+    stop_streams(&s);
+}
+
 static void rollups_replace_what_was(void **state)
 {
     struct test_streams s;
@@ -279,6 +298,7 @@ int main(void)
         cmocka_unit_test(full_streams_say_what_is_full),
         cmocka_unit_test(a_replacement_needs_no_room),
         cmocka_unit_test(ids_are_known_after_a_restart),
+        cmocka_unit_test(a_purge_leaves_the_last_id),
         cmocka_unit_test(rollups_replace_what_was),
         cmocka_unit_test(nothing_enters_a_sealed_stream),
         cmocka_unit_test(sequences_begin_where_asked),
