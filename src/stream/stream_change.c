@@ -104,6 +104,7 @@ static int may_update(struct stream *stream, const struct stream_config *config,
         free(full);
         return r;
     }
+    stream_config_seal(full);
     *ret = full;
     return 0;
 }

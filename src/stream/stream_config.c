@@ -119,8 +119,9 @@ static void pack_all(struct pack *pack, const struct stream_config *config,
 
 /* ---- defaults ---- */
 
-static void seal(struct stream_config *config)
+void stream_config_seal(struct stream_config *config)
 {
+    if (!config->sealed) return;
     config->max_age_ns = 0;
     config->discard = STREAM_DISCARD_NEW;
     config->deny_delete = config->deny_purge = true;
@@ -140,7 +141,6 @@ static void fill_in(struct stream_config *config)
         config->allow_msg_ttl = config->allow_rollup = true;
         config->deny_purge = false;
     }
-    if (config->sealed) seal(config);
     if (config->duplicate_window_ns > 0 || config->mirror || config->source_count) return;
     config->duplicate_window_ns = duplicate_window_default_ns;
     if (config->max_age_ns > 0 && config->max_age_ns < config->duplicate_window_ns) {

@@ -18,6 +18,10 @@ int stream_config_may_become(const struct stream_config *from, const struct stre
 /* A copy with the defaults filled in, in one piece that free() gives back; NULL: no memory. */
 struct stream_config *stream_config_copy(const struct stream_config *config);
 
+/* A stream that is sealed is also closed to all changes. Before, may_become has seen what was asked
+ * for: who seals a stream that denies deletes or purges has to deny them in the same breath. */
+void stream_config_seal(struct stream_config *config);
+
 /* Both with their defaults. */
 bool stream_config_equal(const struct stream_config *a, const struct stream_config *b);
 

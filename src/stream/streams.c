@@ -154,6 +154,7 @@ int streams_add(struct streams *streams, const struct stream_config *config,
     if (r < 0) return r;
     struct stream_config *full = stream_config_copy(config);
     if (!full) return api_error_of(refusal, ERR_NOMEM);
+    stream_config_seal(full);
     r = add(streams, full, ret_stream, refusal);
     free(full);
     return r;

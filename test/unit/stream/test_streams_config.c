@@ -149,6 +149,8 @@ static void updates_are_limited(void **state)
         {"\"retention\":\"limits\"", "\"retention\":\"interest\"", 0},
         {"\"sealed\":true", "\"sealed\":false", 10052},
         {"\"sealed\":false", "\"sealed\":true", 0},
+        {"\"deny_delete\":true", "\"sealed\":true", 10052},
+        {"\"deny_purge\":true", "\"deny_purge\":true,\"sealed\":true", 0},
         {"\"mirror\":{\"name\":\"A\"}", "\"mirror\":{\"name\":\"B\"}", 10055},
         {"\"allow_msg_ttl\":true", "\"allow_msg_ttl\":false", 10052},
         {"\"metadata\":{}", "\"metadata\":{\"_dure.fsync\":\"never\"}", 10052},
@@ -172,6 +174,7 @@ static void sealing_closes_everything(void **state)
 {
     struct stream_config *config = decode(
         "{\"name\":\"S\",\"sealed\":true,\"allow_rollup_hdrs\":true,\"max_age\":3600000000000}");
+    stream_config_seal(config);
     assert_true(config->deny_delete && config->deny_purge && !config->allow_rollup);
     assert_int_equal(config->max_age_ns, 0);
     assert_int_equal(config->discard, STREAM_DISCARD_NEW);
