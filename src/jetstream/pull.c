@@ -220,6 +220,19 @@ static void admitted(struct outlet *outlet)
 
 /* ---- delivering ---- */
 
+/* Requests that do not wait have had all there is; one that would wait for a first message stays
+ * until it has had it. */
+static void end_one_shots(struct pull *pull)
+{
+    size_t before = pull->waiting_count;
+    LIST_EACH(&pull->waiting, struct pull_request, link, request) {
+        if (!request->no_wait || (request->delivered == 0 && request->expires_ns)) continue;
+        say(pull, request, 404, "No Messages");
+        drop(pull, request);
+    }
+    if (before != pull->waiting_count) set_timer(pull);
+}
+
 static bool wants(struct consumer_outlet *outlet)
 {
     return !list_empty(&of(outlet)->waiting);
@@ -270,6 +283,7 @@ static bool takes(struct consumer_outlet *outlet, const struct stream_message *m
         return told == pull->told ||
                bus_inbox_find(pull->base.deliveries->bus, reply_of(request), &pull->inbox);
     }
+    end_one_shots(pull); /* there is something, but not for them */
     return false;
 }
 
@@ -289,22 +303,16 @@ static void deliver(struct consumer_outlet *outlet, const struct delivery *deliv
     if (request->heartbeat_ns > 0) {
         request->heartbeat_at_ns = now_ns(pull) + (uint64_t)request->heartbeat_ns;
     }
+    /* It came with the message itself: idle is to say whether this was all. */
+    if (request->no_wait && request->expires_ns) consumer_wake(pull->base.consumer);
     if (pull->waiting_count == 1) return;
     list_remove(&request->link);
     pull_group_enqueue(pull, request);
 }
 
-/* Requests that do not wait have had all there is. */
 static void idle(struct consumer_outlet *outlet)
 {
-    struct pull *pull = of(outlet);
-    size_t before = pull->waiting_count;
-    LIST_EACH(&pull->waiting, struct pull_request, link, request) {
-        if (!request->no_wait || (request->delivered == 0 && request->expires_ns)) continue;
-        say(pull, request, 404, "No Messages");
-        drop(pull, request);
-    }
-    if (before != pull->waiting_count) set_timer(pull);
+    end_one_shots(of(outlet));
 }
 
 static void info(const struct consumer_outlet *outlet, struct consumer_info *ret_info)

@@ -139,6 +139,24 @@ static void waits_for_what_comes(void **state)
     api_stop(&t);
 }
 
+/* One that waits for the first message, but then takes only what there is. */
+static void waits_for_the_first_only(void **state)
+{
+    struct api_test t;
+    api_start(&t);
+    make_stream(&t);
+    make_consumer(&t, "");
+    ask(&t, NEXT, "{\"batch\":5,\"expires\":5000000000,\"no_wait\":true}");
+    turns(&t, 5);
+    assert_int_equal(t.count, 0);
+    put(&t, "s.a", "one");
+    await(&t, 2);
+    expect_message(&t, 0, "s.a", "one");
+    expect_status(&t, 1, "NATS/1.0 404 No Messages\r\n\r\n");
+    assert_int_equal(info_of(&t).num_waiting, 0);
+    api_stop(&t);
+}
+
 static void acknowledges(void **state)
 {
     struct api_test t;
@@ -514,8 +532,13 @@ static void overflow_waits_for_enough(void **state)
     ask(&t, NEXT, "{\"group\":\"A\",\"min_pending\":2,\"expires\":5000000000}");
     turns(&t, 3);
     assert_int_equal(t.count, 0);
-    put(&t, "s.a", "y");
+    ask(&t, NEXT,
+        "{\"group\":\"A\",\"min_pending\":2,\"no_wait\":true}"); /* not for it, nor later */
     await(&t, 1);
+    expect_status(&t, 0, "NATS/1.0 404 No Messages\r\n\r\n");
+    put(&t, "s.a", "y");
+    await(&t, 2);
+    expect_message(&t, 1, "s.a", "x");
     api_stop(&t);
 }
 
@@ -551,6 +574,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pulls),
         cmocka_unit_test(waits_for_what_comes),
+        cmocka_unit_test(waits_for_the_first_only),
         cmocka_unit_test(acknowledges),
         cmocka_unit_test(the_last_delay_counts),
         cmocka_unit_test(what_was_not_delivered_is_not_acknowledged),
