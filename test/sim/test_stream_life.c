@@ -267,7 +267,8 @@ static void check_folders(struct world *w)
 
 static void start(struct world *w)
 {
-    const struct streams_options options = {.dir = "/store", .segment_bytes = 4096};
+    const struct streams_options options = {
+        .dir = "/store", .segment_bytes = 4096, .log_file_min = 32 << 10, .log_file_max = 64 << 10};
     for (int attempt = 0; attempt < 50; attempt++) {
         struct error error = {0};
         if (sim_host_crashed(w->host)) w->io = sim_host_restart(w->host);
