@@ -350,6 +350,13 @@ void sim_host_kill(struct sim_host *host)
 void sim_host_crash_after(struct sim_host *host, uint64_t file_operations)
 {
     host->crash_at = host->file_operations + file_operations;
+    host->kills = false;
+}
+
+void sim_host_kill_after(struct sim_host *host, uint64_t file_operations)
+{
+    host->crash_at = host->file_operations + file_operations;
+    host->kills = true;
 }
 
 void sim_host_crash_never(struct sim_host *host)

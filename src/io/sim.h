@@ -10,14 +10,15 @@
  * hosts too, until sim_free(). The program under test owns what io.h says it owns.
  *
  * Crashes. A host crashes between two events (sim_host_crash), from within any call of the program,
- * or inside a file operation (sim_host_crash_after). From then on its `struct io` is dead: it keeps
- * no pointer to anything of the program's, runs nothing of the program any more, neither jobs nor
- * completions nor `closed`, and every io_* call on it, or on a stream, file or listener of it, is a
- * harmless no-op (ERR_CLOSED, or ERR_IO from a file). What the program had allocated is still
- * there: the harness frees it, as soon as sim_step() has returned, with a function of the program
- * that needs no completion, then calls sim_host_restart() and starts the program again on the disk
- * that survived. So a program fit for simulation has, beside its asynchronous x_close(), an
- * x_free() that may be called at any time once its io is dead. All of it before sim_free().
+ * or inside a file operation (sim_host_crash_after, sim_host_kill_after). From then on its `struct
+ * io` is dead: it keeps no pointer to anything of the program's, runs nothing of the program any
+ * more, neither jobs nor completions nor `closed`, and every io_* call on it, or on a stream, file
+ * or listener of it, is a harmless no-op (ERR_CLOSED, or ERR_IO from a file). What the program had
+ * allocated is still there: the harness frees it, as soon as sim_step() has returned, with a
+ * function of the program that needs no completion, then calls sim_host_restart() and starts the
+ * program again on the disk that survived. So a program fit for simulation has, beside its
+ * asynchronous x_close(), an x_free() that may be called at any time once its io is dead. All of it
+ * before sim_free().
  *
  *     struct sim *sim = sim_new(seed, NULL);
  *     struct sim_host *host = sim_host_new(sim, "a");
@@ -123,9 +124,11 @@ void sim_host_crash(struct sim_host *host);
 /* Only the process dies (kill -9): the kernel keeps all that was written and closes connections. */
 void sim_host_kill(struct sim_host *host);
 
-/* The power fails within one of the next file operations: 0 is the very next. That operation may
- * still have had its effect, a part of it, or none. Called again, the later call counts. */
+/* The power fails, or only the process dies, within one of the next file operations: 0 is the very
+ * next. That operation may still have had its effect, a part of it, or none. Called again, the
+ * later call counts. */
 void sim_host_crash_after(struct sim_host *host, uint64_t file_operations);
+void sim_host_kill_after(struct sim_host *host, uint64_t file_operations);
 void sim_host_crash_never(struct sim_host *host);
 
 /* True from a crash or kill to the restart. */

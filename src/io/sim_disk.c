@@ -1,6 +1,7 @@
 /* File operations of a simulated host: faults, costs, and the crash points. Each operation asks
- * `begin` first what is to become of it. One in which the power fails takes the whole of its effect
- * or a part, in the cache; what of that is on the disk then is decided as at every crash. */
+ * `begin` first what is to become of it. One in which the power fails or the process dies takes the
+ * whole of its effect or a part, in the cache; what of that is on the disk then is decided as at
+ * every crash, and stays in the cache behind a kill. */
 #include "io/sim_world.h"
 
 #include "base/map.h"
@@ -86,7 +87,9 @@ static bool takes_effect(struct sim_disk *disk, enum turn turn)
 
 static int end(struct io *io, enum turn turn, int result)
 {
-    if (turn == TURN_CRASHES) sim_host_crash(sim_io_of(io)->host);
+    struct sim_host *host = sim_io_of(io)->host;
+    if (turn == TURN_CRASHES && host->kills) sim_host_kill(host);
+    if (turn == TURN_CRASHES && !host->kills) sim_host_crash(host);
     return turn == TURN_WORKS ? result : ERR_IO;
 }
 

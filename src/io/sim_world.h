@@ -92,6 +92,7 @@ struct sim_host {
     uint64_t mono_base_ns;
     int64_t wall_offset_ns;
     uint64_t file_operations, crash_at; /* crash_at: at that count; UINT64_MAX: never */
+    bool kills;                         /* at crash_at only the process dies */
     struct sim_disk *disk;
     uint64_t port_next;
     char *scratch;
