@@ -232,15 +232,15 @@ static uint64_t settled_to(const struct opening *opening, const struct segment *
 }
 
 /* The names too, of the last segment, of the snapshot and of what was removed, may be in the cache
- * alone. A record in the segment vouches for its name, which was durable before, or the log has it;
- * and before more is removed, that is. What leads there, the log makes again when it has the rest.
- */
-static int settle_names(const struct opening *opening)
+ * alone. A record in the segment vouches for its name: that was durable before, or the log has the
+ * record and makes the name again, with what leads there; so none does that the log does not have
+ * (`alone`): its frame has failed. Before more is removed, the removals are synced. */
+static int settle_names(const struct opening *opening, bool alone)
 {
     struct journal *journal = opening->journal;
     struct writer *writer = &journal->writer;
     journal->trim.unsettled = true;
-    if (journal->wal || !writer->root) {
+    if (journal->wal && !alone) {
         bool vouched = writer->offset > SEGMENT_HEADER && !opening->snapshot;
         return vouched ? 0 : io_sync_dir(journal->io, journal->dir);
     }
@@ -277,7 +277,7 @@ static int settle_end(struct opening *opening)
     if (size < 0) return (int)size;
     writer->allocated = (uint64_t)size > last->end ? (uint64_t)size : last->end;
     journal->made = writer->unnamed = true;
-    return settle_names(opening);
+    return settle_names(opening, settled < last->end);
 }
 
 /* Its files are made with the first batch. */
