@@ -233,16 +233,15 @@ static uint64_t settled_to(const struct opening *opening, const struct segment *
 
 /* The names too, of the last segment, of the snapshot and of what was removed, may be in the cache
  * alone. A record in the segment vouches for its name: that was durable before, or the log has the
- * record and makes the name again, with what leads there; so none does that the log does not have
- * (`alone`): its frame has failed. Before more is removed, the removals are synced. */
-static int settle_names(const struct opening *opening, bool alone)
+ * record and makes the name again, with what leads there. It does not make again what it does not
+ * have (`alone`): a snapshot, a record whose frame has failed. Before more is removed, the removals
+ * are synced. */
+static int settle_names(struct journal *journal, bool alone)
 {
-    struct journal *journal = opening->journal;
     struct writer *writer = &journal->writer;
     journal->trim.unsettled = true;
     if (journal->wal && !alone) {
-        bool vouched = writer->offset > SEGMENT_HEADER && !opening->snapshot;
-        return vouched ? 0 : io_sync_dir(journal->io, journal->dir);
+        return writer->offset > SEGMENT_HEADER ? 0 : io_sync_dir(journal->io, journal->dir);
     }
     int r = folder_sync(journal->io, writer->root, journal->dir);
     writer->unnamed = r < 0;
@@ -277,7 +276,7 @@ static int settle_end(struct opening *opening)
     if (size < 0) return (int)size;
     writer->allocated = (uint64_t)size > last->end ? (uint64_t)size : last->end;
     journal->made = writer->unnamed = true;
-    return settle_names(opening, settled < last->end);
+    return settle_names(journal, settled < last->end || opening->snapshot);
 }
 
 /* Its files are made with the first batch. */

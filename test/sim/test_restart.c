@@ -69,6 +69,8 @@ static void live_and_die(struct sim *sim, bool with_wal)
 {
     struct harness *h = harness_new(sim, with_wal);
     bool faulty = sim_random_below(sim, 2);
+    /* So that segments begin and go often. */
+    for (int i = 0; i < h->count; i++) h->models[i].options.segment_bytes = 4096;
     for (uint64_t lives = 6 + sim_random_below(sim, 10); lives > 0; lives--) one_life(h, faulty);
     sim_host_crash_never(h->host);
     harness_open(h);
