@@ -52,7 +52,7 @@ void link_nonblock(struct link *link)
     load_nonblock(link->fd);
 }
 
-void link_put(struct link *link, const void *data, size_t len)
+char *link_reserve(struct link *link, size_t len)
 {
     while (link->out_size - link->out_len < len) {
         char *larger = load_alloc(link->out_size * 2);
@@ -60,7 +60,12 @@ void link_put(struct link *link, const void *data, size_t len)
         link->out = larger; /* the old one is let go: this happens once or twice in a run */
         link->out_size *= 2;
     }
-    memcpy(link->out + link->out_len, data, len);
+    return link->out + link->out_len;
+}
+
+void link_put(struct link *link, const void *data, size_t len)
+{
+    memcpy(link_reserve(link, len), data, len);
     link->out_len += len;
 }
 
@@ -107,6 +112,14 @@ size_t link_control(struct link *link, size_t at)
     return (size_t)len;
 }
 
+/* The number up to the end of the line; strtoul would take as long as all the rest. */
+static size_t last_number(const char *p)
+{
+    size_t number = 0;
+    for (; *p >= '0' && *p <= '9'; p++) number = number * 10 + (size_t)(*p - '0');
+    return number;
+}
+
 size_t link_message(struct link *link, size_t at, struct link_message *ret_message)
 {
     const char *line = link->in + at, *fields[6];
@@ -118,11 +131,11 @@ size_t link_message(struct link *link, size_t at, struct link_message *ret_messa
     if (!headers && memcmp(line, "MSG ", 4) != 0) return link_control(link, at);
     const char *newline = memchr(line, '\n', left);
     if (!newline) return 0;
-    for (const char *p = line; p < newline && count < 6; p++)
-        if (*p == ' ') fields[count++] = p + 1;
+    for (const char *p = line; count < 6 && (p = memchr(p, ' ', (size_t)(newline - p)));)
+        fields[count++] = ++p;
     unsigned least = headers ? 4 : 3;
     if (count != least && count != least + 1) load_fail("not a message: %.60s", line);
-    size_t len = strtoul(fields[count - 1], NULL, 10);
+    size_t len = last_number(fields[count - 1]);
     size_t frame = (size_t)(newline + 1 - line) + len + 2;
     if (left < frame) return 0;
     if (line[frame - 1] != '\n') load_fail("a frame does not end with its length");

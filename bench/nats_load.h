@@ -26,6 +26,9 @@ void link_command(struct link *link, const char *lines, size_t len);
 /* From now on nothing waits. */
 void link_nonblock(struct link *link);
 
+/* Room for `len` bytes of what goes out; who fills it in adds to out_len. */
+char *link_reserve(struct link *link, size_t len);
+
 /* Appends to what goes out; link_flush sends what the kernel takes. */
 void link_put(struct link *link, const void *data, size_t len);
 void link_flush(struct link *link);

@@ -1,7 +1,7 @@
 /* streamload: durable messages of a NATS server with JetStream, and of Redis for comparison.
  *
  *     streamload publish --server ADDR --pids PID,PID [--at-once 256] [--size 128]
- *     streamload fetch   --server ADDR --pids PID,PID [--batch 256] [--size 128]
+ *     streamload fetch   --server ADDR --pids PID,PID [--batch 256] [--pulls 2] [--size 128]
  *     streamload redis   --server ADDR --pids PID,PID [--at-once 256] [--size 128]
  *     streamload fill    --server ADDR --count N [--size 128]
  *     streamload idle    --server ADDR --count N
@@ -11,13 +11,13 @@
  * publish: one connection keeps `at-once` publishes without their acknowledgement under way, each
  *     with a reply subject of its own; an operation is an acknowledged message. The stream is made
  *     anew. --sync says how durable dure's stream is (other servers take their own configuration).
- * fetch: fills a stream, then pulls `batch` messages at a time and acknowledges each one; when all
- *     have been had the consumer is made anew. An operation is a message fetched and acknowledged.
- * redis: publish, by XADD.
- * fill: makes the stream, publishes N messages, each acknowledged, and says so.
- * idle: opens N connections, says so, and holds them until its input ends.
- * soak: publishes N messages a second into a stream that keeps the newest million of them, and
- *     fetches and acknowledges them beside; a line of JSON every --report seconds. */
+ * fetch: fills a stream, then pulls `batch` messages at a time, with `pulls` pulls under way, and
+ *     acknowledges each message; when all have been had the consumer is made anew. An operation is
+ * a message fetched and acknowledged. redis: publish, by XADD. fill: makes the stream, publishes N
+ * messages, each acknowledged, and says so. idle: opens N connections, says so, and holds them
+ * until its input ends. soak: publishes N messages a second into a stream that keeps the newest
+ * million of them, and fetches and acknowledges them beside; a line of JSON every --report seconds.
+ */
 #include "nats_load.h"
 
 #include <errno.h>
@@ -32,7 +32,7 @@
 enum { INPUT = 1 << 20, STALL_MS = 20000, AT_ONCE_MAX = 1 << 16, FETCH_STORED = 2000000 };
 
 static const char *address, *sync_mode = "each";
-static unsigned at_once = 256, batch = 256;
+static unsigned at_once = 256, batch = 256, pulls = 2;
 static size_t payload_len = 128;
 static uint64_t count = 1000000, rate;
 static double report_s = 10;
@@ -214,6 +214,20 @@ static int run_fill(void)
 /* ---- fetching ----------------------------------------------------------------------------------
  */
 
+/* Keeps `pulls` pulls under way, so that the server always has one to go on with. */
+struct puller {
+    struct link *link;
+    uint64_t asked, got;
+};
+
+static struct puller puller_new(void)
+{
+    struct puller puller = {.link = link_new(address, INPUT)};
+    link_command(puller.link, "SUB _INBOX.pull.* 1\r\n", 21);
+    link_nonblock(puller.link);
+    return puller;
+}
+
 static void request_batch(struct link *link)
 {
     char line[128], json[64];
@@ -224,24 +238,45 @@ static void request_batch(struct link *link)
     link_put(link, line, (size_t)n);
 }
 
-/* Acknowledges what has come; returns how many. */
-static unsigned acknowledge(struct link *link)
+/* Asks anew for as many pulls as have been answered, but for no more than `limit` messages in all;
+ * sends this and the acknowledgements. */
+static void puller_send(struct puller *puller, uint64_t limit)
 {
+    uint64_t most = (uint64_t)batch * pulls;
+    while (puller->asked - puller->got + batch <= most && puller->asked + batch <= limit) {
+        request_batch(puller->link);
+        puller->asked += batch;
+    }
+    if (puller->link->out_len) link_flush(puller->link);
+}
+
+static void acknowledge(struct link *link, const struct link_message *message)
+{
+    static const char verb[] = "PUB ", rest[] = " 4\r\n+ACK\r\n";
+    size_t len = (size_t)message->reply_len;
+    char *at = link_reserve(link, sizeof verb + len + sizeof rest);
+    memcpy(at, verb, sizeof verb - 1);
+    memcpy(at + sizeof verb - 1, message->reply, len);
+    memcpy(at + sizeof verb - 1 + len, rest, sizeof rest - 1);
+    link->out_len += sizeof verb - 1 + len + sizeof rest - 1;
+}
+
+/* Acknowledges what has come, each message by itself. */
+static void puller_take(struct puller *puller)
+{
+    struct link *link = puller->link;
     struct link_message message;
-    unsigned got = 0;
     size_t at = 0;
-    if (!link_fill(link)) return 0;
+    if (!link_fill(link)) return;
     for (size_t len; at < link->in_len && (len = link_message(link, at, &message)) > 0; at += len) {
         if (!message.payload) continue;
         if (!message.reply)
             load_fail("a pull was answered with %.*s", (int)message.payload_len, message.payload);
-        link_put(link, "PUB ", 4);
-        link_put(link, message.reply, (size_t)message.reply_len);
-        link_put(link, " 4\r\n+ACK\r\n", 10);
-        got++;
+        acknowledge(link, &message);
+        puller->got++;
     }
+    if (puller->got > puller->asked) load_fail("more messages than were asked for");
     link_drop(link, at);
-    return got;
 }
 
 static int run_fetch(void)
@@ -250,28 +285,18 @@ static int run_fetch(void)
     make_stream(admin, -1);
     at_once = 4096;
     publish_all(FETCH_STORED);
-    struct link *link = link_new(address, INPUT);
-    link_command(link, "SUB _INBOX.pull.* 1\r\n", 21);
-    link_nonblock(link);
-    uint64_t total = 0, of_consumer = FETCH_STORED;
-    unsigned left = 0;
+    make_consumer(admin);
+    struct puller puller = puller_new();
+    uint64_t limit = FETCH_STORED;
     measure_start(&measure, warmup_s, seconds);
-    while (measure_tick(&measure, total)) {
-        if (left == 0) {
-            if (of_consumer + batch > FETCH_STORED) {
-                make_consumer(admin);
-                of_consumer = 0;
-            }
-            request_batch(link);
-            left = batch;
+    while (measure_tick(&measure, puller.got)) {
+        if (puller.got + batch > limit) {
+            make_consumer(admin);
+            limit = puller.got + FETCH_STORED;
         }
-        link_flush(link);
-        link_wait(link);
-        unsigned got = acknowledge(link);
-        if (got > left) load_fail("more messages than were asked for");
-        left -= got;
-        total += got;
-        of_consumer += got;
+        puller_send(&puller, limit);
+        link_wait(puller.link);
+        puller_take(&puller);
     }
     return measure_report(&measure);
 }
@@ -283,9 +308,8 @@ enum { SOAK_STORED = 1000000 };
 
 struct soak {
     struct publisher publisher;
-    struct link *puller;
-    unsigned left; /* of the batch that was asked for */
-    uint64_t consumed, begin_ns, reported_ns, reported, reported_consumed;
+    struct puller puller;
+    uint64_t begin_ns, reported_ns, reported, reported_consumed;
 };
 
 static void soak_report(struct soak *soak, uint64_t now)
@@ -295,14 +319,14 @@ static void soak_report(struct soak *soak, uint64_t now)
            "\"p99_us\": %.1f, \"behind\": %llu}\n",
            (double)(now - soak->begin_ns) / 1e9,
            (double)(soak->publisher.acknowledged - soak->reported) / span,
-           (double)(soak->consumed - soak->reported_consumed) / span,
+           (double)(soak->puller.got - soak->reported_consumed) / span,
            latency_quantile_us(&measure.latency, 0.5), latency_quantile_us(&measure.latency, 0.99),
-           (unsigned long long)(soak->publisher.acknowledged - soak->consumed));
+           (unsigned long long)(soak->publisher.acknowledged - soak->puller.got));
     fflush(stdout);
     memset(&measure.latency, 0, sizeof measure.latency);
     soak->reported_ns = now;
     soak->reported = soak->publisher.acknowledged;
-    soak->reported_consumed = soak->consumed;
+    soak->reported_consumed = soak->puller.got;
 }
 
 /* One turn: what is due goes out, what has come is taken. */
@@ -310,22 +334,13 @@ static void soak_turn(struct soak *soak)
 {
     double passed = (double)(load_now_ns() - soak->begin_ns) / 1e9;
     publisher_send(&soak->publisher, (uint64_t)(passed * (double)rate));
-    if (soak->left == 0) {
-        request_batch(soak->puller);
-        soak->left = batch;
-    }
-    link_flush(soak->puller);
+    puller_send(&soak->puller, UINT64_MAX);
     struct pollfd fds[2] = {{.fd = soak->publisher.link->fd, .events = POLLIN},
-                            {.fd = soak->puller->fd, .events = POLLIN}};
+                            {.fd = soak->puller.link->fd, .events = POLLIN}};
     poll(fds, 2, 1);
     if (soak->publisher.link->out_len) link_flush(soak->publisher.link);
     if (fds[0].revents) publisher_take(&soak->publisher);
-    if (fds[1].revents) {
-        unsigned got = acknowledge(soak->puller);
-        if (got > soak->left) load_fail("more messages than were asked for");
-        soak->left -= got;
-        soak->consumed += got;
-    }
+    if (fds[1].revents) puller_take(&soak->puller);
 }
 
 static int run_soak(void)
@@ -335,9 +350,7 @@ static int run_soak(void)
     make_stream(admin, SOAK_STORED);
     make_consumer(admin);
     at_once = 8192;
-    struct soak soak = {.publisher = publisher_new(), .puller = link_new(address, INPUT)};
-    link_command(soak.puller, "SUB _INBOX.pull.* 1\r\n", 21);
-    link_nonblock(soak.puller);
+    struct soak soak = {.publisher = publisher_new(), .puller = puller_new()};
     measure.state = MEASURE_OPEN;
     soak.begin_ns = soak.reported_ns = load_now_ns();
     uint64_t end = soak.begin_ns + (uint64_t)(seconds * 1e9);
@@ -419,11 +432,19 @@ static int run_redis(void)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"server", 1, NULL, 'p'},  {"pids", 1, NULL, 'i'},    {"size", 1, NULL, 'l'},
-        {"at-once", 1, NULL, 'a'}, {"batch", 1, NULL, 'b'},   {"rate", 1, NULL, 'r'},
-        {"report", 1, NULL, 'e'},  {"count", 1, NULL, 'n'},   {"sync", 1, NULL, 'y'},
-        {"warmup", 1, NULL, 'w'},  {"seconds", 1, NULL, 's'}, {0}};
+    static const struct option options[] = {{"server", 1, NULL, 'p'},
+                                            {"pids", 1, NULL, 'i'},
+                                            {"size", 1, NULL, 'l'},
+                                            {"at-once", 1, NULL, 'a'},
+                                            {"batch", 1, NULL, 'b'},
+                                            {"pulls", 1, NULL, 'u'},
+                                            {"rate", 1, NULL, 'r'},
+                                            {"report", 1, NULL, 'e'},
+                                            {"count", 1, NULL, 'n'},
+                                            {"sync", 1, NULL, 'y'},
+                                            {"warmup", 1, NULL, 'w'},
+                                            {"seconds", 1, NULL, 's'},
+                                            {0}};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (option) {
         case 'p': address = optarg; break;
@@ -431,6 +452,7 @@ int main(int argc, char **argv)
         case 'l': payload_len = load_number("size", optarg, 1, 1 << 20); break;
         case 'a': at_once = (unsigned)load_number("at-once", optarg, 1, AT_ONCE_MAX); break;
         case 'b': batch = (unsigned)load_number("batch", optarg, 1, 4096); break;
+        case 'u': pulls = (unsigned)load_number("pulls", optarg, 1, 64); break;
         case 'n': count = load_number("count", optarg, 1, 100000000); break;
         case 'r': rate = load_number("rate", optarg, 1, 10000000); break;
         case 'e': report_s = strtod(optarg, NULL); break;
