@@ -47,4 +47,26 @@ static inline char *digits_put(char *at, uint64_t number)
     return at;
 }
 
+/* The text of a number that is written again and again and often changes in its last digit alone,
+ * if at all: one that counts, or a time. Begins as zeros. */
+struct digits_last {
+    uint64_t number;
+    size_t len; /* 0: none was written yet */
+    char text[DIGITS_ROOM];
+};
+
+/* As digits_put. */
+static inline char *digits_put_last(struct digits_last *last, char *at, uint64_t number)
+{
+    uint64_t tens = last->number / 10 * 10;
+    if (last->len > 0 && number >= tens && number - tens <= 9) {
+        last->text[last->len - 1] = (char)('0' + (number - tens));
+    } else {
+        last->len = (size_t)(digits_put(last->text, number) - last->text);
+    }
+    last->number = number;
+    memcpy(at, last->text, DIGITS_MAX);
+    return at + last->len;
+}
+
 #endif

@@ -2,6 +2,8 @@
 
 #include <jansson.h>
 
+enum { SEQUENCE_DIGITS = 19 }; /* no stream comes further than a signed number of 64 bits */
+
 static bool unit_ns(struct bytes *rest, uint64_t *ret_ns)
 {
     static const struct {
@@ -84,8 +86,17 @@ void ack_names(struct bytes *rest, struct bytes *ret_stream, struct bytes *ret_c
     *ret_consumer = bytes_cut(rest, '.');
 }
 
+/* By hand: every acknowledgement comes through here, and the numbers are short. */
 bool ack_sequence(struct bytes rest, uint64_t *ret_sequence)
 {
-    bytes_cut(&rest, '.'); /* the attempt */
-    return bytes_to_u64(bytes_cut(&rest, '.'), UINT64_MAX, ret_sequence) >= 0 && rest.data;
+    size_t at = 0;
+    uint64_t sequence = 0;
+    while (at < rest.len && rest.data[at] != '.') at++; /* the attempt */
+    size_t first = ++at;
+    for (; at < rest.len && (unsigned)(rest.data[at] - '0') <= 9; at++) {
+        if (at - first == SEQUENCE_DIGITS) return false;
+        sequence = sequence * 10 + (unsigned)(rest.data[at] - '0');
+    }
+    *ret_sequence = sequence;
+    return at > first && at < rest.len && rest.data[at] == '.';
 }

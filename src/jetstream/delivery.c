@@ -1,6 +1,5 @@
 #include "jetstream/delivery.h"
 
-#include "base/digits.h"
 #include "jetstream/advisory.h"
 #include "jetstream/pull.h"
 #include "jetstream/pull_request.h"
@@ -29,19 +28,20 @@ enum { ACK_NUMBERS_MAX = 4 * DIGITS_MAX + 4 + DIGITS_ROOM };
 static struct bytes put_ack_subject(struct outlet *outlet, const struct delivery *delivery)
 {
     struct buf *text = &outlet->deliveries->text;
+    struct outlet_numbers *last = &outlet->numbers;
     buf_clear(text);
     char *start = buf_reserve(text, outlet->ack_prefix_len + ACK_NUMBERS_MAX);
     if (!start) return (struct bytes){0};
     memcpy(start, outlet->ack_prefix, outlet->ack_prefix_len);
-    char *at = digits_put(start + outlet->ack_prefix_len, delivery->attempt);
+    char *at = digits_put_last(&last->attempt, start + outlet->ack_prefix_len, delivery->attempt);
     *at++ = '.';
-    at = digits_put(at, delivery->seq);
+    at = digits_put_last(&last->seq, at, delivery->seq);
     *at++ = '.';
-    at = digits_put(at, delivery->consumer_seq);
+    at = digits_put_last(&last->consumer_seq, at, delivery->consumer_seq);
     *at++ = '.';
-    at = digits_put(at, delivery->time_ns);
+    at = digits_put_last(&last->time, at, delivery->time_ns);
     *at++ = '.';
-    at = digits_put(at, delivery->pending);
+    at = digits_put_last(&last->pending, at, delivery->pending);
     buf_commit(text, (size_t)(at - start));
     return bytes_make(start, (size_t)(at - start));
 }

@@ -5,6 +5,7 @@
 #ifndef DURE_JETSTREAM_DELIVERY_H
 #define DURE_JETSTREAM_DELIVERY_H
 
+#include "base/digits.h"
 #include "bus/bus.h"
 #include "stream/consumer.h"
 
@@ -20,6 +21,9 @@ struct outlet {
     const struct outlet_kind *kind;
     char *ack_prefix; /* "$JS.ACK.S.C." */
     size_t ack_prefix_len;
+    struct outlet_numbers {
+        struct digits_last attempt, seq, consumer_seq, time, pending;
+    } numbers;          /* as they stood in the last acknowledgement subject */
     uint64_t active_ns; /* monotonic: when somebody last used it */
     struct io_timer inactive;
     struct io_task end;   /* it was not used for too long */

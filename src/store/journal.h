@@ -141,11 +141,13 @@ struct journal_read {
     struct io_job job;
     struct buf data;
     uint64_t seq, last, salt, segment_first, offset;
+    uint64_t next_seq, next_offset; /* where the read before ended, in its segment */
     size_t limit, at;
     int result;
     bool busy;
 };
 
+/* What it has read lies in that opening of the journal: who opens it anew begins with another. */
 void journal_read_init(struct journal_read *read);
 
 /* Not while it is busy. */

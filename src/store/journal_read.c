@@ -80,12 +80,14 @@ static int find_first(struct journal_read *read, struct io_file *file, size_t *r
 /* Leaves in the buffer the record that was asked for and whole ones behind it. */
 static int collect(struct journal_read *read, struct io_file *file)
 {
-    int r = load(read, file, read->offset, read->limit + JOURNAL_POINT_EVERY);
+    size_t before = read->seq == read->next_seq ? 0 : JOURNAL_POINT_EVERY;
+    int r = load(read, file, read->offset, read->limit + before);
     size_t start = 0;
     if (r == 0) r = find_first(read, file, &start);
     if (r < 0) return r;
     size_t at = start;
-    for (uint64_t seq = read->seq; seq <= read->last; seq++) {
+    uint64_t seq = read->seq;
+    for (; seq <= read->last; seq++) {
         struct segment_record record;
         size_t need;
         struct bytes bytes = bytes_skip(buf_bytes(&read->data), at);
@@ -94,6 +96,8 @@ static int collect(struct journal_read *read, struct io_file *file)
         if (seq > read->seq && at + (size_t)n - start > read->limit) break;
         at += (size_t)n;
     }
+    read->next_seq = seq;
+    read->next_offset = read->offset + at;
     read->data.end = read->data.start + at;
     buf_consume(&read->data, start);
     return 0;
@@ -111,7 +115,10 @@ static void read_run(struct io_job *job)
         r = collect(read, &file);
         io_file_close(&file);
     }
-    if (r < 0) buf_clear(&read->data);
+    if (r < 0) {
+        buf_clear(&read->data);
+        read->next_seq = 0;
+    }
     read->result = r;
 }
 
@@ -164,12 +171,18 @@ static int prepare(struct journal *journal, struct journal_read *read, uint64_t 
     if (seq < journal_first(journal) || seq > journal->last) return ERR_NOT_FOUND;
     const struct segment *segment = segment_of(journal, seq);
     const struct segment *end = journal->segments + journal->segment_count - 1;
+    bool follows = read->journal == journal && read->segment_first == segment->first &&
+                   read->salt == segment->salt && read->next_seq == seq;
+    if (!follows) {
+        read->next_seq = 0;
+        read->next_offset = point_before(segment, seq - segment->first);
+    }
     read->journal = journal;
     read->seq = seq;
     read->last = segment == end ? journal->last : segment[1].first - 1;
     read->salt = segment->salt;
     read->segment_first = segment->first;
-    read->offset = point_before(segment, seq - segment->first);
+    read->offset = read->next_offset;
     read->limit = max_bytes;
     read->at = 0;
     buf_clear(&read->data);

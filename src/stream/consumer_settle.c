@@ -164,8 +164,11 @@ int consumer_ack(struct consumer *consumer, uint64_t seq)
     struct pending *one = consumer_pending_find(&consumer->state.pending, seq);
     bool was_full = is_full(consumer);
     if (!one || consumer->closing) return ERR_NOT_FOUND;
-    settle_before(consumer, seq);
-    settle(consumer, consumer_pending_find(&consumer->state.pending, seq));
+    if (consumer->config->ack_policy == CONSUMER_ACK_ALL) {
+        settle_before(consumer, seq);
+        one = consumer_pending_find(&consumer->state.pending, seq);
+    }
+    settle(consumer, one);
     settled_one(consumer, was_full);
     return 0;
 }

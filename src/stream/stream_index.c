@@ -98,6 +98,15 @@ bool stream_index_find(struct stream_index *index, uint64_t seq, struct stream_e
     return found;
 }
 
+bool stream_index_place(struct stream_index *index, uint64_t seq, uint64_t *ret_place)
+{
+    struct stream_block *block;
+    uint32_t slot;
+    bool found = slot_of(index, seq, &block, &slot);
+    if (found) *ret_place = stream_block_place(block, slot);
+    return found;
+}
+
 bool stream_index_from(struct stream_index *index, uint64_t seq, struct stream_entry *ret_entry)
 {
     for (size_t at = block_of(index, seq); at < index->end; at++) {

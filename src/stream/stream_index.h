@@ -60,6 +60,9 @@ int stream_index_move(struct stream_index *index, uint64_t seq, uint64_t place);
 /* False: there is none. ret_entry may be NULL. */
 bool stream_index_find(struct stream_index *index, uint64_t seq, struct stream_entry *ret_entry);
 
+/* The same for its place alone, which is all that reading it needs. */
+bool stream_index_place(struct stream_index *index, uint64_t seq, uint64_t *ret_place);
+
 /* The first message at or behind `seq`; the first and the last of all. */
 bool stream_index_from(struct stream_index *index, uint64_t seq, struct stream_entry *ret_entry);
 bool stream_index_first(struct stream_index *index, struct stream_entry *ret_entry);

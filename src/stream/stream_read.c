@@ -29,9 +29,9 @@ static struct stream_message as_message(const struct stream_record *record)
 /* In memory the message may have gone since it was asked for. */
 static int look_up(struct stream_get *get)
 {
-    struct stream_entry entry;
-    if (!stream_index_find(&get->stream->index, get->seq, &entry)) return ERR_NOT_FOUND;
-    get->record = (struct journal_record){entry.place, stream_memory_at(entry.place)};
+    uint64_t place;
+    if (!stream_index_place(&get->stream->index, get->seq, &place)) return ERR_NOT_FOUND;
+    get->record = (struct journal_record){place, stream_memory_at(place)};
     return 0;
 }
 
@@ -63,10 +63,10 @@ static void start_read(struct stream_get *get);
 static void read_done(struct journal_read *read, int result)
 {
     struct stream_get *get = CONTAINER_OF(read, struct stream_get, read);
-    struct stream_entry entry;
-    bool there = stream_index_find(&get->stream->index, get->seq, &entry);
+    uint64_t place;
+    bool there = stream_index_place(&get->stream->index, get->seq, &place);
     get->record = (struct journal_record){0};
-    if (result == ERR_NOT_FOUND && there && entry.place != get->place) {
+    if (result == ERR_NOT_FOUND && there && place != get->place) {
         start_read(get); /* copied forward in the meantime, and its old segment is gone */
         return;
     }
@@ -77,12 +77,10 @@ static void read_done(struct journal_read *read, int result)
 
 static void start_read(struct stream_get *get)
 {
-    struct stream_entry entry;
-    if (!stream_index_find(&get->stream->index, get->seq, &entry)) {
+    if (!stream_index_place(&get->stream->index, get->seq, &get->place)) {
         finish_later(get, ERR_NOT_FOUND);
         return;
     }
-    get->place = entry.place;
     if (get->stream->in_memory) {
         finish_later(get, 0);
         return;
@@ -117,17 +115,17 @@ void stream_get(struct stream *stream, struct stream_get *get, uint64_t seq,
 bool stream_get_held(struct stream *stream, struct stream_get *get, uint64_t seq,
                      struct stream_message *ret_message)
 {
-    struct stream_entry entry;
     struct stream_record record;
     struct bytes held;
-    if (stream->closing || !stream_index_find(&stream->index, seq, &entry)) return false;
+    uint64_t place;
+    if (stream->closing || !stream_index_place(&stream->index, seq, &place)) return false;
     if (stream->in_memory) {
-        held = stream_memory_at(entry.place);
+        held = stream_memory_at(place);
     } else {
-        while (get->record.seq && get->record.seq < entry.place) {
+        while (get->record.seq && get->record.seq < place) {
             if (!journal_read_next(&get->read, &get->record)) get->record.seq = 0;
         }
-        if (get->record.seq != entry.place) return false;
+        if (get->record.seq != place) return false;
         held = get->record.payload;
     }
     if (stream_record_decode(held, &record) < 0 || record.seq != seq) return false;

@@ -205,6 +205,8 @@ void model_free_journal(struct model *model)
     journal_free(model->journal);
     model->journal = NULL;
     model->read.busy = false; /* its job died with the host */
+    journal_read_release(&model->read);
+    journal_read_init(&model->read);
     model->reading = false;
 }
 

@@ -245,6 +245,35 @@ static void what_was_not_delivered_is_not_acknowledged(void **state)
     api_stop(&t);
 }
 
+/* A subject that names no sequence acknowledges nothing: above all not one whose number, cut to
+ * 64 bits, would be that of a message. */
+static void odd_sequences_are_not_acknowledged(void **state)
+{
+    static const char *const odd[] = {"$JS.ACK.S.c.1.18446744073709551617.1.1.0",
+                                      "$JS.ACK.S.c.1.1x.1.1.0",
+                                      "$JS.ACK.S.c.1.-1.1.1.0",
+                                      "$JS.ACK.S.c.1.1",
+                                      "$JS.ACK.S.c.1",
+                                      "$JS.ACK.S.c"};
+    struct api_test t;
+    api_start(&t);
+    make_stream(&t);
+    put(&t, "s.a", "one");
+    make_consumer(&t, "");
+    ask(&t, NEXT, "1");
+    await(&t, 1);
+    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+        struct message ack = message_borrow(bytes_str(odd[i]), BYTES(""), BYTES(""), BYTES("+ACK"));
+        assert_int_equal(bus_publish(t.bus, &ack), 0);
+        assert_int_equal(info_of(&t).num_ack_pending, 1);
+    }
+    struct message ack = message_borrow(BYTES("$JS.ACK.S.c.1.0000000000000000001.1.1.0"), BYTES(""),
+                                        BYTES(""), BYTES("+ACK"));
+    assert_int_equal(bus_publish(t.bus, &ack), 1);
+    assert_int_equal(info_of(&t).num_ack_pending, 0);
+    api_stop(&t);
+}
+
 /* What a purge takes is behind the consumer, as if it had been delivered and acknowledged. */
 static void purges_take_consumers_along(void **state)
 {
@@ -578,6 +607,7 @@ int main(void)
         cmocka_unit_test(acknowledges),
         cmocka_unit_test(the_last_delay_counts),
         cmocka_unit_test(what_was_not_delivered_is_not_acknowledged),
+        cmocka_unit_test(odd_sequences_are_not_acknowledged),
         cmocka_unit_test(purges_take_consumers_along),
         cmocka_unit_test(limits_of_requests),
         cmocka_unit_test(bytes_end_a_batch),

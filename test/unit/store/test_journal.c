@@ -197,6 +197,35 @@ static void reads_any_record(void **state)
     journal_read_release(&read);
 }
 
+/* Reads that go on where the one before ended, over all segments; and back again. */
+static void reads_on_from_where_it_was(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 25; i++) append(f, 20);
+    struct journal_read read;
+    struct journal_record record;
+    journal_read_init(&read);
+    for (int turn = 0; turn < 2; turn++) {
+        for (uint64_t seq = 1; seq <= 500;) {
+            assert_int_equal(read_at(f, &read, seq, 480), 0);
+            uint64_t first = seq;
+            for (; journal_read_next(&read, &record); seq++) {
+                char expected[32];
+                int len = snprintf(expected, sizeof expected, "record %d", (int)seq);
+                assert_int_equal(record.seq, seq);
+                assert_true(bytes_eq(record.payload, bytes_make(expected, (size_t)len)));
+            }
+            assert_true(seq > first);
+        }
+    }
+    assert_int_equal(read_at(f, &read, 501, 480), ERR_NOT_FOUND);
+    append(f, 1);
+    assert_int_equal(read_at(f, &read, 501, 480), 0);
+    assert_true(journal_read_next(&read, &record));
+    assert_int_equal(record.seq, 501);
+    journal_read_release(&read);
+}
+
 static void snapshot_done(void *context, uint64_t covers, int result)
 {
     struct fixture *f = context;
@@ -301,6 +330,10 @@ static void damage_is_one_records(void **state)
     assert_int_equal(journal_read_now(f->journal, &read, 21, 10000), 0);
     while (journal_read_next(&read, &record)) assert_int_equal(record.seq, 21 + count++);
     assert_int_equal(count, 9);
+    assert_int_equal(journal_read_now(f->journal, &read, 30, 10000), ERR_CORRUPT);
+    assert_int_equal(journal_read_now(f->journal, &read, 31, 10000), 0);
+    assert_true(journal_read_next(&read, &record));
+    assert_int_equal(record.seq, 31);
     journal_read_release(&read);
 }
 
@@ -353,6 +386,7 @@ int main(void)
         TEST(keeps_records_over_segments),
         TEST(refuses_what_is_too_much),
         TEST(reads_any_record),
+        TEST(reads_on_from_where_it_was),
         TEST(snapshot_then_trim),
         TEST(damage_is_told_and_left),
         TEST(damage_is_one_records),

@@ -91,9 +91,12 @@ static void check_all(struct stream_index *index)
     stream_walk_begin(&walk, index, 0);
     for (size_t i = 0; i < model_count; i++) {
         const struct model_entry *m = &model[i];
+        uint64_t place = 0;
         assert_int_equal(stream_index_find(index, m->seq, &entry), m->live);
+        assert_int_equal(stream_index_place(index, m->seq, &place), m->live);
         if (!m->live) continue;
         check_entry(&entry, m);
+        assert_int_equal(place, entry.place);
         assert_true(stream_index_from(index, seq + 1, &entry));
         check_entry(&entry, m);
         assert_true(stream_walk_next(&walk, &seq, &number));
