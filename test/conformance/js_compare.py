@@ -3,6 +3,8 @@
 import base64
 import json
 
+import js_known
+
 # Tell of time and place: both must have them, and both the zero time or neither.
 TIMES = {"ts", "created", "first_ts", "last_ts", "last_active", "time", "pinned_ts", "pause_remaining", "active"}
 ZERO_TIME = "0001-01-01T00:00:00Z"
@@ -22,12 +24,12 @@ MASKED = ("Nats-Time-Stamp", "Nats-Consumer-Stalled", "Nats-Pin-Id")
 
 def header_lines(headers):
     """The status line and the headers; of those that tell of a time or are drawn by lot only that they are there."""
-    lines = []
+    lines, marker = [], b"\r\nNats-Marker-Reason:" in headers
     for line in headers.decode(errors="replace").split("\r\n"):
         name = line.split(":")[0]
         if name == "Nats-Stream-Source":
             line = " ".join(line.split(" ")[:3])
-        drawn = name in MASKED or line.startswith("Nats-Subject: $JS.")
+        drawn = name in MASKED or line.startswith("Nats-Subject: $JS.") or (marker and name == "Nats-Last-Sequence")
         lines += [f"{name}: *" if drawn else line] if line else []
     return lines
 
@@ -114,7 +116,7 @@ def passed_over(key, ours, theirs, old):
 
 def different(ours, theirs, path="", old=False, unlike=()):
     """The first place where two answers differ, or None. `old`: theirs are those of nats-server 2.9. `unlike`: members
-    that are not compared."""
+    that are not compared, and what js_known.py wants to know."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for key in sorted(set(ours) | set(theirs)):
             if key in unlike or passed_over(key, ours, theirs, old):
@@ -123,7 +125,7 @@ def different(ours, theirs, path="", old=False, unlike=()):
                 where = "missing" if key not in ours else "unknown there"
                 return f"{path}.{key}: {where} ({(theirs if key in theirs else ours)[key]!r})"
             found = different(ours[key], theirs[key], f"{path}.{key}", old, unlike)
-            if found:
+            if found and not js_known.excused(key, ours, theirs, unlike):
                 return found
         return None
     for text in PARSERS:

@@ -6,11 +6,13 @@ Every script has two streams, A and B, and a theme that says what it does more o
 import json
 import random
 
+import js_known
 from js_script_consumers import Consumers
 from js_script_streams import Streams
 from js_step import PATTERNS, SUBJECTS, Step, may_be_silent  # noqa: F401
 
 THEMES = ["mixed", "mixed", "mixed", "kv", "objects", "origins", "push", "short"]
+REFUSED_FOR_LONG = (b"-NAK 1h", b'-NAK {"delay": 3600000000000}')
 NEWER_THEMES = THEMES + ["groups", "ttl"]
 
 
@@ -27,18 +29,54 @@ class Script(Streams, Consumers):
         self.buries = self.chance(0.5)
         self.no_ack, self.small = False, False
         self.origins = None
+        self.queues, self.lasts, self.narrow = set(), set(), set()
+        self.gone = set()  # origins that were deleted
+        self.passed = set()  # what has differed in a known way, by the key of the answer
+        self.refuses, self.dropped, self.replays = False, False, False
         self.mirrors = self.chance(0.5)
         self.unlike = {"consumer_count", "consumers", "bytes"} if self.theme == "origins" else set()
 
     def steps(self):
+        for step in self.all_steps():
+            self.note(step)
+            yield step
+
+    def all_steps(self):
         yield from self.beginning()
         count = self.dice.randint(10, 40)
         pause = self.dice.randint(count // 2, count) if self.theme in ("short", "ttl") else -1
         for i in range(count):
             if i == pause:
                 self.short = False
-                yield Step("wait", "", seconds=2 if self.theme == "short" else 3.6)
+                yield Step("wait", "")
             yield self.step()
+
+    def note(self, step):
+        """What leads to differences that are known (js_known.py)."""
+        words = step.subject.split(".")
+        if step.kind == "ack" and step.payload.startswith(b"-NAK") and step.payload not in REFUSED_FOR_LONG:
+            self.refuses = True
+        if step.subject.startswith("$JS.API.CONSUMER.") and "CREATE" in words[3:5]:
+            at = words.index("CREATE")
+            self.note_consumer(tuple(words[at + 1 : at + 3]), js_known.body_of(step).get("config"))
+        purged = words[-1] if step.subject.startswith("$JS.API.STREAM.PURGE.") else None
+        if b"Nats-Rollup:" in step.headers:
+            purged = words[0].upper()
+        if purged:
+            self.dropped = self.dropped or self.refuses
+            self.unlike |= {(js_known.FEWER, *consumer) for consumer in self.lasts if consumer[0] == purged}
+            self.unlike |= {(js_known.FREED, *consumer) for consumer in self.narrow if consumer[0] == purged}
+
+    def note_consumer(self, consumer, config):
+        if not isinstance(config, dict):
+            return
+        self.replays = self.replays or config.get("replay_policy") == "original"
+        if config.get("max_ack_pending", 1000) in range(10) and "deliver_subject" in config:
+            self.narrow.add(consumer)
+        if config.get("deliver_policy") == "last_per_subject":
+            self.lasts.add(consumer)
+        if config.get("opt_start_seq", 0) > self.last.get(consumer[0], 0) + 1:
+            self.unlike.add((js_known.MORE, *consumer))
 
     def saw(self, answers):
         """What came back: the last sequences of the streams."""
@@ -48,7 +86,7 @@ class Script(Streams, Consumers):
 
     def beginning(self):
         for name in ("A", "B"):
-            if self.chance(0.85):
+            if self.chance(0.85) or self.theme == "origins":
                 yield self.stream_create(name, sane=True)
             if self.chance(0.7):
                 yield self.ask(f"$JS.API.CONSUMER.DURABLE.CREATE.{name}.c1", {

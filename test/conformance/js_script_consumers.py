@@ -29,6 +29,9 @@ class Consumers:
             ("mem_storage", lambda: True, 0.05), ("sample_freq", lambda: self.one("100%", "50"), 0.05),
             ("replay_policy", lambda: "original", 0.03),
         ], 0.1)
+        if "opt_start_seq" in config and stream in self.queues | {"M"}:
+            # The reference keeps in a stream by interest what is before the start of a consumer; how far M is, is not known.
+            config["opt_start_seq"] = min(config["opt_start_seq"], self.last.get(stream, 0) + 1)
         if config.get("opt_start_seq") and self.chance(0.9):
             config["deliver_policy"] = "by_start_sequence"
         if self.chance(0.04):
@@ -151,6 +154,8 @@ class Consumers:
         body = {"batch": batch}
         if self.chance(0.1):
             body["max_bytes"] = self.one(50, 200, 1000)
+        if self.theme == "origins":
+            body.pop("max_bytes", None)  # the bytes of copies differ
         if self.theme == "groups" and self.chance(0.6):
             body["group"] = self.one("g", "g", "g", "x")
             self.pick(body, [("min_pending", lambda: self.one(0, 1, 3)), ("min_ack_pending", lambda: self.one(0, 1, 2))], 0.3)

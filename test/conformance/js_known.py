@@ -1,0 +1,99 @@
+"""Differences to nats-server that are known: each with what happens, why it is not to be mended here, and how narrowly it
+is recognised. What a script does that leads to one is noted by js_script.Script.note.
+
+`Nats-Last-Sequence` of a delete marker that is republished is passed over in js_compare.header_lines: the marker comes
+after the message has gone, so there is none before it (0); the reference removes the message with the marker."""
+
+import json
+
+FEWER, MORE, FREED = "fewer", "more", "freed"
+
+
+def floor_beyond_pending(ours, theirs):
+    """A roll-up or a purge of one subject takes messages that were delivered and not acknowledged: the reference sets the
+    consumer's floor to the last of them, also when earlier ones are pending still; and below that floor it takes nothing
+    out of what is pending any more (consumer.purge, "isWider"). It then says more pending than there are deliveries above
+    its floor, which cannot be."""
+    floor, delivered = theirs["ack_floor"]["consumer_seq"], theirs["delivered"]["consumer_seq"]
+    return floor + theirs.get("num_ack_pending", 0) > delivered
+
+
+def acknowledged_by_removal(ours, theirs):
+    """A limit takes a message that was delivered to a consumer which acknowledges all up to one: the reference takes that
+    for an acknowledgement of it, and so of all before it, which nobody has acknowledged. Here they stay pending."""
+    if ours.get("config", {}).get("ack_policy") != "all" or ours["delivered"]["consumer_seq"] != theirs["delivered"]["consumer_seq"]:
+        return False
+    fewer = ours["num_ack_pending"] > theirs["num_ack_pending"]
+    return fewer and ours["ack_floor"]["consumer_seq"] < theirs["ack_floor"]["consumer_seq"]
+
+
+def counted_otherwise(ours, theirs, consumer, unlike):
+    """How many messages a consumer has not delivered yet, which is exact here.
+    FEWER: after a purge or a roll-up the reference counts again, and for a consumer that began with the last of each
+    subject only the last of each, though it delivers all (consumer.streamNumPending).
+    MORE: for a consumer that begins beyond the end of the stream it counts also what comes before that.
+    FREED: see goes_on_later; the message goes out at another time."""
+    return ours != theirs and ((FREED, *consumer) in unlike or (FEWER if theirs < ours else MORE, *consumer) in unlike)
+
+
+def goes_on_later(ours, theirs, unlike):
+    """A purge or a roll-up takes messages that count against max_ack_pending: here the consumer goes on at once, that of the
+    reference with the next message (consumer.purge wakes nobody)."""
+    freed = (FREED, ours.get("stream_name"), ours.get("name")) in unlike
+    return freed and ours["delivered"]["consumer_seq"] > theirs["delivered"]["consumer_seq"]
+
+
+def excused(key, ours, theirs, unlike):
+    """Whether a member of two answers, each with that member, differs in a known way."""
+    if key in ("delivered", "ack_floor", "num_ack_pending", "num_pending") and "delivered" in theirs and goes_on_later(ours, theirs, unlike):
+        return True
+    if key in ("ack_floor", "num_ack_pending") and "delivered" in theirs and "ack_floor" in theirs:
+        return floor_beyond_pending(ours, theirs) or acknowledged_by_removal(ours, theirs)
+    if key == "num_pending" and "stream_name" in ours:
+        return counted_otherwise(ours[key], theirs[key], (ours["stream_name"], ours["name"]), unlike)
+    if key == "delivery" and ours[key][:-1] == theirs[key][:-1]:
+        return counted_otherwise(int(ours[key][-1]), int(theirs[key][-1]), tuple(ours[key][:2]), unlike)
+    return False
+
+
+def body_of(step):
+    try:
+        body = json.loads(step.payload)
+    except ValueError:
+        body = None
+    return body if isinstance(body, dict) else {}
+
+
+def last_of_all(script, step, answers):
+    """The last message of all (">"), when the last that was given out has gone: a reference that keeps the stream in memory
+    looks for that one alone, and says that there is none (memStore.loadLastLocked)."""
+    words = step.subject.split(".")
+    if "GET" not in words or body_of(step).get("last_by_subj") != ">" or not all(len(answer) == 1 for answer in answers):
+        return False
+    ours, theirs = answers[0][0], answers[-1][0]
+    none = theirs["headers"][:1] == ["NATS/1.0 404 Message Not Found"] or (
+        isinstance(theirs["body"], dict) and theirs["body"].get("error", {}).get("code") == 404)
+    seqs = [int(line.split(": ")[1]) for line in ours["headers"] if line.startswith("Nats-Sequence: ")]
+    if isinstance(ours["body"], dict) and "message" in ours["body"]:
+        seqs = [ours["body"]["message"]["seq"]]
+    return none and bool(seqs) and seqs[0] < script.last.get(words[-1], 0)
+
+
+def passes(script, step, answers):
+    """Whether the answers to a step differ in a known way, and the script goes on."""
+    return last_of_all(script, step, answers)
+
+
+def ends(script, answers):
+    """Why the servers differ from here on, and the script ends; "" when that is not known.
+    A purge and a roll-up take from the reference what it has queued for a delivery that was asked for by -NAK, also when
+    they remove nothing: it comes again only after ack_wait (consumer.purge keeps of the queue what is above its next
+    sequence, and what was delivered is below). Here it comes at once."""
+    freed = [one[1:] for one in script.unlike if one[0] == FREED]
+    if answers and freed and answers[0][: len(answers[-1])] == answers[-1] and len(answers[0]) > len(answers[-1]):
+        if all(tuple(frame.get("delivery", ())[:2]) in freed for frame in answers[0]):
+            return "a purge gives room to a consumer"  # goes_on_later
+    for frame in answers[0] if script.dropped and answers else []:
+        if "delivery" in frame and int(frame["delivery"][2]) > 1 and frame not in answers[-1]:
+            return "a purge delays what was refused"
+    return ""
