@@ -1,20 +1,21 @@
-/* What the tests of the JetStream API share: a bus with streams in a temporary folder, the API on
- * it, and requests that are waited for. */
+/* What the tests of the JetStream API share: a bus with streams on a simulated disk, the API on it,
+ * and requests that are waited for. Time is the simulation's: it passes only while the tests wait,
+ * and no faster for what the machine has to do beside. */
 #ifndef DURE_TEST_JETSTREAM_TEST_H
 #define DURE_TEST_JETSTREAM_TEST_H
 
 #include "jetstream/jetstream.h"
 #include "bus/bus_test.h"
-#include "temp_dir.h"
+#include "io/sim.h"
 
 enum { ANSWERS_MAX = 64 };
 
 struct api_test {
+    struct sim *sim;
     struct io *io;
     struct bus *bus;
     struct streams *streams;
     struct jetstream *js;
-    struct temp_dir dir;
     struct bus_subscription *inbox;
     struct message *answers[ANSWERS_MAX]; /* to "answer" */
     size_t count;
@@ -43,18 +44,15 @@ static inline void until_closed(struct api_test *t)
 static inline void api_open(struct api_test *t)
 {
     struct error error = {0};
-    char dir[80];
-    snprintf(dir, sizeof dir, "%s/streams", t->dir.path);
-    const struct streams_options options = {.dir = dir};
+    const struct streams_options options = {.dir = "/streams"};
     assert_int_equal(streams_open(t->io, t->bus, &options, &t->streams, &error), 0);
     assert_int_equal(jetstream_open(t->io, t->bus, t->streams, NULL, &t->js, &error), 0);
 }
 
 static inline void api_start(struct api_test *t)
 {
-    *t = (struct api_test){0};
-    temp_dir_make(&t->dir);
-    assert_int_equal(io_new(NULL, &t->io), 0);
+    *t = (struct api_test){.sim = sim_new(1, NULL)};
+    t->io = sim_host_io(sim_host_new(t->sim, "bus"));
     assert_int_equal(bus_new(t->io, NULL, NULL, &t->bus), 0);
     assert_int_equal(bus_subscribe(t->bus, BYTES("answer"), BYTES(""), on_answer, t, &t->inbox), 0);
     api_open(t);
@@ -81,7 +79,7 @@ static inline void api_stop(struct api_test *t)
     bus_close(t->bus, was_closed, t);
     until_closed(t);
     io_free(t->io);
-    temp_dir_remove(&t->dir);
+    sim_free(t->sim);
 }
 
 /* Publishes with "answer" as the reply subject. */

@@ -1,4 +1,7 @@
-/* What the tests of streams share: a bus on loopback with streams in a temporary folder. */
+/* What the tests of streams share: a bus with streams on a simulated disk. Time is the
+ * simulation's: it passes only while the tests wait, and no faster for what the machine has to do
+ * beside. Those that need clients have a bus on loopback and streams in a temporary folder
+ * (serve_streams). */
 #ifndef DURE_TEST_STREAM_TEST_H
 #define DURE_TEST_STREAM_TEST_H
 
@@ -6,12 +9,13 @@
 #include "stream/kv.h"
 #include "stream/streams.h"
 #include "bus/bus_test.h"
-
-#include <ftw.h>
+#include "io/sim.h"
+#include "temp_dir.h"
 
 struct test_streams {
     struct test_bus t;
-    char dir[64];
+    struct sim *sim;     /* NULL: on the machine itself */
+    struct temp_dir dir; /* then */
     struct streams *streams;
     struct stream *stream;
     bool closed;
@@ -37,7 +41,8 @@ static inline void turn_until(struct test_streams *s, const bool *flag)
 static inline void open_streams(struct test_streams *s)
 {
     struct error error = {0};
-    const struct streams_options options = {.dir = s->dir, .segment_bytes = 64 << 10};
+    const struct streams_options options = {.dir = s->sim ? "/streams" : s->dir.path,
+                                            .segment_bytes = 64 << 10};
     int r = streams_open(s->t.io, s->t.bus, &options, &s->streams, &error);
     if (r < 0) fail_msg("%s: %s", error.file, error.message);
 }
@@ -75,9 +80,16 @@ static inline void add_stream(struct test_streams *s, struct stream_config confi
 
 static inline void start_streams(struct test_streams *s)
 {
+    *s = (struct test_streams){.sim = sim_new(1, NULL)};
+    s->t.io = sim_host_io(sim_host_new(s->sim, "bus"));
+    assert_int_equal(bus_new(s->t.io, NULL, NULL, &s->t.bus), 0);
+    open_streams(s);
+}
+
+static inline void serve_streams(struct test_streams *s)
+{
     *s = (struct test_streams){0};
-    snprintf(s->dir, sizeof s->dir, "/tmp/dure-streams-XXXXXX");
-    assert_non_null(mkdtemp(s->dir));
+    temp_dir_make(&s->dir);
     start(&s->t, NULL);
     open_streams(s);
 }
@@ -89,16 +101,18 @@ static inline void close_streams(struct test_streams *s)
     turn_until(s, &s->closed);
 }
 
-static inline int remove_path(const char *path, const struct stat *stat, int type, struct FTW *ftw)
-{
-    return remove(path);
-}
-
 static inline void stop_streams(struct test_streams *s)
 {
     close_streams(s);
-    assert_int_equal(nftw(s->dir, remove_path, 16, FTW_DEPTH | FTW_PHYS), 0);
-    stop(&s->t);
+    if (!s->sim) {
+        temp_dir_remove(&s->dir);
+        stop(&s->t);
+        return;
+    }
+    bus_close(s->t.bus, bus_was_closed, &s->t);
+    turn_until(s, &s->t.closed);
+    io_free(s->t.io);
+    sim_free(s->sim);
 }
 
 static inline int publish_to(struct test_streams *s, const char *subject, const char *headers,

@@ -198,7 +198,9 @@ static void client_sees_the_same_bucket(void **state)
 {
     struct fixture f;
     struct client c;
-    begin(&f);
+    f = (struct fixture){0};
+    serve_streams(&f.s);
+    open_bucket(&f);
     open_client(&f.s.t, &c, "{\"verbose\":false,\"headers\":true}");
     say(&c, "SUB r 1\r\nPUB $KV.b.key r 5\r\nvalue\r\n");
     expect(&c, "MSG r 1 25\r\n{\"stream\":\"KV_b\",\"seq\":1}\r\n");

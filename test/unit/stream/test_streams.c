@@ -57,7 +57,7 @@ static void answers_as_jetstream(void **state)
     };
     struct test_streams s;
     struct client c;
-    start_streams(&s);
+    serve_streams(&s);
     add_stream(&s, (struct stream_config){.max_msg_size = 78});
     open_client(&s.t, &c, "{\"verbose\":false,\"headers\":true}");
     say(&c, "SUB r 1\r\n");
