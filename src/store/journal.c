@@ -215,7 +215,7 @@ int journal_make(struct io *io, const struct journal_options *options, struct jo
         .allocate_bytes = o->allocate_bytes,
         .zeros = !journal->wal && o->sync != JOURNAL_SYNC_NEVER,
         .logged = journal->wal,
-        .doubt = journal->wal ? &journal->wal->doubt : NULL,
+        .doubt = o->wal ? &o->wal->doubt : NULL,
     };
     *ret = journal;
     return 0;

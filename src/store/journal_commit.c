@@ -209,16 +209,25 @@ void journal_leave_log(struct journal *journal)
 
 /* ---- committing for itself ---- */
 
+/* A file of a journal could not be synced, and this may be the one: the system has forgotten what
+ * it could not write, of records that stand before those of this batch. */
+static bool in_doubt(const struct writer *writer)
+{
+    return writer->doubt && atomic_load_explicit(writer->doubt, memory_order_acquire);
+}
+
 static void commit_run(struct io_job *job)
 {
     struct journal *journal = CONTAINER_OF(job, struct journal, commit_job);
     struct writer *writer = &journal->writer;
     int r = 0;
     if (journal->flying_count > 0) {
-        r = journal->flying[0]->result = writer_put(writer, journal->flying[0]);
+        r = writer_put(writer, journal->flying[0]);
     } else {
         r = writer_sync(writer) < 0 ? ERR_IO : 0;
     }
+    if (r == 0 && in_doubt(writer)) r = ERR_IO;
+    if (journal->flying_count > 0) journal->flying[0]->result = r;
     if (r == 0 && journal->commit_sync && journal->synced_last) {
         const struct segment_mark mark = {writer->next, writer->offset};
         (void)writer_mark(&writer->file, writer->salt, &mark); /* without it opening takes longer */

@@ -289,7 +289,6 @@ static int begin_new(struct journal *journal)
     if (journal->options.wal) { /* the log makes it, with any policy */
         (void)wal_adopt(journal->options.wal, journal);
         writer->logged = true;
-        writer->doubt = &journal->options.wal->doubt;
         writer->zeros = false;
     }
     if (!journal_add_segment(journal, 1, writer->salt)) return ERR_NOMEM;

@@ -141,6 +141,7 @@ static void checkpoint_run(struct io_job *job)
     struct wal_checkpoint *checkpoint = CONTAINER_OF(job, struct wal_checkpoint, job);
     struct wal *wal = CONTAINER_OF(checkpoint, struct wal, checkpoint);
     checkpoint->result = wal_file_sync(wal, checkpoint->file);
+    if (checkpoint->result < 0) atomic_store_explicit(&wal->doubt, true, memory_order_release);
     if (atomic_load_explicit(&wal->doubt, memory_order_acquire)) checkpoint->result = ERR_IO;
 }
 

@@ -147,7 +147,7 @@ struct wal {
     struct io_timer rest_timer; /* the log rests: a frame is to vouch for the last ones */
 
     struct wal_checkpoint checkpoint;
-    atomic_bool doubt; /* a journal could not sync its file: no checkpoint is to be believed */
+    atomic_bool doubt; /* a journal's file could not be synced: no checkpoint is to be believed */
     struct wal_prepare prepare;
     struct wal_end *ends; /* sorted by name */
     size_t end_count;

@@ -90,7 +90,7 @@ int writer_roll(struct writer *writer, uint64_t first, uint64_t salt)
     int r = journal_path(writer->dir, NEW_NAME, temporary);
     if (r == 0) r = journal_path(writer->dir, name, path);
     if (r < 0) return r;
-    if (writer->open && !writer->logged && io_file_sync(&writer->file) < 0) {
+    if (writer->open && !writer->logged && sync_file(writer) < 0) {
         return ERR_IO; /* even for lack of space: what was acknowledged is in doubt */
     }
     struct io_file file;
