@@ -1,6 +1,7 @@
 /* A stream that starts from digests is the one that reads all its records: after crashes at any
  * point, whatever the stream does, and whatever has become of the digests. */
 #include "stream/stream_impl.h"
+#include "lives.h"
 #include "runner.h"
 
 #include <inttypes.h>
@@ -8,15 +9,12 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#define MEMBERS "/store/streams"
+#define MEMBERS LIVES_DIR "/streams"
 
 enum { LIVES = 4, PATHS = 64, PATH_SIZE = 96 };
 
 struct world {
-    struct sim *sim;
-    struct sim_host *host;
-    struct io *io;
-    struct streams *streams;
+    struct lives lives;
     struct stream *stream;
     struct stream_config config;
     uint32_t count;
@@ -138,8 +136,8 @@ static int note_folder(void *context, const char *name)
 static struct files list(struct world *w)
 {
     struct files files = {0};
-    (void)io_list_dir(w->io, MEMBERS, note_folder, &files);
-    (void)io_list_dir(w->io, files.dir, note, &files);
+    (void)io_list_dir(w->lives.io, MEMBERS, note_folder, &files);
+    (void)io_list_dir(w->lives.io, files.dir, note, &files);
     return files;
 }
 
@@ -149,14 +147,16 @@ static void spoil(struct world *w)
     seen_digests += files.count;
     for (size_t i = 0; i < files.count; i++) {
         uint64_t size, time_ns;
-        if (sim_random_below(w->sim, 3) || io_stat(w->io, files.paths[i], &size, &time_ns, NULL)) {
+        if (sim_random_below(w->lives.sim, 3) ||
+            io_stat(w->lives.io, files.paths[i], &size, &time_ns, NULL)) {
             continue;
         }
-        uint64_t at = sim_random_below(w->sim, size ? size : 1);
+        uint64_t at = sim_random_below(w->lives.sim, size ? size : 1);
         struct io_file file;
-        if (sim_random_below(w->sim, 2)) {
-            (void)sim_disk_flip(w->host, files.paths[i], at, 1 << sim_random_below(w->sim, 8));
-        } else if (io_file_open(w->io, &file, files.paths[i], IO_READ | IO_WRITE) == 0) {
+        if (sim_random_below(w->lives.sim, 2)) {
+            (void)sim_disk_flip(w->lives.host, files.paths[i], at,
+                                1 << sim_random_below(w->lives.sim, 8));
+        } else if (io_file_open(w->lives.io, &file, files.paths[i], IO_READ | IO_WRITE) == 0) {
             (void)io_file_truncate(&file, at);
             io_file_close(&file);
         }
@@ -167,71 +167,7 @@ static void spoil(struct world *w)
 static void remove_all(struct world *w)
 {
     struct files files = list(w);
-    for (size_t i = 0; i < files.count; i++) (void)io_unlink(w->io, files.paths[i]);
-}
-
-/* ---- lives ---- */
-
-static int open_once(struct world *w)
-{
-    const struct streams_options options = {
-        .dir = "/store",
-        .segment_bytes = 4096,
-        .log_file_min = 32 << 10,
-        .log_file_max = 64 << 10,
-    };
-    struct error error = {0};
-    int r = streams_open(w->io, NULL, &options, &w->streams, &error);
-    CHECK(r != ERR_CORRUPT, "%s %s", error.file, error.message);
-    w->stream = r == 0 ? streams_find(w->streams, BYTES("S")) : NULL;
-    struct api_error refusal = {0};
-    if (r == 0 && !w->stream) r = streams_add(w->streams, &w->config, &w->stream, &refusal);
-    CHECK(refusal.kind != API_STREAM_INVALID_CONFIG, "%s", refusal.details);
-    return r;
-}
-
-static void drop(struct world *w)
-{
-    streams_free(w->streams);
-    w->streams = NULL;
-    for (struct list *link; (link = list_pop(&w->ops));) {
-        free(CONTAINER_OF(link, struct change, link)); /* the crash took them */
-    }
-    w->io = sim_host_restart(w->host);
-}
-
-static void start(struct world *w)
-{
-    for (int attempt = 0;; attempt++) {
-        CHECK(attempt < 50, "does not start");
-        if (sim_host_crashed(w->host)) drop(w);
-        if (attempt > 3) sim_host_crash_never(w->host);
-        if (open_once(w) == 0 && !sim_host_crashed(w->host)) return;
-        sim_host_crash(w->host);
-    }
-}
-
-static void compare(struct world *w)
-{
-    sim_host_crash_never(w->host);
-    spoil(w);
-    start(w);
-    struct print with = print_of(w->stream);
-    sim_host_kill(w->host);
-    drop(w);
-    remove_all(w);
-    start(w);
-    struct print without = print_of(w->stream);
-    CHECK(bytes_eq(buf_bytes(&with.text), buf_bytes(&without.text)), "with:\n%.*s\nwithout:\n%.*s",
-          BYTES_ARG(buf_bytes(&with.text)), BYTES_ARG(buf_bytes(&without.text)));
-    buf_release(&with.text);
-    buf_release(&without.text);
-    uint64_t count = 0;
-    int r = stream_each(w->stream, read_one, &count);
-    CHECK(r == 0, "%s", err_name(r));
-    sim_host_kill(w->host);
-    drop(w);
-    start(w); /* the digests were written again */
+    for (size_t i = 0; i < files.count; i++) (void)io_unlink(w->lives.io, files.paths[i]);
 }
 
 /* ---- what happens to it ---- */
@@ -254,9 +190,9 @@ static struct stream_op *new_op(struct world *w)
 static void publish(struct world *w)
 {
     char subject[16], text[160] = "", headers[200], body[200] = {0};
-    uint64_t kind = sim_random_below(w->sim, 16), which = sim_random_below(w->sim, 6);
+    uint64_t kind = sim_random_below(w->lives.sim, 16), which = sim_random_below(w->lives.sim, 6);
     bool ids = w->config.duplicate_window_ns > 1000000000;
-    if (sim_random_below(w->sim, 10) == 0) which = sim_random_below(w->sim, 60);
+    if (sim_random_below(w->lives.sim, 10) == 0) which = sim_random_below(w->lives.sim, 60);
     if (ids || kind == 0) snprintf(text, sizeof text, "Nats-Msg-Id: id%u\r\n", w->count);
     size_t at = strlen(text);
     if (kind == 1) snprintf(text + at, sizeof text - at, "Nats-TTL: 2s\r\n");
@@ -266,30 +202,31 @@ static void publish(struct world *w)
     int len = snprintf(subject, sizeof subject, "s.%" PRIu64, which);
     int headers_len = snprintf(headers, sizeof headers, "NATS/1.0\r\n%s\r\n", text);
     if (text[0] == 0) headers_len = 0;
-    size_t size = sim_random_below(w->sim, 2) ? 20 : 8 + sim_random_below(w->sim, 190);
+    size_t size = sim_random_below(w->lives.sim, 2) ? 20 : 8 + sim_random_below(w->lives.sim, 190);
     memcpy(body, &w->count, sizeof w->count);
     w->count++;
     struct message message =
         message_borrow(bytes_make(subject, (size_t)len), BYTES(""),
                        bytes_make(headers, (size_t)headers_len), bytes_make(body, size));
     /* Several alike in a row, as most publishers do. */
-    uint64_t times = ids || kind < 5 || sim_random_below(w->sim, 3) ? 1 : 12;
+    uint64_t times = ids || kind < 5 || sim_random_below(w->lives.sim, 3) ? 1 : 12;
     seen_runs += times > 1;
     while (times-- > 0) stream_publish(w->stream, new_op(w), &message, NULL, done);
     message_done(&message);
 }
 
-static void act(struct world *w)
+static void act(struct lives *lives)
 {
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
     struct stream_state state = stream_state(w->stream);
-    uint64_t seq = state.first_seq + sim_random_below(w->sim, state.last_seq + 1);
-    switch (sim_random_below(w->sim, 60)) {
+    uint64_t seq = state.first_seq + sim_random_below(w->lives.sim, state.last_seq + 1);
+    switch (sim_random_below(w->lives.sim, 60)) {
     case 0: stream_purge(w->stream, new_op(w), BYTES("s.1"), 0, 0, done); break;
     case 1: stream_purge(w->stream, new_op(w), BYTES(""), seq, 0, done); break;
     case 2:
     case 3: stream_delete(w->stream, new_op(w), seq, done); break;
     case 4:
-        w->config.max_msgs = (int64_t)sim_random_below(w->sim, 200);
+        w->config.max_msgs = (int64_t)sim_random_below(w->lives.sim, 200);
         stream_update(w->stream, new_op(w), &w->config, done);
         break;
     case 5:
@@ -297,68 +234,97 @@ static void act(struct world *w)
         for (int i = 0; i < 10; i++) stream_remove_later(w->stream, seq + (uint64_t)i * 3);
         break;
     case 7: stream_clean(w->stream); break;
-    case 8: sim_run_ms(w->sim, sim_random_below(w->sim, 1500)); break;
+    case 8: sim_run_ms(w->lives.sim, sim_random_below(w->lives.sim, 1500)); break;
     default: publish(w);
     }
 }
 
-static void live(struct world *w)
+/* ---- lives ---- */
+
+static int open_stream(struct lives *lives)
 {
-    int actions = 10 + (int)sim_random_below(w->sim, 150);
-    while (actions-- > 0 && !sim_host_crashed(w->host)) {
-        act(w);
-        uint64_t steps = sim_random_below(w->sim, 10);
-        while (steps-- > 0 && !sim_host_crashed(w->host) && sim_step(w->sim)) {
-        }
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
+    struct api_error refusal = {0};
+    w->stream = streams_find(lives->streams, BYTES("S"));
+    int r = w->stream ? 0 : streams_add(lives->streams, &w->config, &w->stream, &refusal);
+    CHECK(refusal.kind != API_STREAM_INVALID_CONFIG, "%s", refusal.details);
+    return r;
+}
+
+/* The crash has taken what was under way. */
+static void drop(struct lives *lives)
+{
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
+    for (struct list *link; (link = list_pop(&w->ops));) {
+        free(CONTAINER_OF(link, struct change, link));
     }
 }
 
-static int64_t sometimes(struct world *w, uint64_t from, uint64_t below)
+static const struct lives_program program = {
+    .open = open_stream, .act = act, .steps = 10, .drop = drop};
+
+/* The next start, with the digests that there are, and the one behind it, without any; then once
+ * more, with those that were written again. */
+static void compare(struct world *w)
 {
-    return sim_random_below(w->sim, 3) ? 0 : (int64_t)(from + sim_random_below(w->sim, below));
+    sim_host_crash_never(w->lives.host);
+    lives_restart(&w->lives);
+    spoil(w);
+    lives_start(&w->lives);
+    struct print with = print_of(w->stream);
+    sim_host_kill(w->lives.host);
+    lives_restart(&w->lives);
+    remove_all(w);
+    lives_start(&w->lives);
+    struct print without = print_of(w->stream);
+    CHECK(bytes_eq(buf_bytes(&with.text), buf_bytes(&without.text)), "with:\n%.*s\nwithout:\n%.*s",
+          BYTES_ARG(buf_bytes(&with.text)), BYTES_ARG(buf_bytes(&without.text)));
+    buf_release(&with.text);
+    buf_release(&without.text);
+    uint64_t count = 0;
+    int r = stream_each(w->stream, read_one, &count);
+    CHECK(r == 0, "%s", err_name(r));
+    sim_host_kill(w->lives.host);
+    lives_start(&w->lives);
+}
+
+static int64_t sometimes(struct sim *sim, uint64_t from, uint64_t below)
+{
+    return sim_random_below(sim, 3) ? 0 : (int64_t)(from + sim_random_below(sim, below));
 }
 
 static void same(struct sim *sim, uint64_t seed)
 {
     static const char *const subjects[] = {"s.>"};
-    struct world w = {.sim = sim, .host = sim_host_new(sim, "a")};
-    w.io = sim_host_io(w.host);
-    list_init(&w.ops);
-    w.config = (struct stream_config){
+    struct world *w = lives_new(sizeof *w, sim, &program);
+    list_init(&w->ops);
+    w->config = (struct stream_config){
         .name = "S",
         .subjects = subjects,
         .subject_count = 1,
-        .max_msgs = sometimes(&w, 20, 100),
-        .max_bytes = sometimes(&w, 2000, 9000),
-        .max_msgs_per_subject = sometimes(&w, 1, 10),
-        .max_age_ns = sometimes(&w, 1, 3) * 1000000000,
+        .max_msgs = sometimes(sim, 20, 100),
+        .max_bytes = sometimes(sim, 2000, 9000),
+        .max_msgs_per_subject = sometimes(sim, 1, 10),
+        .max_age_ns = sometimes(sim, 1, 3) * 1000000000,
         .duplicate_window_ns = 100000000 + (int64_t)sim_random_below(sim, 2) * 60000000000,
         .allow_msg_ttl = true,
         .allow_rollup = true,
         .sync = (enum journal_sync)sim_random_below(sim, 3),
     };
-    if (w.config.max_age_ns && w.config.duplicate_window_ns > w.config.max_age_ns) {
-        w.config.duplicate_window_ns = w.config.max_age_ns;
+    if (w->config.max_age_ns && w->config.duplicate_window_ns > w->config.max_age_ns) {
+        w->config.duplicate_window_ns = w->config.max_age_ns;
     }
-    start(&w);
+    lives_start(&w->lives);
     for (int life = 0; life < LIVES; life++) {
-        if (sim_random_below(sim, 2)) sim_host_crash_after(w.host, sim_random_below(sim, 200));
-        live(&w);
-        if (!sim_host_crashed(w.host) && sim_random_below(sim, 2)) {
+        lives_arm_crash(&w->lives, 200);
+        lives_act(&w->lives, 10 + sim_random_below(sim, 150));
+        if (!sim_host_crashed(w->lives.host) && sim_random_below(sim, 2)) {
             sim_run_ms(sim, sim_random_below(sim, 2000));
         }
-        if (!sim_host_crashed(w.host)) {
-            if (sim_random_below(sim, 2)) {
-                sim_host_crash(w.host);
-            } else {
-                sim_host_kill(w.host);
-            }
-        }
-        drop(&w);
-        compare(&w);
+        lives_end(&w->lives);
+        compare(w);
     }
-    sim_host_kill(w.host);
-    streams_free(w.streams);
+    lives_free(&w->lives);
 }
 
 static void finish(void)

@@ -2,6 +2,7 @@
  * mirror has what its origin gave out, at the same places; a stream has each message of its sources
  * once, in the order of each; what was seen in one of them stays; in the end nothing is missing. */
 #include "stream/stream_impl.h"
+#include "lives.h"
 #include "runner.h"
 #include "wire/nats.h"
 
@@ -9,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MESSAGES = 100, ORIGINS = 2, LIVES = 4, TEXT = 300 };
+enum { MESSAGES = 100, ORIGINS = 2, TEXT = 300 };
 
 enum fate { FATE_NONE, FATE_PENDING, FATE_STORED, FATE_UNKNOWN };
 
@@ -26,10 +27,7 @@ struct item {
 };
 
 struct world {
-    struct sim *sim;
-    struct sim_host *host;
-    struct io *io;
-    struct streams *streams;
+    struct lives lives;
     struct stream *origins[ORIGINS], *mirror, *sum;
     struct stream_observer watch_mirror, watch_sum;
     struct item items[ORIGINS][MESSAGES];
@@ -81,7 +79,7 @@ static void published(struct stream_op *op, int result)
 
 static void publish(struct world *w)
 {
-    unsigned origin = (unsigned)sim_random_below(w->sim, ORIGINS);
+    unsigned origin = (unsigned)sim_random_below(w->lives.sim, ORIGINS);
     char subject[16], body[TEXT];
     if (w->count[origin] == MESSAGES) return;
     uint32_t number = w->count[origin]++;
@@ -102,9 +100,9 @@ static void deleted(struct stream_op *op, int result)
 
 static void delete_one(struct world *w)
 {
-    unsigned origin = (unsigned)sim_random_below(w->sim, ORIGINS);
+    unsigned origin = (unsigned)sim_random_below(w->lives.sim, ORIGINS);
     if (!w->count[origin]) return;
-    struct item *item = &w->items[origin][sim_random_below(w->sim, w->count[origin])];
+    struct item *item = &w->items[origin][sim_random_below(w->lives.sim, w->count[origin])];
     if (item->fate != FATE_STORED || item->deleting) return;
     item->deleting = true;
     stream_delete(w->origins[origin], &item->delete, item->seq, deleted);
@@ -222,41 +220,27 @@ static void check(struct world *w)
 
 /* ---- lives ---- */
 
-static int start_once(struct world *w)
+static int open_streams(struct lives *lives)
 {
     static const char *const subjects[ORIGINS][1] = {{"o.>"}, {"p.>"}};
     static const struct stream_source sources[ORIGINS] = {{.name = "O"}, {.name = "P"}};
-    const struct streams_options options = {
-        .dir = "/store", .segment_bytes = 4096, .log_file_min = 32 << 10, .log_file_max = 64 << 10};
     const struct stream_config mirror = {.name = "M", .mirror = sources};
     const struct stream_config sum = {.name = "A", .sources = sources, .source_count = ORIGINS};
-    struct error error = {0};
-    int r = streams_open(w->io, NULL, &options, &w->streams, &error);
-    CHECK(r != ERR_CORRUPT, "%s %s", error.file, error.message);
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
+    int r = 0;
     for (int i = 0; i < ORIGINS && r == 0; i++) {
         const struct stream_config origin = {
             .name = names[i], .subjects = subjects[i], .subject_count = 1};
-        r = streams_add(w->streams, &origin, &w->origins[i], NULL);
+        r = streams_add(lives->streams, &origin, &w->origins[i], NULL);
     }
-    if (r == 0) r = streams_add(w->streams, &mirror, &w->mirror, NULL);
-    if (r == 0) r = streams_add(w->streams, &sum, &w->sum, NULL);
+    if (r == 0) r = streams_add(lives->streams, &mirror, &w->mirror, NULL);
+    if (r == 0) r = streams_add(lives->streams, &sum, &w->sum, NULL);
     return r;
 }
 
-static void start(struct world *w)
+static void started(struct lives *lives)
 {
-    for (int attempt = 0;; attempt++) {
-        CHECK(attempt < 50, "does not start");
-        if (sim_host_crashed(w->host)) {
-            streams_free(w->streams);
-            w->streams = NULL;
-            w->io = sim_host_restart(w->host);
-            if (attempt > 3) sim_host_crash_never(w->host);
-        }
-        int r = start_once(w);
-        if (r == 0 && !sim_host_crashed(w->host)) break;
-        sim_host_crash(w->host);
-    }
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
     w->watch_mirror = (struct stream_observer){.stored = mirrored};
     w->watch_sum = (struct stream_observer){.stored = sourced};
     stream_observe(w->mirror, &w->watch_mirror);
@@ -264,42 +248,34 @@ static void start(struct world *w)
     check(w);
 }
 
-static void live(struct world *w, uint64_t actions)
+static void act(struct lives *lives)
 {
-    while (actions-- > 0 && !sim_host_crashed(w->host)) {
-        if (sim_random_below(w->sim, 10) == 0) {
-            delete_one(w);
-        } else {
-            publish(w);
-        }
-        uint64_t steps = sim_random_below(w->sim, 10);
-        while (steps-- > 0 && !sim_host_crashed(w->host) && sim_step(w->sim)) {
-        }
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
+    if (sim_random_below(lives->sim, 10) == 0) {
+        delete_one(w);
+    } else {
+        publish(w);
     }
 }
 
-static void end_life(struct world *w)
-{
-    if (!sim_host_crashed(w->host) && sim_random_below(w->sim, 3) == 0) {
-        sim_run_ms(w->sim, sim_random_below(w->sim, 1500));
-    }
-    if (sim_host_crashed(w->host)) return;
-    if (sim_random_below(w->sim, 2)) {
-        sim_host_crash(w->host);
-    } else {
-        sim_host_kill(w->host);
-    }
-}
+static const struct lives_program program = {
+    .open = open_streams, .started = started, .act = act, .steps = 10};
+
+static const struct lives_pace pace = {.lives = 4,
+                                       .crash_within = 250,
+                                       .actions = 60,
+                                       .fail_within = 40,
+                                       .calm = 10,
+                                       .troubled = 50,
+                                       .after = 5,
+                                       .rest_one_in = 3,
+                                       .rest_ms = 1500};
 
 static void finish_world(struct world *w)
 {
-    sim_host_crash_never(w->host);
-    for (int op = SIM_DISK_READ; op < SIM_DISK_OPS; op++) {
-        sim_disk_fail(w->host, (enum sim_disk_op)op, UINT64_MAX);
-    }
-    if (!sim_host_crashed(w->host)) sim_host_crash(w->host);
-    start(w);
-    sim_run_ms(w->sim, 5000);
+    lives_calm(&w->lives);
+    lives_start(&w->lives);
+    sim_run_ms(w->lives.sim, 5000);
     check(w);
     for (int origin = 0; origin < ORIGINS; origin++) {
         for (uint32_t i = 0; i < w->count[origin]; i++) {
@@ -308,56 +284,22 @@ static void finish_world(struct world *w)
             CHECK(!item->there || item->sourced, "%u of %d was not sourced", i, origin);
         }
     }
-    sim_host_kill(w->host);
-    start(w);
-    sim_host_crash(w->host);
-    streams_free(w->streams);
-    free(w);
-}
-
-static struct world *world_new(struct sim *sim)
-{
-    struct world *w = calloc(1, sizeof *w);
-    CHECK(w, "memory");
-    w->sim = sim;
-    w->host = sim_host_new(sim, "bus");
-    w->io = sim_host_io(w->host);
-    return w;
+    sim_host_kill(w->lives.host);
+    lives_start(&w->lives);
+    lives_free(&w->lives);
 }
 
 static void mirror_crashes(struct sim *sim, uint64_t seed)
 {
-    struct world *w = world_new(sim);
-    for (int life = 0; life < LIVES; life++) {
-        if (sim_random_below(sim, 2)) {
-            sim_host_crash_after(w->host, sim_random_below(sim, 250));
-        } else {
-            sim_host_crash_never(w->host);
-        }
-        start(w);
-        live(w, sim_random_below(sim, 60));
-        end_life(w);
-    }
+    struct world *w = lives_new(sizeof *w, sim, &program);
+    lives_crashes(&w->lives, &pace);
     finish_world(w);
 }
 
 static void mirror_failures(struct sim *sim, uint64_t seed)
 {
-    struct world *w = world_new(sim);
-    for (int life = 0; life < LIVES; life++) {
-        start(w);
-        live(w, 10);
-        if (sim_random_below(sim, 2)) {
-            enum sim_disk_op op = (enum sim_disk_op)(1 + sim_random_below(sim, SIM_DISK_OPS - 1));
-            sim_disk_fail(w->host, op, sim_random_below(sim, 40));
-        } else {
-            sim_disk_limit(w->host, sim_disk_used(w->host) + sim_random_below(sim, 20000));
-        }
-        live(w, sim_random_below(sim, 50));
-        sim_disk_limit(w->host, 1 << 30);
-        live(w, 5);
-        end_life(w);
-    }
+    struct world *w = lives_new(sizeof *w, sim, &program);
+    lives_failures(&w->lives, &pace);
     finish_world(w);
 }
 

@@ -4,6 +4,7 @@
  * durably settled never comes again, to each consumer by itself; what has failed for good is in the
  * dead-letter stream once, whole, with its history; an id is taken once. */
 #include "stream/consumer_impl.h"
+#include "lives.h"
 #include "runner.h"
 #include "wire/nats.h"
 
@@ -11,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MESSAGES = 120, READERS = 3, SUBJECTS = 4, NOTES = 3000, MAX_DELIVER = 3, LIVES = 4 };
+enum { MESSAGES = 120, READERS = 3, SUBJECTS = 4, NOTES = 3000, MAX_DELIVER = 3 };
 
 enum fate { FATE_NONE, FATE_PENDING, FATE_STORED, FATE_UNKNOWN };
 
@@ -50,10 +51,7 @@ struct note {
 };
 
 struct world {
-    struct sim *sim;
-    struct sim_host *host;
-    struct io *io;
-    struct streams *streams;
+    struct lives lives;
     struct stream *stream;
     struct stream_observer observer;
     enum stream_retention retention;
@@ -63,6 +61,7 @@ struct world {
     uint32_t count;
     struct note notes[NOTES];
     size_t note_count;
+    unsigned chosen; /* the reader that is woken after the next action */
     bool draining;
 };
 
@@ -165,7 +164,7 @@ static bool wants(struct consumer_outlet *outlet)
 static bool takes(struct consumer_outlet *outlet, const struct stream_message *message)
 {
     struct world *w = of(outlet)->world;
-    return w->draining || sim_random_below(w->sim, 8) > 0;
+    return w->draining || sim_random_below(w->lives.sim, 8) > 0;
 }
 
 static void deliver(struct consumer_outlet *outlet, const struct delivery *delivery)
@@ -190,7 +189,7 @@ static void deliver(struct consumer_outlet *outlet, const struct delivery *deliv
     place->delivered = true;
     place->attempt = delivery->attempt;
     bool doomed = number % 9 == 0;
-    uint64_t choice = sim_random_below(w->sim, 10);
+    uint64_t choice = sim_random_below(w->lives.sim, 10);
     if (!doomed && (w->draining || choice < 5)) {
         ack(reader, place, delivery->seq);
     } else if (doomed && number % 2 && choice < 6) {
@@ -199,7 +198,7 @@ static void deliver(struct consumer_outlet *outlet, const struct delivery *deliv
         place->termed = true;
         CHECK(consumer_term(reader->consumer, delivery->seq, bytes_make(reason, (size_t)len)) == 0);
     } else if (choice < 8) {
-        int64_t delay = (int64_t)sim_random_below(w->sim, 700) * 1000000;
+        int64_t delay = (int64_t)sim_random_below(w->lives.sim, 700) * 1000000;
         CHECK(consumer_nak(reader->consumer, delivery->seq, delay) == 0, "nak");
     }
 }
@@ -312,7 +311,7 @@ static int open_reader(struct world *w, unsigned index)
                                            .max_ack_pending = 12};
     struct reader *reader = &w->readers[index];
     struct api_error refusal = {0};
-    int r = consumers_add(w->streams, w->stream, &config, CONSUMER_MAKE_OR_UPDATE,
+    int r = consumers_add(w->lives.streams, w->stream, &config, CONSUMER_MAKE_OR_UPDATE,
                           &reader->consumer, &refusal);
     if (r < 0) return r;
     reader->world = w;
@@ -327,77 +326,67 @@ static int open_reader(struct world *w, unsigned index)
     return consumer_attach(reader->consumer, &reader->outlet);
 }
 
-static int start_once(struct world *w)
+static int open_all(struct lives *lives)
 {
     static const char *const subjects[] = {"s.>"};
-    const struct streams_options options = {
-        .dir = "/store", .segment_bytes = 4096, .log_file_min = 32 << 10, .log_file_max = 64 << 10};
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
     const struct stream_config config = {.name = "S",
                                          .subjects = subjects,
                                          .subject_count = 1,
                                          .retention = w->retention,
                                          .duplicate_window_ns = INT64_C(3600000000000)};
-    struct error error = {0};
-    int r = streams_open(w->io, NULL, &options, &w->streams, &error);
-    CHECK(r != ERR_CORRUPT, "%s %s", error.file, error.message);
-    if (r == 0) r = streams_add(w->streams, &config, &w->stream, NULL);
+    int r = streams_add(lives->streams, &config, &w->stream, NULL);
     for (unsigned i = 0; i < w->reader_count && r == 0; i++) r = open_reader(w, i);
     return r;
 }
 
-static void start(struct world *w)
+static void started(struct lives *lives)
 {
-    for (int attempt = 0;; attempt++) {
-        CHECK(attempt < 50, "does not start");
-        if (sim_host_crashed(w->host)) {
-            streams_free(w->streams);
-            w->streams = NULL;
-            w->note_count = 0;
-            w->io = sim_host_restart(w->host);
-            if (attempt > 3) sim_host_crash_never(w->host);
-        }
-        int r = start_once(w);
-        if (r == 0 && !sim_host_crashed(w->host)) break;
-        sim_host_crash(w->host);
-    }
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
     w->observer = (struct stream_observer){.stored = stored, .removed = removed};
     stream_observe(w->stream, &w->observer);
     check_stream(w);
 }
 
-static void live(struct world *w, int actions)
+static void drop(struct lives *lives)
 {
-    while (actions-- > 0 && !sim_host_crashed(w->host)) {
-        uint64_t choice = sim_random_below(w->sim, 10);
-        struct reader *reader = &w->readers[sim_random_below(w->sim, w->reader_count)];
-        if (choice == 0) {
-            reader->paused = !reader->paused;
-        } else if (choice < 3 && w->count > 0) {
-            /* Again, as a publisher does who got no answer. */
-            uint32_t number = (uint32_t)sim_random_below(w->sim, w->count);
-            if (w->items[number].fate != FATE_PENDING) publish(w, number);
-        } else if (w->count < MESSAGES) {
-            publish(w, w->count++);
-        }
-        uint64_t steps = sim_random_below(w->sim, 10);
-        while (steps-- > 0 && !sim_host_crashed(w->host) && sim_step(w->sim)) {
-        }
-        if (!sim_host_crashed(w->host)) consumer_wake(reader->consumer);
+    CONTAINER_OF(lives, struct world, lives)->note_count = 0;
+}
+
+static void act(struct lives *lives)
+{
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
+    uint64_t choice = sim_random_below(lives->sim, 10);
+    w->chosen = (unsigned)sim_random_below(lives->sim, w->reader_count);
+    if (choice == 0) {
+        w->readers[w->chosen].paused = !w->readers[w->chosen].paused;
+    } else if (choice < 3 && w->count > 0) {
+        /* Again, as a publisher does who got no answer. */
+        uint32_t number = (uint32_t)sim_random_below(lives->sim, w->count);
+        if (w->items[number].fate != FATE_PENDING) publish(w, number);
+    } else if (w->count < MESSAGES) {
+        publish(w, w->count++);
     }
 }
 
-static void end_life(struct world *w)
+static void acted(struct lives *lives)
 {
-    if (!sim_host_crashed(w->host) && sim_random_below(w->sim, 2)) {
-        sim_run_ms(w->sim, sim_random_below(w->sim, 2500));
-    }
-    if (sim_host_crashed(w->host)) return;
-    if (sim_random_below(w->sim, 2)) {
-        sim_host_crash(w->host);
-    } else {
-        sim_host_kill(w->host);
-    }
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
+    consumer_wake(w->readers[w->chosen].consumer);
 }
+
+static const struct lives_program program = {
+    .open = open_all, .started = started, .act = act, .acted = acted, .steps = 10, .drop = drop};
+
+static const struct lives_pace pace = {.lives = 4,
+                                       .crash_within = 250,
+                                       .actions = 60,
+                                       .fail_within = 40,
+                                       .calm = 10,
+                                       .troubled = 50,
+                                       .after = 5,
+                                       .rest_one_in = 2,
+                                       .rest_ms = 2500};
 
 /* ---- the end ---- */
 
@@ -458,7 +447,7 @@ static int look_dead(void *context, const struct stream_message *stored)
 
 static void check_end(struct world *w)
 {
-    struct stream *dead = streams_find(w->streams, BYTES("DEAD"));
+    struct stream *dead = streams_find(w->lives.streams, BYTES("DEAD"));
     int r = dead ? stream_each(dead, look_dead, w) : 0;
     CHECK(r == 0, "DEAD: %s", err_name(r));
     check_stream(w);
@@ -485,40 +474,30 @@ static void check_end(struct world *w)
 static void drain(struct world *w)
 {
     w->draining = true;
-    sim_host_crash_never(w->host);
-    for (int op = SIM_DISK_READ; op < SIM_DISK_OPS; op++) {
-        sim_disk_fail(w->host, (enum sim_disk_op)op, UINT64_MAX);
-    }
-    if (!sim_host_crashed(w->host)) sim_host_crash(w->host);
-    start(w);
+    lives_calm(&w->lives);
+    lives_start(&w->lives);
     for (unsigned i = 0; i < w->reader_count; i++) {
         w->readers[i].paused = false;
         consumer_wake(w->readers[i].consumer);
     }
-    CHECK(sim_run_until(w->sim, 600000, all_done, w), "not all is settled");
-    sim_run_ms(w->sim, 3000);
+    CHECK(sim_run_until(w->lives.sim, 600000, all_done, w), "not all is settled");
+    sim_run_ms(w->lives.sim, 3000);
     CHECK(all_done(w), "something has come again");
     check_end(w);
     /* And the next start finds it so. */
     for (uint32_t i = 0; i < w->count; i++)
         for (unsigned k = 0; k < READERS; k++) w->items[i].places[k].dead = 0;
-    sim_host_kill(w->host);
-    start(w);
-    sim_run_ms(w->sim, 3000);
+    sim_host_kill(w->lives.host);
+    lives_start(&w->lives);
+    sim_run_ms(w->lives.sim, 3000);
     CHECK(all_done(w), "something has come again");
     check_end(w);
-    sim_host_crash(w->host);
-    streams_free(w->streams);
-    free(w);
+    lives_free(&w->lives);
 }
 
 static struct world *world_new(struct sim *sim)
 {
-    struct world *w = calloc(1, sizeof *w);
-    CHECK(w, "memory");
-    w->sim = sim;
-    w->host = sim_host_new(sim, "bus");
-    w->io = sim_host_io(w->host);
+    struct world *w = lives_new(sizeof *w, sim, &program);
     w->retention = (enum stream_retention)sim_random_below(sim, 3);
     w->reader_count = 1 + (unsigned)sim_random_below(sim, READERS);
     return w;
@@ -527,36 +506,14 @@ static struct world *world_new(struct sim *sim)
 static void retention_crashes(struct sim *sim, uint64_t seed)
 {
     struct world *w = world_new(sim);
-    for (int life = 0; life < LIVES; life++) {
-        if (sim_random_below(sim, 2)) {
-            sim_host_crash_after(w->host, sim_random_below(sim, 250));
-        } else {
-            sim_host_crash_never(w->host);
-        }
-        start(w);
-        live(w, (int)sim_random_below(sim, 60));
-        end_life(w);
-    }
+    lives_crashes(&w->lives, &pace);
     drain(w);
 }
 
 static void retention_failures(struct sim *sim, uint64_t seed)
 {
     struct world *w = world_new(sim);
-    for (int life = 0; life < LIVES; life++) {
-        start(w);
-        live(w, 10);
-        if (sim_random_below(sim, 2)) {
-            enum sim_disk_op op = (enum sim_disk_op)(1 + sim_random_below(sim, SIM_DISK_OPS - 1));
-            sim_disk_fail(w->host, op, sim_random_below(sim, 40));
-        } else {
-            sim_disk_limit(w->host, sim_disk_used(w->host) + sim_random_below(sim, 20000));
-        }
-        live(w, (int)sim_random_below(sim, 50));
-        sim_disk_limit(w->host, 1 << 30);
-        live(w, 5);
-        end_life(w);
-    }
+    lives_failures(&w->lives, &pace);
     drain(w);
 }
 

@@ -6,6 +6,7 @@
 #include "stream/consumer_impl.h"
 #include "stream/kv.h"
 #include "stream/streams_impl.h"
+#include "lives.h"
 #include "runner.h"
 
 #include <inttypes.h>
@@ -46,10 +47,7 @@ struct key {
 };
 
 struct world {
-    struct sim *sim;
-    struct sim_host *host;
-    struct io *io;
-    struct streams *streams;
+    struct lives lives;
     struct stream *stream;
     struct consumer *consumer;
     struct kv *kv;
@@ -61,8 +59,8 @@ struct world {
     uint32_t values;
     uint64_t last_first_delivery; /* of this life */
     uint64_t last_watched;        /* revision, of this life */
-    bool watch_began, draining, full;
-    uint64_t lives;
+    bool watch_began, draining, filtered;
+    struct stream_config limits;
 };
 
 static uint64_t seen_dead, seen_redelivered, seen_duplicate, seen_unknown, seen_moved;
@@ -148,11 +146,11 @@ static void deliver(void *context, const struct delivery *delivery)
     p->delivered = true;
     p->attempt = delivery->attempt;
     int r = 0;
-    uint64_t choice = sim_random_below(w->sim, 12);
+    uint64_t choice = sim_random_below(w->lives.sim, 12);
     if (w->draining && number % 9 != 0) choice = 11;
     if (choice == 0) {
         r = consumer_nak(w->consumer, delivery->seq,
-                         (int64_t)sim_random_below(w->sim, 500) * 1000000);
+                         (int64_t)sim_random_below(w->lives.sim, 500) * 1000000);
     } else if (choice == 1 && number % 9 == 0) {
         r = consumer_term(w->consumer, delivery->seq, BYTES("bad"));
     } else if (choice > 3 && number % 9 != 0) {
@@ -186,7 +184,7 @@ static void key_changed(struct kv_op *op, int result)
 
 static void change_key(struct world *w)
 {
-    uint32_t at = (uint32_t)sim_random_below(w->sim, KEYS);
+    uint32_t at = (uint32_t)sim_random_below(w->lives.sim, KEYS);
     struct key *key = &w->keys[at];
     /* What is not known is looked up after the next start. */
     if (key->busy || key->maybe) return;
@@ -197,14 +195,15 @@ static void change_key(struct world *w)
     key->value = ++w->values;
     key->operation = KV_PUT;
     struct bytes v = bytes_make(value, (size_t)snprintf(value, sizeof value, "%u", key->value));
-    switch (sim_random_below(w->sim, 5)) {
+    switch (sim_random_below(w->lives.sim, 5)) {
     case 0: kv_create(w->kv, &key->op, k, v, key_changed); break;
     case 1:
-        kv_update(w->kv, &key->op, k, v, key->revision + sim_random_below(w->sim, 2), key_changed);
+        kv_update(w->kv, &key->op, k, v, key->revision + sim_random_below(w->lives.sim, 2),
+                  key_changed);
         break;
     case 2:
         key->operation = KV_DELETE;
-        if (sim_random_below(w->sim, 2)) {
+        if (sim_random_below(w->lives.sim, 2)) {
             kv_delete(w->kv, &key->op, k, 0, key_changed);
         } else {
             kv_purge(w->kv, &key->op, k, key_changed);
@@ -305,11 +304,15 @@ static void check_stream(struct world *w)
     CHECK(now == walk.found, "%u acknowledged, %u there", now, walk.found);
 }
 
-static int start_once(struct world *w)
+static void prepare(struct lives *lives)
+{
+    CONTAINER_OF(lives, struct world, lives)->filtered = sim_random_below(lives->sim, 2);
+}
+
+static int open_all(struct lives *lives)
 {
     static const char *const subjects[] = {"s.>"};
-    const struct streams_options options = {
-        .dir = "/store", .segment_bytes = 4096, .log_file_min = 32 << 10, .log_file_max = 64 << 10};
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
     /* Longer than all of it: what is published again is the same message. */
     const struct stream_config config = {.name = "S",
                                          .subjects = subjects,
@@ -319,47 +322,32 @@ static int start_once(struct world *w)
     const struct consumer_config consumer = {.name = "C",
                                              .durable = true,
                                              .filters = &filter,
-                                             .filter_count = sim_random_below(w->sim, 2),
+                                             .filter_count = w->filtered,
                                              .ack_policy = CONSUMER_ACK_EXPLICIT,
                                              .ack_wait_ns = 1000000000,
                                              .max_deliver = MAX_DELIVER,
                                              .max_ack_pending = 20};
     const struct kv_config bucket = {.bucket = "b"};
     struct error error = {0};
-    int r = streams_open(w->io, NULL, &options, &w->streams, &error);
-    CHECK(r != ERR_CORRUPT, "%s %s", error.file, error.message);
-    if (r == 0) r = streams_add(w->streams, &config, &w->stream, NULL);
+    int r = streams_add(lives->streams, &config, &w->stream, NULL);
     if (r == 0) {
-        r = consumer_open(w->streams, w->stream, &consumer, deliver, w, &w->consumer, &error);
+        r = consumer_open(lives->streams, w->stream, &consumer, deliver, w, &w->consumer, &error);
     }
-    if (r == 0) r = kv_open(w->streams, &bucket, &w->kv, &error);
-    CHECK(r != ERR_CORRUPT, "%s %s", error.file, error.message);
+    if (r == 0) r = kv_open(lives->streams, &bucket, &w->kv, &error);
     return r;
 }
 
-static void drop(struct world *w)
+static void drop(struct lives *lives)
 {
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
     kv_close(w->kv);
-    streams_free(w->streams);
-    w->streams = NULL;
     w->consumer = NULL;
     w->kv = NULL;
 }
 
-static void start(struct world *w)
+static void started(struct lives *lives)
 {
-    for (int attempt = 0;; attempt++) {
-        CHECK(attempt < 50, "does not start");
-        if (sim_host_crashed(w->host)) {
-            drop(w);
-            w->io = sim_host_restart(w->host);
-            if (attempt > 3) sim_host_crash_never(w->host);
-        }
-        int r = start_once(w);
-        if (r == 0 && !sim_host_crashed(w->host)) break;
-        sim_host_crash(w->host); /* half started: the harness does not stop it piece by piece */
-    }
-    w->lives++;
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
     w->last_first_delivery = 0;
     w->last_watched = 0;
     w->watch_began = false;
@@ -370,29 +358,27 @@ static void start(struct world *w)
     CHECK(kv_watch(w->kv, BYTES(">"), watched, w, &w->watch) == 0, "watch");
 }
 
-static void act(struct world *w)
+static void act(struct lives *lives)
 {
-    uint64_t choice = sim_random_below(w->sim, 8);
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
+    uint64_t choice = sim_random_below(lives->sim, 8);
     if (choice < 2) {
         change_key(w);
     } else if (choice == 2 && w->count > 0) {
         /* Again, as a publisher does who got no answer. */
-        uint32_t number = (uint32_t)sim_random_below(w->sim, w->count);
+        uint32_t number = (uint32_t)sim_random_below(lives->sim, w->count);
         if (w->publishes[number].fate != FATE_PENDING) publish(w, number);
     } else if (w->count < MESSAGES_MAX) {
         publish(w, w->count++);
     }
 }
 
-static void live(struct world *w, int actions)
-{
-    while (actions-- > 0 && !sim_host_crashed(w->host)) {
-        act(w);
-        uint64_t steps = sim_random_below(w->sim, 10);
-        while (steps-- > 0 && !sim_host_crashed(w->host) && sim_step(w->sim)) {
-        }
-    }
-}
+static const struct lives_program program = {.prepare = prepare,
+                                             .open = open_all,
+                                             .started = started,
+                                             .act = act,
+                                             .steps = 10,
+                                             .drop = drop};
 
 static bool all_done(void *context)
 {
@@ -404,8 +390,9 @@ static bool all_done(void *context)
 
 static bool failed(struct world *w)
 {
-    struct stream *dead = streams_find(w->streams, BYTES("DEAD"));
-    return wal_status(w->streams->wal) < 0 || journal_status(w->consumer->writing.journal) < 0 ||
+    struct stream *dead = streams_find(w->lives.streams, BYTES("DEAD"));
+    return wal_status(w->lives.streams->wal) < 0 ||
+           journal_status(w->consumer->writing.journal) < 0 ||
            (dead && journal_status(dead->journal) < 0);
 }
 
@@ -430,14 +417,17 @@ static int look_dead(void *context, const struct stream_message *message)
 static void drain(struct world *w)
 {
     w->draining = true;
-    while (sim_run_until(w->sim, 600000, done_or_failed, w) && failed(w)) {
-        sim_host_crash(w->host); /* a failure that was still to come */
-        start(w);
+    while (sim_run_until(w->lives.sim, 600000, done_or_failed, w)) {
+        lives_disarm(&w->lives);
+        sim_run_ms(w->lives.sim, 1000); /* a failure that has come just now is told */
+        if (!failed(w)) break;
+        sim_host_crash(w->lives.host);
+        lives_start(&w->lives);
     }
     CHECK(all_done(w), "pending %" PRIu64 ", out %" PRIu64, consumer_info(w->consumer).num_pending,
           consumer_info(w->consumer).num_ack_pending);
     struct dead_walk walk = {.w = w};
-    struct stream *dead = streams_find(w->streams, BYTES("DEAD"));
+    struct stream *dead = streams_find(w->lives.streams, BYTES("DEAD"));
     if (dead) CHECK(stream_each(dead, look_dead, &walk) == 0, "DEAD");
     for (uint32_t i = 0; i < w->count; i++) {
         const struct publish *p = &w->publishes[i];
@@ -466,72 +456,46 @@ static void close_all(struct world *w)
 {
     bool done = false;
     consumer_close(w->consumer, gone, &done);
-    CHECK(sim_run_until(w->sim, 10000, is_true, &done), "consumer closes");
+    CHECK(sim_run_until(w->lives.sim, 10000, is_true, &done), "consumer closes");
     kv_close(w->kv);
     done = false;
-    streams_close(w->streams, gone, &done);
-    CHECK(sim_run_until(w->sim, 10000, is_true, &done), "streams close");
+    streams_close(w->lives.streams, gone, &done);
+    CHECK(sim_run_until(w->lives.sim, 10000, is_true, &done), "streams close");
+    w->kv = NULL;
+    w->lives.streams = NULL;
 }
 
-static struct world *world_new(struct sim *sim)
+static void finish_world(struct world *w)
 {
-    struct world *w = calloc(1, sizeof *w);
-    CHECK(w, "memory");
-    w->sim = sim;
-    w->host = sim_host_new(sim, "a");
-    w->io = sim_host_io(w->host);
-    return w;
+    lives_start(&w->lives);
+    drain(w);
+    close_all(w);
+    lives_free(&w->lives);
 }
 
 static void crashes(struct sim *sim, uint64_t seed)
 {
-    struct world *w = world_new(sim);
-    for (int life = 0; life < 4; life++) {
-        if (sim_random_below(sim, 2)) {
-            sim_host_crash_after(w->host, sim_random_below(sim, 150));
-        } else {
-            sim_host_crash_never(w->host);
-        }
-        start(w);
-        live(w, 30);
-        if (sim_random_below(sim, 3) == 0 && !sim_host_crashed(w->host)) {
-            sim_run_ms(sim, sim_random_below(sim, 3000));
-        }
-        if (sim_host_crashed(w->host)) continue;
-        if (sim_random_below(sim, 2)) {
-            sim_host_crash(w->host);
-        } else {
-            sim_host_kill(w->host);
-        }
-    }
-    sim_host_crash_never(w->host);
-    start(w);
-    drain(w);
-    close_all(w);
-    free(w);
+    static const struct lives_pace pace = {
+        .lives = 4, .crash_within = 150, .actions = 60, .rest_one_in = 3, .rest_ms = 3000};
+    struct world *w = lives_new(sizeof *w, sim, &program);
+    lives_crashes(&w->lives, &pace);
+    sim_host_crash_never(w->lives.host);
+    finish_world(w);
 }
 
-/* Operations fail, the disk is full for a while. */
+/* Operations fail, the disk is full for a while; what was to fail may fail in the next start. */
 static void failures(struct sim *sim, uint64_t seed)
 {
-    struct world *w = world_new(sim);
+    struct world *w = lives_new(sizeof *w, sim, &program);
     for (int life = 0; life < 4; life++) {
-        start(w);
-        if (sim_random_below(sim, 2)) {
-            enum sim_disk_op op = (enum sim_disk_op)(1 + sim_random_below(sim, SIM_DISK_OPS - 1));
-            sim_disk_fail(w->host, op, sim_random_below(sim, 30));
-        } else {
-            sim_disk_limit(w->host, sim_disk_used(w->host) + sim_random_below(sim, 20000));
-        }
-        live(w, 30);
-        sim_disk_limit(w->host, 1 << 30);
-        live(w, 10);
-        sim_host_crash(w->host);
+        lives_start(&w->lives);
+        lives_trouble(&w->lives, 30);
+        lives_act(&w->lives, 30);
+        lives_end_of_trouble(&w->lives);
+        lives_act(&w->lives, 10);
+        sim_host_crash(w->lives.host);
     }
-    start(w);
-    drain(w);
-    close_all(w);
-    free(w);
+    finish_world(w);
 }
 
 /* ---- limits, deletes, purges and cleaning: a restart finds what was there ---- */
@@ -567,23 +531,24 @@ static void change(struct world *w, struct stream *stream)
     char subject[32], body[200] = {0};
     struct stream_op *op = malloc(sizeof *op);
     CHECK(op, "memory");
-    uint64_t choice = sim_random_below(w->sim, 40);
-    uint64_t which =
-        sim_random_below(w->sim, 3) ? sim_random_below(w->sim, 4) : sim_random_below(w->sim, 40);
+    uint64_t choice = sim_random_below(w->lives.sim, 40);
+    uint64_t which = sim_random_below(w->lives.sim, 3) ? sim_random_below(w->lives.sim, 4)
+                                                       : sim_random_below(w->lives.sim, 40);
     int len = snprintf(subject, sizeof subject, "t.%" PRIu64, which);
     struct bytes name = bytes_make(subject, (size_t)len);
     struct stream_state state = stream_state(stream);
     if (choice == 0) {
-        stream_purge(stream, op, sim_random_below(w->sim, 4) ? name : BYTES(""), 0,
-                     sim_random_below(w->sim, 3), change_done);
+        stream_purge(stream, op, sim_random_below(w->lives.sim, 4) ? name : BYTES(""), 0,
+                     sim_random_below(w->lives.sim, 3), change_done);
     } else if (choice < 4) {
-        stream_delete(stream, op, state.first_seq + sim_random_below(w->sim, state.last_seq + 1),
+        stream_delete(stream, op,
+                      state.first_seq + sim_random_below(w->lives.sim, state.last_seq + 1),
                       change_done);
     } else {
         memcpy(body, &w->values, sizeof w->values);
         w->values++;
         struct message message = message_borrow(
-            name, BYTES(""), BYTES(""), bytes_make(body, 8 + sim_random_below(w->sim, 190)));
+            name, BYTES(""), BYTES(""), bytes_make(body, 8 + sim_random_below(w->lives.sim, 190)));
         stream_publish(stream, op, &message, NULL, change_done);
         message_done(&message);
     }
@@ -597,13 +562,35 @@ static bool idle(void *context)
            list_empty(&stream->ready);
 }
 
+static int open_limited(struct lives *lives)
+{
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
+    struct api_error refusal = {0};
+    int r = streams_add(lives->streams, &w->limits, &w->stream, &refusal);
+    CHECK(r == 0, "%d", api_error_number(refusal.kind));
+    return r;
+}
+
+static void change_stream(struct lives *lives)
+{
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
+    change(w, w->stream);
+}
+
+static void check_room(struct stream *stream)
+{
+    uint64_t needed = stream->index.bytes + stream->index.count * 72;
+    uint64_t used = journal_bytes(stream->journal);
+    CHECK(used <= 2 * needed + 3 * 4096 + 4096, "%" PRIu64 " bytes for %" PRIu64, used, needed);
+}
+
 static void limits(struct sim *sim, uint64_t seed)
 {
-    struct world *w = world_new(sim);
     static const char *const subjects[] = {"t.>"};
-    const struct streams_options options = {
-        .dir = "/store", .segment_bytes = 4096, .log_file_min = 32 << 10, .log_file_max = 64 << 10};
-    struct stream_config config = {
+    static const struct lives_program limited = {
+        .open = open_limited, .act = change_stream, .steps = 8};
+    struct world *w = lives_new(sizeof *w, sim, &limited);
+    w->limits = (struct stream_config){
         .name = "T",
         .subjects = subjects,
         .subject_count = 1,
@@ -614,41 +601,22 @@ static void limits(struct sim *sim, uint64_t seed)
     struct print before = {0};
     uint64_t last_seq = 0;
     for (int life = 0; life < 4; life++) {
-        struct error error = {0};
-        struct stream *stream;
-        int r = streams_open(w->io, NULL, &options, &w->streams, &error);
-        CHECK(r == 0, "%s", error.message);
-        struct api_error refusal = {0};
-        r = streams_add(w->streams, &config, &stream, &refusal);
-        CHECK(r == 0, "%d", api_error_number(refusal.kind));
-        struct print after = print_stream(stream);
+        lives_start(&w->lives);
+        struct print after = print_stream(w->stream);
         CHECK(after.hash == before.hash, "%" PRIu64 " messages, were %" PRIu64, after.count,
               before.count);
-        CHECK(stream_state(stream).last_seq == last_seq, "last sequence");
-        for (uint64_t i = sim_random_below(sim, 300); i > 0; i--) {
-            change(w, stream);
-            uint64_t steps = sim_random_below(sim, 8);
-            while (steps-- > 0 && sim_step(sim)) {
-            }
-        }
-        CHECK(sim_run_until(sim, 60000, idle, stream), "cleans for ever");
-        stream_clean(stream);
-        CHECK(sim_run_until(sim, 60000, idle, stream), "cleans for ever");
-        before = print_stream(stream);
-        last_seq = stream_state(stream).last_seq;
-        uint64_t needed = stream->index.bytes + stream->index.count * 72;
-        uint64_t used = journal_bytes(stream->journal);
-        CHECK(used <= 2 * needed + 3 * 4096 + 4096, "%" PRIu64 " bytes for %" PRIu64, used, needed);
-        seen_moved += streams_metrics(w->streams)->moved;
-        if (sim_random_below(sim, 2)) {
-            sim_host_kill(w->host);
-        } else {
-            sim_host_crash(w->host);
-        }
-        streams_free(w->streams);
-        w->io = sim_host_restart(w->host);
+        CHECK(stream_state(w->stream).last_seq == last_seq, "last sequence");
+        lives_act(&w->lives, sim_random_below(sim, 300));
+        CHECK(sim_run_until(sim, 60000, idle, w->stream), "cleans for ever");
+        stream_clean(w->stream);
+        CHECK(sim_run_until(sim, 60000, idle, w->stream), "cleans for ever");
+        before = print_stream(w->stream);
+        last_seq = stream_state(w->stream).last_seq;
+        check_room(w->stream);
+        seen_moved += streams_metrics(w->lives.streams)->moved;
+        lives_end(&w->lives);
     }
-    free(w);
+    lives_free(&w->lives);
 }
 
 static void finish(void)

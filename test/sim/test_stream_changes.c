@@ -4,6 +4,7 @@
  * was refused was never there. A stream that does not sync each message loses its end at most: a
  * power failure leaves a prefix, a kill leaves everything. */
 #include "stream/stream_impl.h"
+#include "lives.h"
 #include "runner.h"
 
 #include <inttypes.h>
@@ -34,10 +35,7 @@ struct purge {
 };
 
 struct world {
-    struct sim *sim;
-    struct sim_host *host;
-    struct io *io;
-    struct streams *streams;
+    struct lives lives;
     struct stream *stream;
     unsigned per_subject, total; /* limits; 0: none */
     bool refuses;                /* new messages, instead of taking old ones */
@@ -100,7 +98,7 @@ static void published(struct stream_op *op, int result)
     if (result < 0) return;
     CHECK(item->seq == 0 || item->seq == op->seq, "seen at another place");
     item->seq = op->seq;
-    item->stored_ns = sim_now_ns(item->world->sim);
+    item->stored_ns = sim_now_ns(item->world->lives.sim);
 }
 
 static void publish(struct world *w)
@@ -129,7 +127,7 @@ static void deleted(struct stream_op *op, int result)
 
 static void delete_one(struct world *w)
 {
-    struct item *item = &w->items[sim_random_below(w->sim, w->count)];
+    struct item *item = &w->items[sim_random_below(w->lives.sim, w->count)];
     if (item->fate != FATE_STORED || item->deleting) return;
     item->deleting = true;
     stream_delete(w->stream, &item->delete, item->seq, deleted);
@@ -150,8 +148,9 @@ static void purge(struct world *w)
     if (w->purge_count == PURGES) return;
     struct purge *purge = &w->purges[w->purge_count++];
     char subject[16];
-    *purge = (struct purge){
-        .world = w, .subject = (unsigned)sim_random_below(w->sim, SUBJECTS), .count = w->count};
+    *purge = (struct purge){.world = w,
+                            .subject = (unsigned)sim_random_below(w->lives.sim, SUBJECTS),
+                            .count = w->count};
     for (uint32_t i = purge->subject; i < w->count; i += SUBJECTS) w->items[i].deleting = true;
     stream_purge(w->stream, &purge->op, subject_of(purge->subject, subject), 0, 0, purged);
 }
@@ -233,11 +232,10 @@ static void check(struct world *w)
 
 /* ---- lives ---- */
 
-static int start_once(struct world *w)
+static int open_stream(struct lives *lives)
 {
     static const char *const subjects[] = {"t.>"};
-    const struct streams_options options = {
-        .dir = "/store", .segment_bytes = 4096, .log_file_min = 32 << 10, .log_file_max = 64 << 10};
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
     const struct stream_config config = {
         .name = "T",
         .subjects = subjects,
@@ -249,130 +247,75 @@ static int start_once(struct world *w)
         .sync = w->sync,
         .schema = "{\"t.0\": {\"type\": \"object\", \"required\": [\"n\"]}}",
     };
-    struct error error = {0};
     struct api_error refusal = {0};
-    int r = streams_open(w->io, NULL, &options, &w->streams, &error);
-    CHECK(r != ERR_CORRUPT, "%s %s", error.file, error.message);
-    if (r == 0) r = streams_add(w->streams, &config, &w->stream, &refusal);
+    int r = streams_add(lives->streams, &config, &w->stream, &refusal);
     CHECK(r != ERR_INVALID, "%d", api_error_number(refusal.kind));
     return r;
 }
 
-static void start(struct world *w)
+static void started(struct lives *lives)
 {
-    for (int attempt = 0;; attempt++) {
-        CHECK(attempt < 50, "does not start");
-        if (sim_host_crashed(w->host)) {
-            streams_free(w->streams);
-            w->streams = NULL;
-            w->io = sim_host_restart(w->host);
-            if (attempt > 3) sim_host_crash_never(w->host);
-        }
-        int r = start_once(w);
-        if (r == 0 && !sim_host_crashed(w->host)) break;
-        sim_host_crash(w->host);
+    check(CONTAINER_OF(lives, struct world, lives));
+}
+
+static void act(struct lives *lives)
+{
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
+    uint64_t choice = sim_random_below(lives->sim, 20);
+    if (choice < 3 && w->count) {
+        delete_one(w);
+    } else if (choice == 3) {
+        purge(w);
+    } else if (w->count < MESSAGES) {
+        publish(w);
     }
 }
 
-static void live(struct world *w, uint64_t actions)
-{
-    while (actions-- > 0 && !sim_host_crashed(w->host)) {
-        uint64_t choice = sim_random_below(w->sim, 20);
-        if (choice < 3 && w->count) {
-            delete_one(w);
-        } else if (choice == 3) {
-            purge(w);
-        } else if (w->count < MESSAGES) {
-            publish(w);
-        }
-        uint64_t steps = sim_random_below(w->sim, 8);
-        while (steps-- > 0 && !sim_host_crashed(w->host) && sim_step(w->sim)) {
-        }
-    }
-}
+static const struct lives_program program = {
+    .open = open_stream, .started = started, .act = act, .steps = 8};
 
-static void crash(struct world *w)
-{
-    if (sim_host_crashed(w->host)) return;
-    if (sim_random_below(w->sim, 2)) {
-        sim_host_crash(w->host);
-    } else {
-        sim_host_kill(w->host);
-    }
-}
-
-static struct world *world_new(struct sim *sim)
-{
-    struct world *w = calloc(1, sizeof *w);
-    CHECK(w, "memory");
-    w->sim = sim;
-    w->host = sim_host_new(sim, "bus");
-    w->io = sim_host_io(w->host);
-    return w;
-}
+static const struct lives_pace pace = {.lives = LIVES,
+                                       .crash_within = 200,
+                                       .actions = 100,
+                                       .fail_within = 30,
+                                       .calm = 15,
+                                       .troubled = 60,
+                                       .after = 8};
 
 static void choose_limits(struct world *w)
 {
-    w->refuses = sim_random_below(w->sim, 2);
-    if (sim_random_below(w->sim, 3)) w->per_subject = 1 + (unsigned)sim_random_below(w->sim, 6);
-    if (sim_random_below(w->sim, 2)) w->total = 5 + (unsigned)sim_random_below(w->sim, 30);
+    w->refuses = sim_random_below(w->lives.sim, 2);
+    if (sim_random_below(w->lives.sim, 3))
+        w->per_subject = 1 + (unsigned)sim_random_below(w->lives.sim, 6);
+    if (sim_random_below(w->lives.sim, 2))
+        w->total = 5 + (unsigned)sim_random_below(w->lives.sim, 30);
 }
 
 static void finish_world(struct world *w)
 {
-    sim_host_crash_never(w->host);
-    for (int op = SIM_DISK_READ; op < SIM_DISK_OPS; op++) {
-        sim_disk_fail(w->host, (enum sim_disk_op)op, UINT64_MAX);
-    }
+    lives_calm(&w->lives);
     for (int i = 0; i < 2; i++) {
-        if (!sim_host_crashed(w->host)) sim_host_crash(w->host);
-        start(w);
-        check(w);
-        sim_run_ms(w->sim, 2000);
+        if (!sim_host_crashed(w->lives.host)) sim_host_crash(w->lives.host);
+        lives_start(&w->lives);
+        sim_run_ms(w->lives.sim, 2000);
         check(w);
     }
-    sim_host_crash(w->host);
-    streams_free(w->streams);
-    free(w);
+    lives_free(&w->lives);
 }
 
 static void changes_crashes(struct sim *sim, uint64_t seed)
 {
-    struct world *w = world_new(sim);
+    struct world *w = lives_new(sizeof *w, sim, &program);
     choose_limits(w);
-    for (int life = 0; life < LIVES; life++) {
-        if (sim_random_below(sim, 2)) {
-            sim_host_crash_after(w->host, sim_random_below(sim, 200));
-        } else {
-            sim_host_crash_never(w->host);
-        }
-        start(w);
-        check(w);
-        live(w, sim_random_below(sim, 100));
-        crash(w);
-    }
+    lives_crashes(&w->lives, &pace);
     finish_world(w);
 }
 
 static void changes_failures(struct sim *sim, uint64_t seed)
 {
-    struct world *w = world_new(sim);
+    struct world *w = lives_new(sizeof *w, sim, &program);
     choose_limits(w);
-    for (int life = 0; life < LIVES; life++) {
-        start(w);
-        check(w);
-        live(w, 15);
-        if (sim_random_below(sim, 2)) {
-            enum sim_disk_op op = (enum sim_disk_op)(1 + sim_random_below(sim, SIM_DISK_OPS - 1));
-            sim_disk_fail(w->host, op, sim_random_below(sim, 30));
-        } else {
-            sim_disk_limit(w->host, sim_disk_used(w->host) + sim_random_below(sim, 20000));
-        }
-        live(w, sim_random_below(sim, 60));
-        sim_disk_limit(w->host, 1 << 30);
-        live(w, 8);
-        crash(w);
-    }
+    lives_failures(&w->lives, &pace);
     finish_world(w);
 }
 
@@ -396,39 +339,37 @@ static uint32_t check_prefix(struct world *w)
 
 static bool has_crashed(void *context)
 {
-    return sim_host_crashed(((struct world *)context)->host);
+    return sim_host_crashed(((struct world *)context)->lives.host);
+}
+
+static void publish_and_wait(struct lives *lives)
+{
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
+    if (w->count < MESSAGES) publish(w);
+    if (sim_random_below(lives->sim, 20) == 0) {
+        (void)sim_run_until(lives->sim, sim_random_below(lives->sim, 2500), has_crashed, w);
+    }
 }
 
 static void prefix_survives(struct sim *sim, uint64_t seed)
 {
-    struct world *w = world_new(sim);
+    static const struct lives_program lazy = {
+        .open = open_stream, .act = publish_and_wait, .steps = 8};
+    struct world *w = lives_new(sizeof *w, sim, &lazy);
     w->sync = sim_random_below(sim, 2) ? JOURNAL_SYNC_INTERVAL : JOURNAL_SYNC_NEVER;
-    start(w);
+    lives_start(&w->lives);
     for (int life = 0; life < LIVES; life++) {
-        if (sim_random_below(sim, 3) == 0) {
-            sim_host_crash_after(w->host, sim_random_below(sim, 150));
-        } else {
-            sim_host_crash_never(w->host);
-        }
-        for (uint64_t n = sim_random_below(sim, 80); n > 0 && w->count < MESSAGES; n--) {
-            if (sim_host_crashed(w->host)) break;
-            publish(w);
-            if (sim_random_below(sim, 20) == 0) {
-                (void)sim_run_until(sim, sim_random_below(sim, 2500), has_crashed, w);
-            }
-            uint64_t steps = sim_random_below(sim, 8);
-            while (steps-- > 0 && !sim_host_crashed(w->host) && sim_step(sim)) {
-            }
-        }
-        bool killed = !sim_host_crashed(w->host) && sim_random_below(sim, 2);
+        lives_arm_crash(&w->lives, 150);
+        lives_act(&w->lives, sim_random_below(sim, 80));
+        bool killed = !sim_host_crashed(w->lives.host) && sim_random_below(sim, 2);
         if (killed) {
-            sim_host_kill(w->host);
+            sim_host_kill(w->lives.host);
         } else {
-            sim_host_crash(w->host);
+            sim_host_crash(w->lives.host);
         }
         uint64_t then_ns = sim_now_ns(sim);
-        sim_host_crash_never(w->host);
-        start(w);
+        sim_host_crash_never(w->lives.host);
+        lives_start(&w->lives);
         uint32_t end = check_prefix(w);
         for (uint32_t i = end; i < w->count; i++) {
             struct item *item = &w->items[i];
@@ -441,9 +382,7 @@ static void prefix_survives(struct sim *sim, uint64_t seed)
             item->fate = FATE_UNKNOWN;
         }
     }
-    sim_host_crash(w->host);
-    streams_free(w->streams);
-    free(w);
+    lives_free(&w->lives);
 }
 
 static void saw_changes(void)

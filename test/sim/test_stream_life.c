@@ -1,6 +1,7 @@
 /* Streams and consumers are made, changed and removed on a simulated host that crashes, fails and
  * fills up at any place: what was answered holds after the next start, with its configuration; what
  * was not is there whole or not at all; and of what was removed nothing is left on the disk. */
+#include "lives.h"
 #include "runner.h"
 
 #include "stream/consumer.h"
@@ -22,10 +23,7 @@ struct thing {
 };
 
 struct world {
-    struct sim *sim;
-    struct sim_host *host;
-    struct io *io;
-    struct streams *streams;
+    struct lives lives;
     struct list asked; /* of struct ask */
     struct thing streams_model[STREAMS], consumers_model[STREAMS][CONSUMERS];
     unsigned changes;
@@ -82,8 +80,9 @@ static void removed(void *context, int result)
     answered(context, result);
 }
 
-static void forget_asked(struct world *w)
+static void forget_asked(struct lives *lives)
 {
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
     for (struct list *link; (link = list_pop(&w->asked));)
         free(CONTAINER_OF(link, struct ask, link));
 }
@@ -94,7 +93,7 @@ static struct stream *find(struct world *w, uint64_t which)
 {
     char name[8];
     snprintf(name, sizeof name, "S%d", (int)which);
-    return streams_find(w->streams, bytes_str(name));
+    return streams_find(w->lives.streams, bytes_str(name));
 }
 
 static struct consumer *find_consumer(struct stream *stream, uint64_t which)
@@ -125,7 +124,7 @@ static void make_stream(struct world *w, uint64_t which)
         stream_update(stream, &a->op, &config, stream_durable);
         return;
     }
-    int r = streams_add(w->streams, &config, &stream, &refusal);
+    int r = streams_add(w->lives.streams, &config, &stream, &refusal);
     if (r < 0) {
         answered(a, r);
         return;
@@ -142,7 +141,7 @@ static void remove_stream(struct world *w, uint64_t which)
         thing->change = ++w->changes;
         thing->there = thing->unsure = false; /* as far as the stream is there */
     }
-    streams_remove(w->streams, stream, removed, ask(w, &w->streams_model[which], false));
+    streams_remove(w->lives.streams, stream, removed, ask(w, &w->streams_model[which], false));
 }
 
 static void make_consumer(struct world *w, uint64_t which, uint64_t number)
@@ -158,8 +157,8 @@ static void make_consumer(struct world *w, uint64_t which, uint64_t number)
                                            .ack_policy = CONSUMER_ACK_EXPLICIT};
     struct api_error refusal = {0};
     struct consumer *consumer;
-    int r =
-        consumers_add(w->streams, stream, &config, CONSUMER_MAKE_OR_UPDATE, &consumer, &refusal);
+    int r = consumers_add(w->lives.streams, stream, &config, CONSUMER_MAKE_OR_UPDATE, &consumer,
+                          &refusal);
     if (r < 0) {
         answered(a, r);
         return;
@@ -180,17 +179,18 @@ static void publish(struct world *w, uint64_t which)
     static const char payload[300];
     struct stream *stream = find(w, which);
     if (!stream) return;
-    struct message message = message_borrow(BYTES("s"), BYTES(""), BYTES(""),
-                                            bytes_make(payload, sim_random_below(w->sim, 300)));
+    struct message message = message_borrow(
+        BYTES("s"), BYTES(""), BYTES(""), bytes_make(payload, sim_random_below(w->lives.sim, 300)));
     stream_publish(stream, NULL, &message, NULL, NULL);
     message_done(&message);
 }
 
-static void act(struct world *w)
+static void act(struct lives *lives)
 {
-    uint64_t which = sim_random_below(w->sim, STREAMS);
-    uint64_t number = sim_random_below(w->sim, CONSUMERS);
-    switch (sim_random_below(w->sim, 10)) {
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
+    uint64_t which = sim_random_below(w->lives.sim, STREAMS);
+    uint64_t number = sim_random_below(w->lives.sim, CONSUMERS);
+    switch (sim_random_below(w->lives.sim, 10)) {
     case 0:
     case 1: make_stream(w, which); break;
     case 2: remove_stream(w, which); break;
@@ -247,7 +247,7 @@ static int count(void *context, const char *name)
 static void check_folders(struct world *w)
 {
     size_t folders = 0, streams = 0;
-    CHECK(io_list_dir(w->io, "/store/streams", count, &folders) == 0, "list");
+    CHECK(io_list_dir(w->lives.io, "/store/streams", count, &folders) == 0, "list");
     for (uint64_t i = 0; i < STREAMS; i++) {
         char dir[STREAM_PATH + 16];
         struct stream *stream = find(w, i);
@@ -255,7 +255,7 @@ static void check_folders(struct world *w)
         if (!stream) continue;
         streams++;
         snprintf(dir, sizeof dir, "%s/" STREAM_CONSUMERS, stream->dir);
-        int r = io_list_dir(w->io, dir, count, &inside);
+        int r = io_list_dir(w->lives.io, dir, count, &inside);
         CHECK(r == 0 || r == ERR_NOT_FOUND, "%s", err_name(r));
         CHECK(inside == consumers_count(stream), "%zu folders of %zu consumers", inside,
               consumers_count(stream));
@@ -265,46 +265,21 @@ static void check_folders(struct world *w)
 
 /* ---- lives ---- */
 
-static void start(struct world *w)
+static int open_none(struct lives *lives)
 {
-    const struct streams_options options = {
-        .dir = "/store", .segment_bytes = 4096, .log_file_min = 32 << 10, .log_file_max = 64 << 10};
-    for (int attempt = 0; attempt < 50; attempt++) {
-        struct error error = {0};
-        if (sim_host_crashed(w->host)) w->io = sim_host_restart(w->host);
-        w->streams = NULL;
-        int r = streams_open(w->io, NULL, &options, &w->streams, &error);
-        CHECK(r != ERR_CORRUPT, "%s %s", error.file, error.message);
-        if (r == 0 && !sim_host_crashed(w->host)) return;
-        if (r == 0) streams_free(w->streams);
-        if (!sim_host_crashed(w->host)) sim_host_kill(w->host);
-        if (r == ERR_NO_SPACE) sim_disk_limit(w->host, 1 << 30);
-        if (attempt > 3) sim_host_crash_never(w->host);
-    }
-    CHECK(false, "does not start");
+    return 0;
 }
 
-static void live(struct world *w, int actions)
+static void started(struct lives *lives)
 {
-    for (int i = 0; i < actions && !sim_host_crashed(w->host); i++) {
-        act(w);
-        uint64_t steps = sim_random_below(w->sim, 14);
-        while (steps-- > 0 && !sim_host_crashed(w->host) && sim_step(w->sim)) {
-        }
-    }
+    check_all(CONTAINER_OF(lives, struct world, lives));
 }
 
-static void die(struct world *w)
-{
-    if (!sim_host_crashed(w->host)) {
-        if (sim_random_below(w->sim, 2))
-            sim_host_kill(w->host);
-        else
-            sim_host_crash(w->host);
-    }
-    streams_free(w->streams);
-    forget_asked(w);
-}
+static const struct lives_program program = {
+    .open = open_none, .started = started, .act = act, .steps = 14, .drop = forget_asked};
+
+static const struct lives_pace pace = {
+    .lives = 5, .crash_within = 200, .actions = 80, .fail_within = 60, .troubled = 80};
 
 static bool is_answered(void *context)
 {
@@ -313,70 +288,38 @@ static bool is_answered(void *context)
 
 static struct world *world_new(struct sim *sim)
 {
-    struct world *w = calloc(1, sizeof *w);
-    CHECK(w, "memory");
-    w->sim = sim;
-    w->host = sim_host_new(sim, "a");
-    w->io = sim_host_io(w->host);
+    struct world *w = lives_new(sizeof *w, sim, &program);
     list_init(&w->asked);
     return w;
 }
 
-static void end(struct world *w)
+static void finish_world(struct world *w)
 {
-    sim_host_crash_never(w->host);
-    sim_disk_limit(w->host, 1 << 30);
-    start(w);
-    check_all(w);
-    live(w, 20);
-    CHECK(sim_run_until(w->sim, 60000, is_answered, w), "no answer");
-    sim_run_ms(w->sim, 5000);
+    lives_calm(&w->lives);
+    lives_start(&w->lives);
+    lives_act(&w->lives, 20);
+    CHECK(sim_run_until(w->lives.sim, 60000, is_answered, w), "no answer");
+    sim_run_ms(w->lives.sim, 5000);
     check_folders(w);
-    die(w);
-    w->io = sim_host_restart(w->host);
-    start(w);
-    check_all(w);
-    sim_run_ms(w->sim, 5000);
+    lives_end(&w->lives);
+    lives_start(&w->lives);
+    sim_run_ms(w->lives.sim, 5000);
     check_folders(w);
-    die(w);
-    free(w);
+    lives_free(&w->lives);
 }
 
 static void life_crashes(struct sim *sim, uint64_t seed)
 {
     struct world *w = world_new(sim);
-    for (int life = 0; life < 5; life++) {
-        if (sim_random_below(sim, 3) == 0) sim_host_crash_after(w->host, sim_random_below(sim, 60));
-        start(w);
-        check_all(w);
-        sim_host_crash_never(w->host);
-        if (sim_random_below(sim, 3)) sim_host_crash_after(w->host, sim_random_below(sim, 200));
-        live(w, 40);
-        die(w);
-    }
-    end(w);
+    lives_crashes(&w->lives, &pace);
+    finish_world(w);
 }
 
 static void life_failures(struct sim *sim, uint64_t seed)
 {
     struct world *w = world_new(sim);
-    for (int life = 0; life < 5; life++) {
-        start(w);
-        check_all(w);
-        if (sim_random_below(sim, 2)) {
-            enum sim_disk_op op = (enum sim_disk_op)(1 + sim_random_below(sim, SIM_DISK_OPS - 1));
-            sim_disk_fail(w->host, op, sim_random_below(sim, 60));
-        } else {
-            sim_disk_limit(w->host, sim_disk_used(w->host) + sim_random_below(sim, 20000));
-        }
-        live(w, 40);
-        die(w);
-        sim_disk_limit(w->host, 1 << 30);
-    }
-    for (int op = 0; op < SIM_DISK_OPS; op++) {
-        sim_disk_fail(w->host, (enum sim_disk_op)op, UINT64_MAX);
-    }
-    end(w);
+    lives_failures(&w->lives, &pace);
+    finish_world(w);
 }
 
 static void finish(void)

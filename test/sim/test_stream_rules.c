@@ -3,13 +3,14 @@
  * was acknowledged to a publisher is there, once, until it may go; what has gone stays gone; what
  * is delayed is not seen before its time, and then once. */
 #include "stream/stream_impl.h"
+#include "lives.h"
 #include "runner.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MESSAGES_MAX = 300, LIVES = 6 };
+enum { MESSAGES_MAX = 300 };
 
 enum fate { FATE_NONE, FATE_PENDING, FATE_STORED, FATE_UNKNOWN };
 
@@ -30,10 +31,7 @@ struct publish {
 };
 
 struct world {
-    struct sim *sim;
-    struct sim_host *host;
-    struct io *io;
-    struct streams *streams;
+    struct lives lives;
     struct stream *stream, *mirror;
     struct stream_interest interest;
     struct stream_observer observer;
@@ -94,7 +92,7 @@ static void publish(struct world *w, uint32_t number)
 {
     struct publish *p = &w->publishes[number];
     char subject[32], headers[200], body[80], text[64] = "";
-    uint64_t now = io_wall_ns(w->io);
+    uint64_t now = io_wall_ns(w->lives.io);
     if (p->fate == FATE_NONE) {
         p->stored_ns = now;
         if (number % 3 == 1) p->ttl_ns = (1 + number % 4) * UINT64_C(1000000000);
@@ -123,7 +121,7 @@ static void publish(struct world *w, uint32_t number)
 
 static void ack_one(struct world *w)
 {
-    struct publish *p = &w->publishes[sim_random_below(w->sim, w->count)];
+    struct publish *p = &w->publishes[sim_random_below(w->lives.sim, w->count)];
     if (!w->queue || p->fate != FATE_STORED || p->due_ns || p->acked) return;
     p->acked = true;
     seen_acked++;
@@ -136,7 +134,7 @@ static void stored(struct stream_observer *observer, const struct stream_message
 {
     struct world *w = CONTAINER_OF(observer, struct world, observer);
     const struct publish *p = &w->publishes[number_of(&message->message)];
-    CHECK(p->due_ns <= io_wall_ns(w->io), "seen before its time");
+    CHECK(p->due_ns <= io_wall_ns(w->lives.io), "seen before its time");
     if (p->due_ns) seen_released++;
 }
 
@@ -145,7 +143,7 @@ static void removed(struct stream_observer *observer, uint64_t seq, struct bytes
     struct world *w = CONTAINER_OF(observer, struct world, observer);
     struct publish *p = by_seq(w, seq);
     if (!p || p->due_ns) return; /* of a delayed one only its hidden part has this sequence */
-    uint64_t now = io_wall_ns(w->io);
+    uint64_t now = io_wall_ns(w->lives.io);
     CHECK(p->acked || (p->ttl_ns && now >= p->stored_ns + p->ttl_ns), "%" PRIu64 " removed", seq);
     if (!p->acked) seen_expired++;
     p->told_gone = true;
@@ -158,7 +156,7 @@ static int found(void *context, const struct stream_message *message)
     struct world *w = context;
     struct publish *p = &w->publishes[number_of(&message->message)];
     CHECK(p->fate != FATE_NONE, "was never published");
-    CHECK(p->due_ns <= io_wall_ns(w->io), "seen before its time");
+    CHECK(p->due_ns <= io_wall_ns(w->lives.io), "seen before its time");
     p->visible++;
     return 0;
 }
@@ -166,7 +164,7 @@ static int found(void *context, const struct stream_message *message)
 static void check_one(struct world *w, uint32_t number)
 {
     struct publish *p = &w->publishes[number];
-    uint64_t now = io_wall_ns(w->io), born = p->due_ns ? p->due_ns : p->stored_ns;
+    uint64_t now = io_wall_ns(w->lives.io), born = p->due_ns ? p->due_ns : p->stored_ns;
     unsigned there = p->visible + p->hidden;
     CHECK(there <= 1, "%u is there %u times", number, there);
     CHECK(!p->told_gone || there == 0, "%u has come back", number);
@@ -197,12 +195,11 @@ static int mirrored(void *context, const struct stream_message *message)
 
 /* ---- lives ---- */
 
-static int start_once(struct world *w)
+static int open_streams(struct lives *lives)
 {
     static const char *const subjects[] = {"s.>"};
     static const struct stream_source origin = {.name = "S"};
-    const struct streams_options options = {
-        .dir = "/store", .segment_bytes = 4096, .log_file_min = 32 << 10, .log_file_max = 64 << 10};
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
     const struct stream_config config = {
         .name = "S",
         .subjects = subjects,
@@ -212,37 +209,23 @@ static int start_once(struct world *w)
         .duplicate_window_ns = INT64_C(3600000000000),
     };
     const struct stream_config mirror = {.name = "M", .mirror = &origin};
-    struct error error = {0};
-    int r = streams_open(w->io, NULL, &options, &w->streams, &error);
-    CHECK(r != ERR_CORRUPT, "%s %s", error.file, error.message);
-    if (r == 0) r = streams_add(w->streams, &config, &w->stream, NULL);
-    if (r == 0) r = streams_add(w->streams, &mirror, &w->mirror, NULL);
+    int r = streams_add(lives->streams, &config, &w->stream, NULL);
+    if (r == 0) r = streams_add(lives->streams, &mirror, &w->mirror, NULL);
     return r;
 }
 
-static void drop(struct world *w)
+static void drop(struct lives *lives)
 {
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
     if (w->interest.stream) stream_detach(&w->interest, false);
-    streams_free(w->streams);
-    w->streams = NULL;
     for (uint32_t i = 0; i < w->count; i++) {
         if (w->publishes[i].fate == FATE_PENDING) w->publishes[i].fate = FATE_UNKNOWN;
     }
 }
 
-static void start(struct world *w)
+static void started(struct lives *lives)
 {
-    for (int attempt = 0;; attempt++) {
-        CHECK(attempt < 50, "does not start");
-        if (sim_host_crashed(w->host)) {
-            drop(w);
-            w->io = sim_host_restart(w->host);
-            if (attempt > 3) sim_host_crash_never(w->host);
-        }
-        int r = start_once(w);
-        if (r == 0 && !sim_host_crashed(w->host)) break;
-        sim_host_crash(w->host);
-    }
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
     w->observer = (struct stream_observer){.stored = stored, .removed = removed};
     stream_observe(w->stream, &w->observer);
     w->interest = (struct stream_interest){.needs = needs, .acknowledged = acknowledged};
@@ -252,40 +235,39 @@ static void start(struct world *w)
     stream_interest_known(w->stream);
 }
 
-static void live(struct world *w, int actions)
+static void act(struct lives *lives)
 {
-    while (actions-- > 0 && !sim_host_crashed(w->host)) {
-        uint64_t choice = sim_random_below(w->sim, 8);
-        if (choice == 0 && w->count > 0) {
-            uint32_t number = (uint32_t)sim_random_below(w->sim, w->count);
-            if (w->publishes[number].fate == FATE_UNKNOWN) seen_unknown++;
-            if (w->publishes[number].fate != FATE_PENDING) publish(w, number);
-        } else if (choice < 3 && w->count > 0) {
-            ack_one(w);
-        } else if (w->count < MESSAGES_MAX) {
-            publish(w, w->count++);
-        }
-        uint64_t steps = sim_random_below(w->sim, 10);
-        while (steps-- > 0 && !sim_host_crashed(w->host) && sim_step(w->sim)) {
-        }
+    struct world *w = CONTAINER_OF(lives, struct world, lives);
+    uint64_t choice = sim_random_below(lives->sim, 8);
+    if (choice == 0 && w->count > 0) {
+        uint32_t number = (uint32_t)sim_random_below(lives->sim, w->count);
+        if (w->publishes[number].fate == FATE_UNKNOWN) seen_unknown++;
+        if (w->publishes[number].fate != FATE_PENDING) publish(w, number);
+    } else if (choice < 3 && w->count > 0) {
+        ack_one(w);
+    } else if (w->count < MESSAGES_MAX) {
+        publish(w, w->count++);
     }
 }
 
-static bool broken(const struct world *w)
-{
-    return journal_status(w->stream->journal) < 0 || journal_status(w->mirror->journal) < 0;
-}
+static const struct lives_program program = {
+    .open = open_streams, .started = started, .act = act, .steps = 10, .drop = drop};
+
+static const struct lives_pace pace = {.lives = 6,
+                                       .crash_within = 200,
+                                       .actions = 80,
+                                       .fail_within = 30,
+                                       .calm = 15,
+                                       .troubled = 60,
+                                       .rest_one_in = 3,
+                                       .rest_ms = 4000};
 
 /* When nothing fails any more, everything comes to its end. */
 static void finish_world(struct world *w)
 {
-    for (int attempt = 0; attempt == 0 || broken(w); attempt++) { /* a fault may be still to come */
-        CHECK(attempt < 5, "broken without a fault");
-        sim_host_crash_never(w->host);
-        if (!sim_host_crashed(w->host)) sim_host_crash(w->host);
-        start(w);
-        sim_run_ms(w->sim, 20000);
-    }
+    lives_calm(&w->lives);
+    lives_start(&w->lives);
+    sim_run_ms(w->lives.sim, 20000);
     check(w);
     for (uint32_t i = 0; i < w->count; i++) {
         const struct publish *p = &w->publishes[i];
@@ -299,63 +281,22 @@ static void finish_world(struct world *w)
         CHECK(!stream_index_last(&w->stream->index, &entry) || w->mirror->last_seq >= entry.seq,
               "the mirror has not come to the end");
     }
-    sim_host_crash(w->host);
-    drop(w);
-    free(w);
-}
-
-static struct world *world_new(struct sim *sim)
-{
-    struct world *w = calloc(1, sizeof *w);
-    CHECK(w, "memory");
-    w->sim = sim;
-    w->host = sim_host_new(sim, "bus");
-    w->io = sim_host_io(w->host);
-    w->queue = sim_random_below(sim, 2);
-    return w;
+    lives_free(&w->lives);
 }
 
 static void rules_crashes(struct sim *sim, uint64_t seed)
 {
-    struct world *w = world_new(sim);
-    for (int life = 0; life < LIVES; life++) {
-        if (sim_random_below(sim, 2)) {
-            sim_host_crash_after(w->host, sim_random_below(sim, 200));
-        } else {
-            sim_host_crash_never(w->host);
-        }
-        start(w);
-        live(w, (int)sim_random_below(sim, 80));
-        if (sim_random_below(sim, 3) == 0 && !sim_host_crashed(w->host)) {
-            sim_run_ms(sim, sim_random_below(sim, 3000));
-        }
-        if (sim_host_crashed(w->host)) continue;
-        if (sim_random_below(sim, 2)) {
-            sim_host_crash(w->host);
-        } else {
-            sim_host_kill(w->host);
-        }
-    }
+    struct world *w = lives_new(sizeof *w, sim, &program);
+    w->queue = sim_random_below(sim, 2);
+    lives_crashes(&w->lives, &pace);
     finish_world(w);
 }
 
 static void rules_failures(struct sim *sim, uint64_t seed)
 {
-    struct world *w = world_new(sim);
-    for (int life = 0; life < LIVES; life++) {
-        start(w);
-        live(w, 15);
-        if (sim_random_below(sim, 2)) {
-            enum sim_disk_op op = (enum sim_disk_op)(1 + sim_random_below(sim, SIM_DISK_OPS - 1));
-            sim_disk_fail(w->host, op, sim_random_below(sim, 30));
-        } else {
-            sim_disk_limit(w->host, sim_disk_used(w->host) + sim_random_below(sim, 20000));
-        }
-        live(w, (int)sim_random_below(sim, 60));
-        sim_disk_limit(w->host, 1 << 30);
-        if (sim_random_below(sim, 2)) sim_run_ms(sim, sim_random_below(sim, 4000));
-        sim_host_crash(w->host);
-    }
+    struct world *w = lives_new(sizeof *w, sim, &program);
+    w->queue = sim_random_below(sim, 2);
+    lives_failures(&w->lives, &pace);
     finish_world(w);
 }
 
