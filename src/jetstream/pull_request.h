@@ -13,7 +13,7 @@ struct pull_request {
     struct list link;
     int64_t batch;                           /* messages still to come */
     int64_t bytes;                           /* that may still come; 0 when there is no limit */
-    int64_t expires_ns, heartbeat_ns;        /* 0: none */
+    int64_t expires_ns, heartbeat_ns;        /* 0: none; an expiry of -1: over */
     uint64_t expires_at_ns, heartbeat_at_ns; /* monotonic; 0: never */
     int64_t min_pending, min_ack_pending;
     unsigned priority;

@@ -62,12 +62,12 @@ static void test_every_field(void **state)
     free(request);
 }
 
-static void test_times_below_zero_are_none(void **state)
+static void test_times_below_zero_are_over_or_none(void **state)
 {
     struct pull_request *request =
         read_request("{\"expires\":-2,\"idle_heartbeat\":-1,\"max_bytes\":-1}");
     assert_string_equal(request->error, "");
-    assert_true(request->expires_ns == 0 && request->heartbeat_ns == 0);
+    assert_true(request->expires_ns == -1 && request->heartbeat_ns == 0);
     assert_true(request->bytes == 0 && !request->has_bytes);
     free(request);
     refused("{\"idle_heartbeat\":1,\"expires\":-2}", "heartbeat value too large");
@@ -90,7 +90,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_how_many),
         cmocka_unit_test(test_every_field),
-        cmocka_unit_test(test_times_below_zero_are_none),
+        cmocka_unit_test(test_times_below_zero_are_over_or_none),
         cmocka_unit_test(test_says_what_is_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
