@@ -93,7 +93,7 @@ class Lane:
                 found = self.in_time(seed, patience)
             except Closed as error:
                 found = Difference(seed, js_script.Step("ask", "connection"), f"closed: {error}", [])
-            if not found or found.theirs:
+            if not found:
                 break
         if found and found.answers and not found.theirs:
             found = self.weigh(found, patience)

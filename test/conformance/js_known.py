@@ -44,11 +44,11 @@ def goes_on_later(ours, theirs, unlike):
 
 
 def mirror_from(ours, theirs):
-    """A mirror that begins at a sequence and is empty yet: the reference says that sequence for the first one, from when it
-    has found its origin on."""
-    start = (theirs.get("config", {}).get("mirror") or {}).get("opt_start_seq")
-    empty = ours["state"]["messages"] == theirs["state"]["messages"] == 0
-    return empty and start is not None and theirs["state"]["first_seq"] == start
+    """An empty mirror whose first message will not have the sequence 1 (opt_start_seq, or the origin begins there): the
+    reference tells where it will begin, from when it has found its origin on."""
+    mine, other = ours["state"], theirs["state"]
+    empty = mine["messages"] == other["messages"] == mine["first_seq"] == 0
+    return bool(empty and theirs.get("config", {}).get("mirror") and other["first_seq"] == other["last_seq"] + 1)
 
 
 def excused(key, ours, theirs, unlike):
