@@ -32,6 +32,10 @@ static struct stream_config *read_config(struct api_call *call, bool create)
         return config;
     free(config);
     bool readable = refusal.kind != API_INVALID_JSON;
+    if (!create && refusal.kind == API_REPLICAS_UNSUPPORTED) {
+        struct bytes name = bytes_str(json_string_value(json_object_get(call->body, "name")));
+        if (bytes_eq(name, call->stream_name) && !api_stream(call)) return NULL;
+    }
     if (create && readable && json_is_true(json_object_get(call->body, "sealed"))) {
         fail_sealed(call);
     } else {
@@ -138,10 +142,6 @@ static void updated(struct stream_op *op, int result)
  * there are to be is asked only of a stream that is there. */
 void api_stream_update(struct api_call *call)
 {
-    struct bytes name = bytes_str(json_string_value(json_object_get(call->body, "name")));
-    int64_t copies = json_integer_value(json_object_get(call->body, "num_replicas"));
-    bool possible = copies > 1 && copies <= STREAM_REPLICAS_MAX && name.len <= STREAM_NAME_MAX;
-    if (possible && bytes_eq(name, call->stream_name) && !api_stream(call)) return;
     struct stream_config *config = read_config(call, false);
     if (!config) return;
     if (is_named(call, bytes_str(config->name))) {
