@@ -37,6 +37,8 @@ class Consumers:
         if self.chance(0.04):
             config.pop("opt_start_seq", None)
             config |= {"deliver_policy": "by_start_time", "opt_start_time": "2020-01-01T00:00:00Z" if stream == "M" else self.one("2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z")}
+        if self.theme in ("short", "ttl"):
+            config["replay_policy"] = "instant"  # to wait for a replay would be to come within reach of other times
         if self.short:
             self.shorten(config)
         if self.newer:
