@@ -131,7 +131,7 @@ class Consumers:
         config |= self.filters.setdefault(("A", name), {"filter_subject": self.one("a.>", "a.k1", "a.*")})
         if self.chance(0.3):
             config["headers_only"] = True
-        tail = f".{config['filter_subject']}" if "filter_subject" in config else ""
+        tail = f".{config['filter_subject']}" if ".." not in config.get("filter_subject", "..") else ""
         return self.ask(f"$JS.API.CONSUMER.CREATE.A.{name}{tail}", {"stream_name": "A", "config": config})
 
     # ---- asking
