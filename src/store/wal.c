@@ -8,7 +8,7 @@
 enum {
     FILE_MIN = 1 << 20,
     FILE_LEAST = 32 << 10, /* half of it, the largest frame, fits behind the header */
-    FILE_MAX = 4 << 20,    /* two of them, or what checkpoints are behind, are read at a start */
+    FILE_MAX = 2 << 20,    /* two of them, or what checkpoints are behind, are read at a start */
     FILE_MOST = 1 << 30,
     TOTAL_MAX = 256 << 20,
     FRAME_MAX = 512 << 10,

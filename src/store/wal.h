@@ -32,7 +32,7 @@ struct wal_options {
     const char *dir;    /* of the store: all journals lie below it, the log is in dir/wal; made if
                          * it is missing (its parent must exist) */
     uint64_t file_min;  /* bytes of a log file in a store that is hardly used; 0: 1 MiB */
-    uint64_t file_max;  /* they double up to this under load; 0: 4 MiB */
+    uint64_t file_max;  /* they double up to this under load; 0: 2 MiB */
     uint64_t total_max; /* of all log files; when checkpoints cannot keep up, commits wait; 0:
                          * 256 MiB */
     /* The scrub reads all sealed segments of all journals again, past the cache, and checks them
