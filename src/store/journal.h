@@ -177,6 +177,11 @@ bool journal_read_find(const struct journal_read *read, uint64_t seq,
  * journal_first moves at once, the files go in a job, oldest first. */
 void journal_trim(struct journal *journal, uint64_t first_keep);
 
+/* The next record begins a new segment, so that what stands there now can be dropped as soon as
+ * none of it is needed. A wish: little of it is not worth a file, and a full disk may have no room.
+ */
+void journal_roll(struct journal *journal);
+
 /* The first sequence behind the oldest segment: what journal_trim would have to be given to drop
  * it; 0 when it is the one that is written to. */
 uint64_t journal_second_segment(const struct journal *journal);

@@ -13,6 +13,8 @@ enum {
     SPARE_IDLE_MAX = 16 << 10,
 };
 
+static const uint64_t full_said_ns = 60000000000;
+
 /* ---- batches ---- */
 
 static void batch_free(struct batch *batch)
@@ -35,7 +37,8 @@ static void give_back(struct journal *journal, struct batch *batch)
 
 struct batch *journal_batch(struct journal *journal, size_t size)
 {
-    bool roll = journal->fill + size > journal->options.segment_bytes;
+    bool full = journal->fill + size > journal->options.segment_bytes;
+    bool roll = full || (journal->roll_next && journal->fill > SEGMENT_HEADER);
     if (!list_empty(&journal->batches) && !roll) {
         struct batch *last = CONTAINER_OF(journal->batches.prev, struct batch, link);
         if (buf_len(&last->data) + size <= journal->batch_max) return last;
@@ -53,8 +56,12 @@ struct batch *journal_batch(struct journal *journal, size_t size)
     batch->first = journal->next;
     batch->count = 0;
     batch->roll = roll;
+    batch->may_stay = !full;
     batch->told = batch->must_sync = false;
-    if (roll) journal->fill = SEGMENT_HEADER;
+    if (roll) {
+        journal->fill = SEGMENT_HEADER;
+        journal->roll_next = false;
+    }
     return batch;
 }
 
@@ -127,11 +134,22 @@ static int note_records(struct journal *journal, const struct batch *batch)
     return 0;
 }
 
+/* Said again each minute in which something is refused. */
+static void say_full(struct journal *journal)
+{
+    uint64_t now = io_now_ns(journal->io);
+    journal->metrics->no_space++;
+    if (now < journal->say_full_ns) return;
+    journal->say_full_ns = now + full_said_ns;
+    LOG(journal->options.log, LOG_ERROR, "disk_full", LOG_S("dir", journal->dir),
+        LOG_S("consequence", "what is to be stored here is refused until there is room"));
+}
+
 /* What is under way stays there until its job is done, but is told now. */
 void journal_fail(struct journal *journal, int result)
 {
     if (result == ERR_NO_SPACE) {
-        journal->metrics->no_space++;
+        say_full(journal);
     } else if (journal->status == 0) {
         journal->metrics->failures++;
         journal->status = result;
@@ -187,9 +205,14 @@ void journal_deliver(struct journal *journal, struct batch *batch)
         int r = batch->result, noted = note_segment(journal, batch);
         if (r == 0) r = noted;
         if (r == 0) r = note_records(journal, batch);
-        if (r < 0) journal->fill = batch->offset;
-        if (r < 0) journal_fail(journal, r);
-        if (r == 0) succeed(journal, batch);
+        if (r < 0) {
+            journal->fill = batch->offset;
+            journal_fail(journal, r);
+        } else {
+            if (batch->roll)
+                journal->fill += batch->offset - SEGMENT_HEADER; /* it may have stayed */
+            succeed(journal, batch);
+        }
     }
     journal->calling = false;
     journal->flying[0] = journal->flying[1];

@@ -37,6 +37,7 @@ struct batch {
     uint64_t first;
     uint32_t count;
     bool roll;      /* they begin a new segment */
+    bool may_stay;  /* or stand in the old one, when there is no room for another */
     bool must_sync; /* whatever the policy */
     bool told;      /* the owner knows that they have failed, though the job is still under way */
 
@@ -157,6 +158,7 @@ struct journal {
     struct io_timer sync_timer;
     uint64_t synced_ns;
     bool unsynced;
+    uint64_t say_full_ns; /* when a full disk is worth a line again */
 
     struct io_job commit_job;
     bool committing; /* commit_job is under way */
@@ -176,6 +178,7 @@ struct journal {
     struct journal_digest *digest; /* NULL: its owner has none */
     struct snapshot_job snapshot;
     struct trim_job trim;
+    bool roll_next;       /* the next batch begins a segment */
     uint64_t trim_before; /* segments that hold only records before this one may go */
     unsigned reads;       /* under way */
 

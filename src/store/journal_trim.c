@@ -2,9 +2,18 @@
 
 #include <stdlib.h>
 
+enum { ROLL_MIN = 256 << 10 };
+
 uint64_t journal_second_segment(const struct journal *journal)
 {
     return journal->segment_count > 1 ? journal->segments[1].first : 0;
+}
+
+void journal_roll(struct journal *journal)
+{
+    uint64_t quarter = journal->options.segment_bytes / 4;
+    uint64_t worth = quarter < ROLL_MIN ? quarter : ROLL_MIN;
+    if (journal->made && journal->fill >= worth) journal->roll_next = true;
 }
 
 /* A digest that stays behind is removed at the next start. */

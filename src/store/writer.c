@@ -52,9 +52,9 @@ int writer_sync(struct writer *writer)
     return r;
 }
 
-/* A complete file with a header and allocated blocks, still under its temporary name. */
+/* A complete file with a header and blocks up to `allocate`, still under its temporary name. */
 static int make_file(struct writer *writer, struct io_file *file, const char *path,
-                     const struct segment_header *header, bool sync)
+                     const struct segment_header *header, uint64_t allocate, bool sync)
 {
     int r = io_file_open(writer->io, file, path, IO_READ | IO_WRITE | IO_CREATE | IO_TRUNCATE);
     if (r < 0) return r;
@@ -62,7 +62,7 @@ static int make_file(struct writer *writer, struct io_file *file, const char *pa
     segment_header_encode(header, bytes);
     struct iovec iov = {bytes, sizeof bytes};
     r = io_file_write(file, &iov, 1, 0);
-    if (r == 0) r = extend(writer, file, SEGMENT_HEADER, writer->allocate_bytes);
+    if (r == 0) r = extend(writer, file, SEGMENT_HEADER, allocate);
     if (r == 0 && sync) r = io_file_sync(file);
     if (r < 0) io_file_close(file);
     return r;
@@ -70,7 +70,7 @@ static int make_file(struct writer *writer, struct io_file *file, const char *pa
 
 /* The file is the one that is written to from now on. */
 static void take_file(struct writer *writer, const struct io_file *file, uint64_t first,
-                      uint64_t salt)
+                      uint64_t salt, uint64_t allocated)
 {
     writer_close(writer);
     writer->file = *file;
@@ -78,7 +78,29 @@ static void take_file(struct writer *writer, const struct io_file *file, uint64_
     writer->first = writer->next = first;
     writer->salt = salt;
     writer->offset = SEGMENT_HEADER;
-    writer->allocated = writer->allocate_bytes;
+    writer->allocated = allocated;
+}
+
+/* What was allocated ahead and is not written to yet. */
+static int give_back_ahead(struct writer *writer)
+{
+    if (!writer->open || writer->allocated <= writer->offset) return ERR_NO_SPACE;
+    if (io_file_truncate(&writer->file, writer->offset) < 0) return ERR_IO;
+    writer->allocated = writer->offset;
+    return 0;
+}
+
+/* On a disk that is full nothing is allocated ahead, and the file before it gives back what it has.
+ */
+static int make_next(struct writer *writer, struct io_file *file, const char *path,
+                     const struct segment_header *header, uint64_t *ret_allocated)
+{
+    *ret_allocated = writer->allocate_bytes;
+    int r = make_file(writer, file, path, header, *ret_allocated, true);
+    if (r != ERR_NO_SPACE) return r;
+    *ret_allocated = SEGMENT_HEADER;
+    r = give_back_ahead(writer);
+    return r < 0 ? r : make_file(writer, file, path, header, *ret_allocated, true);
 }
 
 /* A name of a segment appears only for a file whose header is durable, so a segment without a good
@@ -95,7 +117,8 @@ int writer_roll(struct writer *writer, uint64_t first, uint64_t salt)
     }
     struct io_file file;
     const struct segment_header header = {salt, first};
-    r = make_file(writer, &file, temporary, &header, true);
+    uint64_t allocated;
+    r = make_next(writer, &file, temporary, &header, &allocated);
     if (r < 0) {
         if (io_unlink(writer->io, temporary) < 0 && r != ERR_NO_SPACE) return ERR_IO;
         return r == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_IO;
@@ -109,7 +132,7 @@ int writer_roll(struct writer *writer, uint64_t first, uint64_t salt)
         return ERR_IO; /* nobody knows which name the disk has */
     }
     writer->unnamed = false;
-    take_file(writer, &file, first, salt);
+    take_file(writer, &file, first, salt, allocated);
     return 0;
 }
 
@@ -130,12 +153,12 @@ static int begin_unnamed(struct writer *writer)
     struct io_file file;
     const struct segment_header header = {writer->salt, writer->first};
     int r = unnamed_path(writer, path);
-    if (r == 0) r = make_file(writer, &file, path, &header, false);
+    if (r == 0) r = make_file(writer, &file, path, &header, writer->allocate_bytes, false);
     if (r < 0) {
         (void)io_unlink(writer->io, path); /* opening the store does it again */
         return r == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_IO;
     }
-    take_file(writer, &file, writer->first, writer->salt);
+    take_file(writer, &file, writer->first, writer->salt, writer->allocate_bytes);
     return 0;
 }
 
@@ -230,13 +253,19 @@ static int put(struct writer *writer, struct batch *batch)
     return 0;
 }
 
+static int roll(struct writer *writer, const struct batch *batch)
+{
+    int r = writer_roll(writer, batch->first, batch->roll_salt);
+    return r == ERR_NO_SPACE && batch->may_stay ? 0 : r;
+}
+
 int writer_put(struct writer *writer, struct batch *batch)
 {
     int r = batch->first == writer->next ? 0 : ERR_NO_SPACE; /* the one before it was refused */
     bool new = !writer->open;
     batch->begins = new && writer->logged && !batch->sync;
     if (r == 0 && new) r = begin(writer, batch);
-    if (r == 0 && batch->roll) r = writer_roll(writer, batch->first, batch->roll_salt);
+    if (r == 0 && batch->roll) r = roll(writer, batch);
     batch->segment_first = writer->first;
     batch->segment_salt = writer->salt;
     batch->offset = writer->offset;

@@ -79,6 +79,8 @@ void stream_purge(struct stream *stream, struct stream_op *op, struct bytes filt
     int r = may_purge(stream, op, filter);
     if (r == 0 && filter.len == 0 && record.seq > stream->submitted_seq && !stream->closing) {
         stream->submitted_seq = record.seq - 1;
+        /* Nothing stays: with a file of its own for what comes, all others can go at once. */
+        if (!keep && stream->journal) journal_roll(stream->journal);
     }
     submit_change(stream, op, &record, r);
 }

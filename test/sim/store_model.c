@@ -285,6 +285,7 @@ static void trim_some(struct model *model, uint64_t first, uint64_t last)
     uint64_t keep = first + sim_random_below(model->sim, last - first + 1);
     if (keep > model->trimmed) model->trimmed = keep;
     journal_trim(model->journal, keep);
+    if (keep % 4 == 0) journal_roll(model->journal);
     CHECK(journal_first(model->journal) <= keep, "trimmed too much");
     model->trims++;
 }

@@ -262,6 +262,29 @@ static void snapshot_then_trim(void **state)
     assert_int_equal(f->last, 501);
 }
 
+static void a_roll_lets_all_before_it_go(void **state)
+{
+    struct fixture *f = *state;
+    append(f, 5);
+    journal_roll(f->journal); /* not worth a file yet */
+    append(f, 1);
+    assert_int_equal(journal_second_segment(f->journal), 0);
+    uint64_t bytes = journal_bytes(f->journal);
+    while (journal_bytes(f->journal) < f->options.segment_bytes / 2) append(f, 1);
+    journal_roll(f->journal);
+    assert_int_equal(journal_second_segment(f->journal), 0); /* with the next record */
+    append(f, 2);
+    assert_int_equal(journal_second_segment(f->journal), f->last - 1);
+    journal_trim(f->journal, f->last);
+    assert_int_equal(journal_first(f->journal), f->last - 1);
+    assert_true(journal_bytes(f->journal) < bytes);
+    uint64_t last = f->last;
+    reopen(f);
+    assert_int_equal(f->recovered, 2);
+    append(f, 1);
+    assert_int_equal(f->last, last + 1);
+}
+
 static void damage_is_told_and_left(void **state)
 {
     struct fixture *f = *state;
@@ -388,6 +411,7 @@ int main(void)
         TEST(reads_any_record),
         TEST(reads_on_from_where_it_was),
         TEST(snapshot_then_trim),
+        TEST(a_roll_lets_all_before_it_go),
         TEST(damage_is_told_and_left),
         TEST(damage_is_one_records),
         TEST(must_exist_makes_nothing),
