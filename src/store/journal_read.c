@@ -171,8 +171,8 @@ static int prepare(struct journal *journal, struct journal_read *read, uint64_t 
     if (seq < journal_first(journal) || seq > journal->last) return ERR_NOT_FOUND;
     const struct segment *segment = segment_of(journal, seq);
     const struct segment *end = journal->segments + journal->segment_count - 1;
-    bool follows = read->journal == journal && read->segment_first == segment->first &&
-                   read->salt == segment->salt && read->next_seq == seq;
+    bool follows = read->segment_first == segment->first && read->salt == segment->salt &&
+                   read->next_seq == seq;
     if (!follows) {
         read->next_seq = 0;
         read->next_offset = point_before(segment, seq - segment->first);
