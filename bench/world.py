@@ -94,6 +94,7 @@ class Server:
         with open(log, "ab") as out:
             self.process = subprocess.Popen([path, *argv[1:]], stdout=out, stderr=out,
                                             env={**os.environ, **(env or {})}, **child({SERVER_CORE}))
+        self.began = time.monotonic()  # its program runs: what this process needs for a fork does not count
         if port:
             self.wait_for_port()
 
@@ -106,7 +107,7 @@ class Server:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return
             except OSError:
-                time.sleep(0.002)
+                time.sleep(0.0002)
         said = pathlib.Path(self.log).read_text(errors="replace")[-2000:]
         raise RuntimeError(f"{self.name} does not listen on port {self.port}\n{said}")
 
