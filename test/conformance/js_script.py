@@ -29,8 +29,9 @@ class Script(Streams, Consumers):
         self.buries = self.chance(0.5)
         self.no_ack, self.small = False, False
         self.origins = None
-        self.queues, self.lasts, self.narrow = set(), set(), set()
-        self.gone = set()  # origins that were deleted
+        self.queues, self.lasts, self.narrow, self.limited = set(), set(), set(), set()
+        self.there, self.mirrored = set(), set()  # streams that were made; those of a mirror with mirror_direct
+        self.gone = set()  # origins that were deleted, or not there when what copies them was made
         self.passed = set()  # what has differed in a known way, by the key of the answer
         self.refuses, self.dropped, self.replays = False, False, False
         self.mirrors = self.chance(0.5)
@@ -59,6 +60,11 @@ class Script(Streams, Consumers):
         if step.subject.startswith("$JS.API.CONSUMER.") and "CREATE" in words[3:5]:
             at = words.index("CREATE")
             self.note_consumer(tuple(words[at + 1 : at + 3]), js_known.body_of(step).get("config"))
+        if step.subject.startswith(("$JS.API.STREAM.CREATE.", "$JS.API.STREAM.UPDATE.")):
+            config = js_known.body_of(step)
+            if any(isinstance(config.get(limit), int) and config[limit] > 0 for limit in js_known.LIMITS):
+                self.limited.add(words[-1])
+        self.unlike |= {(js_known.EARLY, *consumer) for consumer in self.narrow if consumer[0] in self.limited}
         purged = words[-1] if step.subject.startswith("$JS.API.STREAM.PURGE.") else None
         if b"Nats-Rollup:" in step.headers:
             purged = words[0].upper()
@@ -79,8 +85,14 @@ class Script(Streams, Consumers):
             self.unlike.add((js_known.MORE, *consumer))
 
     def saw(self, answers):
-        """What came back: the last sequences of the streams."""
+        """What came back: the last sequences of the streams, and which there are."""
         for body in [answer["body"] for answer in answers if isinstance(answer["body"], dict)]:
+            if body.get("type", "").endswith("stream_create_response") and "config" in body:
+                config = body["config"]
+                self.there.add(config["name"])
+                origins = [config["mirror"]] if config.get("mirror") else config.get("sources") or []
+                self.mirrored |= {origin["name"] for origin in origins if config.get("mirror_direct")}
+                self.gone |= {origin["name"] for origin in origins} - self.there
             if "seq" in body and "stream" in body and not body.get("duplicate"):
                 self.last[body["stream"]] = max(body["seq"], self.last.get(body["stream"], 0))
 
