@@ -166,18 +166,19 @@ static bool is_allowed(struct pull *pull, const struct pull_request *request)
 /* Whether a request that will not wait has a reason to stay; else it has been told. */
 static bool may_stay(struct pull *pull, const struct pull_request *request)
 {
-    uint64_t available = consumer_available(pull->base.consumer);
+    uint64_t available = consumer_available(pull->base.consumer), asked = 0;
     if (!request->no_wait) return true;
-    if (available == 0 && !request->expires_ns) {
-        say(pull, request, 404, "No Messages");
+    if (available > 0) {
+        (void)sweep(pull);
+        LIST_EACH(&pull->waiting, struct pull_request, link, other) asked += (uint64_t)other->batch;
+    }
+    if (available < asked) {
+        say(pull, request, 408, "Requests Pending");
         return false;
     }
-    if (available == 0) return true;
-    uint64_t asked = 0;
-    (void)sweep(pull);
-    LIST_EACH(&pull->waiting, struct pull_request, link, other) asked += (uint64_t)other->batch;
-    if (available >= asked) return true;
-    say(pull, request, 408, "Requests Pending");
+    bool comes = available > 0 && !consumer_is_paused(pull->base.consumer);
+    if (comes || request->expires_ns) return true;
+    say(pull, request, 404, "No Messages");
     return false;
 }
 

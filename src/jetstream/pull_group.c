@@ -39,7 +39,7 @@ const char *pull_group_refuses(struct pull *pull, const struct pull_request *req
     if (request->id[0] && policy != CONSUMER_PRIORITY_PINNED_CLIENT) {
         return "Bad Request - Not a Pinned Client Priority consumer";
     }
-    if (policy == CONSUMER_PRIORITY_NONE) return NULL;
+    if (policy == CONSUMER_PRIORITY_NONE || !request->formal) return NULL;
     if (!request->has_group || !request->group[0]) return "Bad Request - Priority Group missing";
     if (!has_group(config, request->group)) return "Bad Request - Invalid Priority Group";
     if (!request->id[0] || !pull->pin.id[0]) return NULL;
@@ -114,7 +114,7 @@ int pull_unpin(struct consumer *consumer, struct bytes group)
 static enum pull_turn pinned_turn(struct pull *pull, struct pull_request *request)
 {
     if (!pull->pin.id[0]) {
-        pin(pull, request);
+        if (request->has_group) pin(pull, request);
         return PULL_TAKE;
     }
     if (!request->id[0]) return PULL_SKIP;

@@ -81,7 +81,8 @@ struct pull_request *pull_request_read(struct bytes payload, struct bytes reply)
     if (reply.len) memcpy(request->reply, reply.data, reply.len);
     payload = bytes_trim(payload);
     while (payload.len && strchr("\r\n", payload.data[payload.len - 1])) payload.len--;
-    if (payload.len && payload.data[0] == '{') {
+    request->formal = payload.len && payload.data[0] == '{';
+    if (request->formal) {
         read_json(request, payload);
     } else if (payload.len && bytes_to_u64(payload, INT32_MAX, &number) == 0) {
         request->batch = (int64_t)number;

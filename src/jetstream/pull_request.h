@@ -18,6 +18,7 @@ struct pull_request {
     int64_t min_pending, min_ack_pending;
     unsigned priority;
     bool no_wait, has_bytes, has_group;
+    bool formal; /* asked in JSON: only there a group can be named */
     uint64_t delivered;
     char group[PULL_GROUP_MAX + 1], id[PULL_ID_MAX + 1];
     char error[96]; /* why it cannot be served; "": it can */

@@ -166,8 +166,10 @@ struct consumer_outlet *consumer_outlet(const struct consumer *consumer);
 /* There is room again. */
 void consumer_wake(struct consumer *consumer);
 
-/* How many messages there are to deliver now: new ones and those that are to come again. */
+/* How many messages there are to deliver, also while it is paused: new ones and those that are to
+ * come again. */
 uint64_t consumer_available(const struct consumer *consumer);
+bool consumer_is_paused(const struct consumer *consumer);
 
 /* ---- a consumer of this program ------------------------------------------------------------ */
 

@@ -42,7 +42,7 @@ void consumer_wake_in(struct consumer *consumer, uint64_t wait_ms)
     io_timer_set(consumer->io, &consumer->timer, wait_ms);
 }
 
-static bool is_paused(const struct consumer *consumer)
+bool consumer_is_paused(const struct consumer *consumer)
 {
     int64_t until = consumer->config->pause_until_ns;
     return until > 0 && (uint64_t)until > io_wall_ns(consumer->io);
@@ -91,7 +91,7 @@ int consumer_recount(struct consumer *consumer)
 uint64_t consumer_available(const struct consumer *consumer)
 {
     const struct consumer_again *again = &consumer->again;
-    return is_paused(consumer) ? 0 : consumer->num_pending + (again->end - again->start);
+    return consumer->num_pending + (again->end - again->start);
 }
 
 /* ---- what is new ---- */
@@ -251,8 +251,8 @@ static bool gives_up(struct consumer *consumer, uint64_t seq, int result)
 static bool wants(struct consumer *consumer)
 {
     struct consumer_outlet *outlet = consumer->outlet;
-    return outlet && !consumer->closing && consumer_is_born(consumer) && !is_paused(consumer) &&
-           outlet->wants(outlet);
+    return outlet && !consumer->closing && consumer_is_born(consumer) &&
+           !consumer_is_paused(consumer) && outlet->wants(outlet);
 }
 
 /* Offers a message that is to come again; false: it was not taken now. */
@@ -387,7 +387,7 @@ static enum step step(struct consumer *consumer)
 static void set_timer(struct consumer *consumer)
 {
     uint64_t now = io_wall_ns(consumer->io), due = consumer_next_due(consumer);
-    if (is_paused(consumer)) {
+    if (consumer_is_paused(consumer)) {
         uint64_t until = (uint64_t)consumer->config->pause_until_ns;
         if (due == 0 || until < due) due = until;
     }

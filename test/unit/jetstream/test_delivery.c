@@ -330,6 +330,48 @@ static void limits_of_requests(void **state)
     }
 }
 
+/* Only JSON can name a group: who asks with a number, or nothing, is of none. */
+static void needs_no_group(void **state)
+{
+    static const char *const policies[] = {"overflow", "pinned_client"};
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        struct api_test t;
+        char config[96];
+        snprintf(config, sizeof config, ",\"priority_groups\":[\"A\"],\"priority_policy\":\"%s\"",
+                 policies[i]);
+        api_start(&t);
+        make_stream(&t);
+        put(&t, "s.a", "one");
+        put(&t, "s.a", "two");
+        make_consumer(&t, config);
+        ask(&t, NEXT, "1");
+        await(&t, 1);
+        expect_message(&t, 0, "s.a", "one");
+        assert_string_equal(info_of(&t).groups[0].pinned_id, "");
+        ask(&t, NEXT, "");
+        await(&t, 2);
+        expect_message(&t, 1, "s.a", "two");
+        api_stop(&t);
+    }
+}
+
+static void asked_while_paused(void **state)
+{
+    struct api_test t;
+    api_start(&t);
+    make_stream(&t);
+    put(&t, "s.a", "one");
+    make_consumer(&t, ",\"pause_until\":\"2200-01-01T00:00:00Z\"");
+    ask(&t, NEXT, "{\"no_wait\":true}");
+    await(&t, 1);
+    expect_status(&t, 0, "404 No Messages");
+    ask(&t, NEXT, "{\"batch\":5}");
+    ask(&t, NEXT, "{\"no_wait\":true}");
+    await(&t, 2);
+    expect_status(&t, 1, "408 Requests Pending");
+    api_stop(&t);
+}
+
 static void bytes_end_a_batch(void **state)
 {
     struct api_test t;
@@ -610,6 +652,8 @@ int main(void)
         cmocka_unit_test(odd_sequences_are_not_acknowledged),
         cmocka_unit_test(purges_take_consumers_along),
         cmocka_unit_test(limits_of_requests),
+        cmocka_unit_test(needs_no_group),
+        cmocka_unit_test(asked_while_paused),
         cmocka_unit_test(bytes_end_a_batch),
         cmocka_unit_test(too_many_wait),
         cmocka_unit_test(nobody_listens_any_more),
