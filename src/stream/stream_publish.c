@@ -246,6 +246,17 @@ static bool is_unwanted(const struct publish *p)
            !stream_needed(stream, stream->submitted_seq + 1, p->message->subject);
 }
 
+/* What it replaces goes, though it does not stay itself. */
+static int roll_up(const struct publish *p, uint64_t seq)
+{
+    const struct stream_record record = {
+        .kind = STREAM_RECORD_PURGE,
+        .subject = p->flags & STREAM_FLAG_ROLLUP_ALL ? BYTES("") : p->message->subject,
+        .seq = seq,
+    };
+    return stream_submit(p->stream, &record);
+}
+
 /* A message that no consumer wants: it gets a sequence, which is remembered, and that is all. */
 static int skip(const struct publish *p)
 {
@@ -257,7 +268,8 @@ static int skip(const struct publish *p)
     stream->submitted_seq = record.seq;
     struct bytes id = p->headers.id;
     if (id.len > 0) (void)stream_dedupe_add(&stream->dedupe, id, record.seq, p->now_ns);
-    return 0;
+    bool rolls_up = p->flags & (STREAM_FLAG_ROLLUP_SUB | STREAM_FLAG_ROLLUP_ALL);
+    return rolls_up ? roll_up(p, record.seq) : 0;
 }
 
 static int submit(struct publish *p, bool unwanted)

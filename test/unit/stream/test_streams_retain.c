@@ -90,6 +90,32 @@ static void interest_keeps_what_somebody_needs(void **state)
     stop_streams(&s);
 }
 
+static void a_roll_up_that_nobody_wants_rolls_up(void **state)
+{
+    struct test_streams s;
+    struct wanter a, b;
+    start_streams(&s);
+    add_stream(
+        &s, (struct stream_config){.retention = STREAM_RETENTION_INTEREST, .allow_rollup = true});
+    want(&s, &a, "s.a");
+    want(&s, &b, "s.b");
+    store(&s, "s.a", "", 1);
+    store(&s, "s.b", "", 2);
+    store(&s, "s.b", "", 3);
+    stream_detach(&b.interest, false); /* its messages stay: it has not been forgotten */
+    store(&s, "s.b", "Nats-Rollup: sub", 4);
+    until_left(&s, 1);
+    assert_int_equal(stream_state(s.stream).first_seq, 1);
+    store(&s, "s.c", "Nats-Rollup: all", 5);
+    until_left(&s, 0);
+    assert_int_equal(stream_state(s.stream).last_seq, 5);
+    stream_detach(&a.interest, false);
+    reopen(&s);
+    assert_int_equal(stream_state(s.stream).messages, 0);
+    assert_int_equal(stream_state(s.stream).last_seq, 5);
+    stop_streams(&s);
+}
+
 static void a_work_queue_keeps_what_is_not_done(void **state)
 {
     struct test_streams s;
@@ -244,6 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(interest_keeps_what_somebody_needs),
+        cmocka_unit_test(a_roll_up_that_nobody_wants_rolls_up),
         cmocka_unit_test(a_work_queue_keeps_what_is_not_done),
         cmocka_unit_test(messages_have_their_own_time_to_live),
         cmocka_unit_test(expired_subjects_leave_a_marker),
