@@ -5,8 +5,8 @@ import json
 
 import js_known
 
-# Tell of time and place: both must have them, and both the zero time or neither.
-TIMES = {"ts", "created", "first_ts", "last_ts", "last_active", "time", "pinned_ts", "pause_remaining", "active"}
+# Tell of time and place, or are drawn by lot: both must have them, and both the zero time or neither.
+TIMES = {"ts", "created", "first_ts", "last_ts", "last_active", "time", "pinned_ts", "pause_remaining", "active", "pinned_client_id"}
 ZERO_TIME = "0001-01-01T00:00:00Z"
 
 # Members that nats-server 2.9 does not know.

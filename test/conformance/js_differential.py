@@ -39,6 +39,7 @@ Not asked:
   - for a stream of ">" without acks: what is asked of the API is captured there;
   - for an origin that is made after its mirror, or again: the reference looks for it only in some seconds;
   - for copies of a stream whose consumers have a largest max_ack_pending: the reference's own does not keep to it;
+  - for limits in bytes where a stream republishes into another: times go along as text, longer or shorter;
   - for a batch below 0: malformed here, an empty batch there;
   - for the last of each subject up to a sequence that was not given out yet: 404 there, when it is in files;
   - for the last of all after some have outlived their TTL: 404 there.
@@ -161,7 +162,7 @@ class Lane:
                 for key in js_sides.all_keys(sides):
                     print("   ", key, [[one["body"] for one in side.said(key)] for side in sides] if key[0] == "sid" else "")
             if found:
-                return Difference(seed, step, found, answers, js_known.ends(script, answers), clock.is_late())
+                return Difference(seed, step, found, answers, js_known.ends(script, step, answers), clock.is_late())
         return self.play_end(script, sides, old, max(end_s, 1 if script.replays else 0))
 
     def play_end(self, script, sides, old, end_s):
@@ -175,7 +176,7 @@ class Lane:
             if found:
                 step = js_script.Step("late", f"{key[0]} {key[1]}")
                 self.tell(step, found, answers)
-                return Difference(script.seed, step, found, answers, js_known.ends(script, answers))
+                return Difference(script.seed, step, found, answers, js_known.ends(script, step, answers))
         return None
 
     def tell(self, step, found, answers):

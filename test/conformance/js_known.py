@@ -42,10 +42,19 @@ def counted_otherwise(ours, theirs, consumer, unlike):
 
 
 def goes_on_later(ours, theirs, unlike):
-    """A purge or a roll-up takes messages that count against max_ack_pending: here the consumer goes on at once, that of the
-    reference with the next message (consumer.purge wakes nobody)."""
+    """A purge or a roll-up takes messages that count against max_ack_pending, or a paused consumer is to go on before its
+    time: here it does at once, that of the reference with the next message (consumer.purge, updatePauseState wake nobody).
+    One whose filter was taken away hears of no message there any more: see unheard."""
     freed = (FREED, ours.get("stream_name"), ours.get("name")) in unlike
     return freed and ours["delivered"]["consumer_seq"] > theirs["delivered"]["consumer_seq"]
+
+
+def floor_below_gap(ours, theirs):
+    """A consumer that acknowledges all up to one: here its floor is right below what is pending next, with every policy; the
+    reference leaves it at what was acknowledged, when nothing that was delivered lies between."""
+    mine, other = ours["ack_floor"], theirs["ack_floor"]
+    same = mine["consumer_seq"] == other["consumer_seq"] and ours["num_ack_pending"] == theirs["num_ack_pending"] > 0
+    return ours.get("config", {}).get("ack_policy") == "all" and same and mine["stream_seq"] > other["stream_seq"]
 
 
 def mirror_from(ours, theirs):
@@ -63,7 +72,8 @@ def excused(key, ours, theirs, unlike):
     if key in ("delivered", "ack_floor", "num_ack_pending", "num_pending") and "delivered" in theirs and goes_on_later(ours, theirs, unlike):
         return True
     if key in ("ack_floor", "num_ack_pending") and "delivered" in theirs and "ack_floor" in theirs:
-        return floor_beyond_pending(ours, theirs) or acknowledged_by_removal(ours, theirs)
+        return (floor_beyond_pending(ours, theirs) or acknowledged_by_removal(ours, theirs)
+                or key == "ack_floor" and floor_below_gap(ours, theirs))
     if key == "num_pending" and "stream_name" in ours:
         return counted_otherwise(ours[key], theirs[key], (ours["stream_name"], ours["name"]), unlike)
     if key == "delivery" and ours[key][:-1] == theirs[key][:-1]:
@@ -115,12 +125,55 @@ def failed_store(ours, theirs):
     return failed and all(isinstance(frame["body"], dict) and "error" not in frame["body"] for frame in ours)
 
 
+def messages_in(answer, streams):
+    """How many messages a stream of these has, as an answer tells; -1 when it tells of none."""
+    bodies = [frame["body"] for frame in answer if isinstance(frame["body"], dict)]
+    counts = [body["state"]["messages"] for body in bodies if "state" in body and body.get("config", {}).get("name") in streams]
+    return counts[0] if counts else -1
+
+
+def unheard(script, step, ours, theirs):
+    """A consumer had a filter, and was changed to have none: the reference tells it of no message any more (swapSigSubs
+    takes an empty list for filters of which none matches). It does not count them, waits, and in a stream by interest
+    nobody wants them, so that they are not kept. Here it gets them all."""
+    if more_in(step, ours, theirs, {consumer[0] for consumer in script.deaf}):
+        return True
+    mine, other = [[frame for frame in answer if "delivery" in frame] for answer in (ours, theirs)]
+    more = len(mine) > len(other) and mine[: len(other)] == other
+    return more and all(tuple(frame["delivery"][:2]) in script.deaf for frame in mine)
+
+
+def purged_of(step, answer, streams):
+    """How many messages a purge of one of these streams took; -1 when it is none."""
+    if not step.subject.startswith("$JS.API.STREAM.PURGE.") or step.subject.split(".")[-1] not in streams:
+        return -1
+    return answer[0]["body"].get("purged", -1) if len(answer) == 1 and isinstance(answer[0]["body"], dict) else -1
+
+
+def more_in(step, more, less, streams):
+    """Whether one of these streams is seen to have more messages on one server than on the other."""
+    return (messages_in(more, streams) > messages_in(less, streams) >= 0
+            or purged_of(step, more, streams) > purged_of(step, less, streams) >= 0)
+
+
+def let_go(script, step, ours, theirs):
+    """A consumer of a stream by interest is given another filter, which messages do not match that are out and not
+    acknowledged: the reference removes them (cleanupNoInterestMessages). Here they stay until they are settled."""
+    return more_in(step, ours, theirs, {consumer[0] for consumer in script.refiltered})
+
+
+def kept(script, step, ours, theirs):
+    """A stream by limits was changed to be one by interest: what is delivered to a consumer without acknowledgements is
+    acknowledged by the delivery; the reference keeps it all the same (such a stream has no ackq). Here it goes."""
+    return more_in(step, theirs, ours, script.turned & {consumer[0] for consumer in script.unasked})
+
+
 def passes(script, step, answers):
     """Whether the answers to a step differ in a known way, and the script goes on."""
     return last_of_all(script, step, answers) or from_mirror(script, step, answers)
 
 
-def ends(script, answers):
+def ends(script, step, answers):
     """Why the servers differ from here on, and the script ends; "" when that is not known.
     A purge and a roll-up take from the reference what it has queued for a delivery that was asked for by -NAK, also when
     they remove nothing: it comes again only after ack_wait (consumer.purge keeps of the queue what is above its next
@@ -130,7 +183,13 @@ def ends(script, answers):
     freed = [one[1:] for one in script.unlike if one[0] == FREED]
     if answers and freed and answers[0][: len(answers[-1])] == answers[-1] and len(answers[0]) > len(answers[-1]):
         if all(tuple(frame.get("delivery", ())[:2]) in freed for frame in answers[0]):
-            return "a purge gives room to a consumer"  # goes_on_later
+            return "nobody wakes a consumer"  # goes_on_later
+    if len(answers) > 1 and unheard(script, step, answers[0], answers[-1]):
+        return "a consumer without its filter hears nothing"
+    if len(answers) > 1 and let_go(script, step, answers[0], answers[-1]):
+        return "what is out goes with its filter"
+    if len(answers) > 1 and kept(script, step, answers[0], answers[-1]):
+        return "what was delivered is kept"
     for frame in answers[0] if script.dropped and answers else []:
         if "delivery" in frame and int(frame["delivery"][2]) > 1 and frame not in answers[-1]:
             return "a purge delays what was refused"

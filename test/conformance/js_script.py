@@ -34,6 +34,11 @@ class Script(Streams, Consumers):
         self.gone = set()  # origins that were deleted, or not there when what copies them was made
         self.passed = set()  # what has differed in a known way, by the key of the answer
         self.refuses, self.dropped, self.replays = False, False, False
+        self.republishes, self.sized = False, False  # into a stream; there is one with max_bytes
+        self.filtered, self.deaf = {}, set()  # consumers' filters; whose filter was taken away (js_known.unheard)
+        self.refiltered = set()  # those that have another filter than what is out had (js_known.let_go)
+        self.paused, self.unasked = set(), set()  # consumers; those that acknowledge nothing
+        self.limits, self.turned = set(), set()  # streams by limits; which were, and are by interest now (js_known.kept)
         self.mirrors = self.chance(0.5)
         self.unlike = {"consumer_count", "consumers", "bytes"} if self.theme == "origins" else set()
 
@@ -64,6 +69,10 @@ class Script(Streams, Consumers):
             config = js_known.body_of(step)
             if any(isinstance(config.get(limit), int) and config[limit] > 0 for limit in js_known.LIMITS):
                 self.limited.add(words[-1])
+        if step.subject.startswith("$JS.API.CONSUMER.PAUSE."):
+            self.note_pause(tuple(words[4:6]), js_known.body_of(step).get("pause_until"))
+        if step.subject.startswith(("$JS.API.CONSUMER.DELETE.", "$JS.API.STREAM.DELETE.")):
+            self.note_delete(tuple(words[4:]))
         self.unlike |= {(js_known.EARLY, *consumer) for consumer in self.narrow if consumer[0] in self.limited}
         purged = words[-1] if step.subject.startswith("$JS.API.STREAM.PURGE.") else None
         if b"Nats-Rollup:" in step.headers:
@@ -72,6 +81,23 @@ class Script(Streams, Consumers):
             self.dropped = self.dropped or self.refuses
             self.unlike |= {(js_known.FEWER, *consumer) for consumer in self.lasts if consumer[0] == purged}
             self.unlike |= {(js_known.FREED, *consumer) for consumer in self.narrow if consumer[0] == purged}
+
+    def note_pause(self, consumer, until):
+        """A consumer that goes on: see js_known.goes_on_later."""
+        if isinstance(until, str) and until.startswith("2099"):
+            self.paused.add(consumer)
+        elif consumer in self.paused and (until is None or str(until).startswith("2020")):
+            self.paused.remove(consumer)
+            self.unlike.add((js_known.FREED, *consumer))
+
+    def note_delete(self, what):
+        """A stream, or a consumer of one."""
+        for known in (self.deaf, self.refiltered, self.paused, self.unasked):
+            known -= {one for one in known if one[: len(what)] == what}
+        self.filtered = {one: filters for one, filters in self.filtered.items() if one[: len(what)] != what}
+        if len(what) == 1:
+            self.limits.discard(what[0])
+            self.turned.discard(what[0])
 
     def note_consumer(self, consumer, config):
         if not isinstance(config, dict):
@@ -84,14 +110,46 @@ class Script(Streams, Consumers):
         if config.get("opt_start_seq", 0) > self.last.get(consumer[0], 0) + 1:
             self.unlike.add((js_known.MORE, *consumer))
 
+    def saw_consumer(self, body):
+        """It was made, or changed."""
+        consumer, config = (body["stream_name"], body["name"]), body["config"]
+        if config["ack_policy"] == "none":
+            self.unasked.add(consumer)
+        self.note_pause(consumer, config.get("pause_until"))
+        before = self.filtered.get(consumer)
+        filters = self.filtered[consumer] = sorted(config.get("filter_subjects") or [config.get("filter_subject", "")])
+        if before not in (None, filters) and body["num_ack_pending"] > 0:
+            self.refiltered.add(consumer)
+        if filters != [""]:
+            self.deaf.discard(consumer)
+        elif before not in (None, filters):
+            self.deaf.add(consumer)
+            self.unlike.add((js_known.FREED, *consumer))
+
+    def saw_stream(self, config):
+        """It was made, or changed."""
+        name = config["name"]
+        origins = [config["mirror"]] if config.get("mirror") else config.get("sources") or []
+        self.mirrored |= {origin["name"] for origin in origins if config.get("mirror_direct")}
+        if config["retention"] == "limits":
+            self.limits.add(name)
+            self.turned.discard(name)
+        elif name in self.limits:
+            self.limits.remove(name)
+            self.turned.add(name)
+
     def saw(self, answers):
         """What came back: the last sequences of the streams, and which there are."""
         for body in [answer["body"] for answer in answers if isinstance(answer["body"], dict)]:
+            kind = body.get("type", "")
+            if kind.endswith("consumer_create_response") and "config" in body:
+                self.saw_consumer(body)
+            if kind.endswith(("stream_create_response", "stream_update_response")) and "config" in body:
+                self.saw_stream(body["config"])
             if body.get("type", "").endswith("stream_create_response") and "config" in body:
                 config = body["config"]
                 self.there.add(config["name"])
                 origins = [config["mirror"]] if config.get("mirror") else config.get("sources") or []
-                self.mirrored |= {origin["name"] for origin in origins if config.get("mirror_direct")}
                 self.gone |= {origin["name"] for origin in origins} - self.there
             if "seq" in body and "stream" in body and not body.get("duplicate"):
                 self.last[body["stream"]] = max(body["seq"], self.last.get(body["stream"], 0))

@@ -156,7 +156,7 @@ class Consumers:
         body = {"batch": batch}
         if self.chance(0.1):
             body["max_bytes"] = self.one(50, 200, 1000)
-        if self.theme == "origins":
+        if self.theme == "origins" or self.republishes:
             body.pop("max_bytes", None)  # the bytes of copies differ
         if self.theme == "groups" and self.chance(0.6):
             body["group"] = self.one("g", "g", "g", "x")

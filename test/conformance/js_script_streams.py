@@ -32,6 +32,9 @@ class Streams:
             ("no_ack", lambda: True, 0.02), ("discard_new_per_subject", lambda: True, 0.06), ("sealed", lambda: True, 0.01),
             ("republish", lambda: self.republish(patterns[0]), 0.08),
         ], 0.25)
+        if self.republishes:
+            config.pop("max_bytes", None)
+        self.sized |= config.get("max_bytes", -1) > 0
         if self.short and self.chance(0.4):
             config["max_age"] = 900 * MILLISECOND
         if self.newer:
@@ -67,12 +70,16 @@ class Streams:
                 config.pop("duplicate_window", None)
 
     def republish(self, own):
-        """Into another stream the time goes along, as text that is longer or shorter: the bytes of its messages differ."""
+        """Into another stream the time goes along, as text that is longer or shorter: the bytes of its messages differ, so
+        that nothing there may be limited by them."""
         config = self.one({"src": ">", "dest": "_REPUBLISHED.>"}, {"src": "a.*", "dest": "_REPUBLISHED.{{wildcard(1)}}"},
                         {"src": ">", "dest": "_REPUBLISHED.>", "headers_only": True}, {"src": ">", "dest": own},
                         {"src": "", "dest": "_REPUBLISHED.all"}, {"src": ">", "dest": self.one("b.>", "a.r.>", "b.1")})
+        if not config["dest"].startswith("_") and self.sized:
+            config["dest"] = "_REPUBLISHED.>"
         if not config["dest"].startswith("_"):
             self.unlike.add("bytes")
+            self.republishes = True
         return config
 
     def wrong(self):
