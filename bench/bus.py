@@ -74,16 +74,20 @@ def core(run):
     """What is not stored."""
     print(f"\nbus: an operation is a delivered message, or a request with its answer\n{tables.HEADER}", flush=True)
     kinds = [dure(run), *plain_peers(run)]
+    copier = Kind("copies-only", lambda folder, port: [str(run.build / "bench/copier"), str(port)])
     servers = {}
     try:
-        for kind in kinds:
+        for kind in [*kinds, copier]:
             servers[kind.name] = kind.start(run)
         for case, arguments in CASES.items():
+            # Where nearly all is copying, what copying costs stands beside it.
+            shown = [*kinds, copier] if case == "1to1-4k" else kinds
+
             def once(kind):
                 unix = case == "request-unix" and kind.name == "dure"
                 address = f"{kind.folder}/bus.sock" if unix else str(kind.port)
                 return run.generator("busload", [*arguments, "--server", address], servers[kind.name])
-            run.compare(case, {kind.name: lambda k=kind: once(k) for kind in kinds})
+            run.compare(case, {kind.name: lambda k=kind: once(k) for kind in shown})
     finally:
         for server in servers.values():
             server.stop()

@@ -35,6 +35,7 @@ class Run:
         self.rounds = arguments.rounds or (2 if self.quick else 5)
         self.seconds, self.warmup = (1, 0.4) if self.quick else (3, 1)
         self.soak_s = arguments.soak_seconds
+        self.cases = arguments.case
         self.results = {}
 
     def generator(self, name, arguments, server):
@@ -46,6 +47,8 @@ class Run:
 
     def compare(self, case, measure):
         """Measures in turn: `measure` is name -> function that returns one round; ours is the first."""
+        if self.cases and case not in self.cases:
+            return
         rounds = {name: [] for name in measure}
         for _ in range(self.rounds):
             for name, once in measure.items():
@@ -107,6 +110,7 @@ def main():
     parser.add_argument("part", nargs="?", default="all", choices=[*PARTS, *BUS_PARTS, "all"])
     parser.add_argument("--quick", action="store_true", help="short rounds, two of each: a first look")
     parser.add_argument("--rounds", type=int, help="of each case on each server (default 5, quick 2)")
+    parser.add_argument("--case", action="append", metavar="NAME", help="of proxy and bus only these (may be repeated)")
     parser.add_argument("--soak-seconds", type=float, default=1800, metavar="N", help="how long soak runs (default 1800)")
     parser.add_argument("--json", metavar="FILE", help="write all rounds there")
     parser.add_argument("--newest-nats", metavar="PROGRAM", help="a newer nats-server than the installed one")
