@@ -138,8 +138,11 @@ static void fill_in(struct stream_config *config)
     config->num_replicas = 1;
     if (config->max_age_ns < 0) config->max_age_ns = 0;
     if (config->subject_delete_marker_ttl_ns > 0) {
-        config->allow_msg_ttl = config->allow_rollup = true;
-        config->deny_purge = false;
+        config->allow_msg_ttl = true;
+        if (!config->sealed) { /* which takes no markers any more */
+            config->allow_rollup = true;
+            config->deny_purge = false;
+        }
     }
     if (config->duplicate_window_ns > 0 || config->mirror || config->source_count) return;
     config->duplicate_window_ns = duplicate_window_default_ns;

@@ -181,12 +181,25 @@ static void sealing_closes_everything(void **state)
     free(config);
 }
 
+/* Read again, as at a start: delete markers need what a sealed stream does not allow. */
+static void what_is_sealed_stays_so(void **state)
+{
+    struct stream_config *config =
+        decode("{\"name\":\"S\",\"sealed\":true,\"subject_delete_marker_ttl\":3600000000000}");
+    stream_config_seal(config);
+    struct stream_config *again = stream_config_copy(config);
+    assert_non_null(again);
+    assert_true(again->sealed && again->deny_delete && again->deny_purge && !again->allow_rollup);
+    free(again);
+    free(config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_filled_in),    cmocka_unit_test(every_field_is_kept),
         cmocka_unit_test(mistakes_are_told),         cmocka_unit_test(updates_are_limited),
-        cmocka_unit_test(sealing_closes_everything),
+        cmocka_unit_test(sealing_closes_everything), cmocka_unit_test(what_is_sealed_stays_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
