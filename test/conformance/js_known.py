@@ -4,19 +4,42 @@ is recognised. What a script does that leads to one is noted by js_script.Script
 `Nats-Last-Sequence` of a delete marker that is republished is passed over in js_compare.header_lines: the marker comes
 after the message has gone, so there is none before it (0); the reference removes the message with the marker."""
 
+import itertools
 import json
 
 FEWER, MORE, FREED, EARLY = "fewer", "more", "freed", "early"
+ELSEWHERE, PURGED, PUT_OFF = "elsewhere", "purged", "put off"
 LIMITS = ("max_msgs", "max_bytes", "max_msgs_per_subject")
 
 
-def floor_beyond_pending(ours, theirs):
+def floor_beyond_pending(ours, theirs, unlike):
     """A roll-up or a purge of one subject takes messages that were delivered and not acknowledged: the reference sets the
     consumer's floor to the last of them, also when earlier ones are pending still; and below that floor it takes nothing
     out of what is pending any more (consumer.purge, "isWider"). It then says more pending than there are deliveries above
-    its floor, which cannot be."""
+    its floor, which cannot be; what was delivered again has taken a delivery more, which is counted only where there was
+    such a purge and none is given up (those still stand there as delivered again)."""
     floor, delivered = theirs["ack_floor"]["consumer_seq"], theirs["delivered"]["consumer_seq"]
-    return floor + theirs.get("num_ack_pending", 0) > delivered
+    exact = (PURGED, ours.get("stream_name")) in unlike and theirs.get("config", {}).get("max_deliver", 1) < 1
+    again = theirs.get("num_redelivered", 0) if exact else 0
+    return floor + theirs.get("num_ack_pending", 0) + again > delivered
+
+
+def floor_left_behind(ours, theirs, unlike):
+    """After such a purge the reference has the two halves of its floor from different messages: the delivery from the one
+    that was taken, the sequence from right before the first of the stream. An acknowledgement below the first half moves
+    none of them (moveAckFloor), so that the second stays when all before has been acknowledged. Here they belong together."""
+    mine, other = ours["ack_floor"], theirs["ack_floor"]
+    same = mine["consumer_seq"] == other["consumer_seq"] and ours["num_ack_pending"] == theirs["num_ack_pending"] > 0
+    return (PURGED, ours.get("stream_name")) in unlike and same and mine["stream_seq"] > other["stream_seq"]
+
+
+def put_off(ours, theirs, unlike):
+    """What is refused for an hour after its last delivery (max_deliver) is given up at once: it does not come again, so
+    there is nothing to wait for. The reference has it as pending until then (processNak does not ask how often)."""
+    limited = (PUT_OFF,) in unlike and ours.get("config", {}).get("max_deliver", -1) > 0
+    same = ours["delivered"]["consumer_seq"] == theirs["delivered"]["consumer_seq"]
+    floors = ours["ack_floor"]["consumer_seq"] >= theirs["ack_floor"]["consumer_seq"]
+    return limited and same and floors and ours["num_ack_pending"] < theirs["num_ack_pending"]
 
 
 def acknowledged_by_removal(ours, theirs):
@@ -35,8 +58,9 @@ def counted_otherwise(ours, theirs, consumer, unlike):
     MORE: for a consumer that begins beyond the end of the stream it counts also what comes before that.
     FREED: see goes_on_later; the message goes out at another time.
     EARLY: a message comes, and for it a limit takes one that counts against max_ack_pending: the reference delivers the next
-    one before it counts the one that came."""
-    if ours == theirs + 1 and (EARLY, *consumer) in unlike:
+    one before it counts the one that came.
+    ELSEWHERE: see begins_elsewhere."""
+    if ours == theirs + 1 and (EARLY, *consumer) in unlike or ours < theirs and (ELSEWHERE, *consumer) in unlike:
         return True
     return ours != theirs and ((FREED, *consumer) in unlike or (FEWER if theirs < ours else MORE, *consumer) in unlike)
 
@@ -72,8 +96,8 @@ def excused(key, ours, theirs, unlike):
     if key in ("delivered", "ack_floor", "num_ack_pending", "num_pending") and "delivered" in theirs and goes_on_later(ours, theirs, unlike):
         return True
     if key in ("ack_floor", "num_ack_pending") and "delivered" in theirs and "ack_floor" in theirs:
-        return (floor_beyond_pending(ours, theirs) or acknowledged_by_removal(ours, theirs)
-                or key == "ack_floor" and floor_below_gap(ours, theirs))
+        return (floor_beyond_pending(ours, theirs, unlike) or acknowledged_by_removal(ours, theirs) or put_off(ours, theirs, unlike)
+                or key == "ack_floor" and (floor_below_gap(ours, theirs) or floor_left_behind(ours, theirs, unlike)))
     if key == "num_pending" and "stream_name" in ours:
         return counted_otherwise(ours[key], theirs[key], (ours["stream_name"], ours["name"]), unlike)
     if key == "delivery" and ours[key][:-1] == theirs[key][:-1]:
@@ -168,6 +192,17 @@ def kept(script, step, ours, theirs):
     return more_in(step, theirs, ours, script.turned & {consumer[0] for consumer in script.unasked})
 
 
+def begins_elsewhere(script, ours, theirs):
+    """A consumer that began with the last of each subject is given another filter: here it goes on from where it began,
+    which is right behind all there was if nothing matched. The reference has it begin with the first of the stream, if that
+    keeps one message of each subject (selectStartingSeqNo takes it for any other then), or, if nothing matched, with the
+    last of it; with the other filter it delivers these too. And it passes over what is no last one of the first filter."""
+    for frames in itertools.zip_longest(ours, theirs, fillvalue={}):
+        if frames[0] != frames[1]:
+            return any((ELSEWHERE, *frame.get("delivery", ())[:2]) in script.unlike for frame in frames)
+    return False
+
+
 def passes(script, step, answers):
     """Whether the answers to a step differ in a known way, and the script goes on."""
     return last_of_all(script, step, answers) or from_mirror(script, step, answers)
@@ -190,6 +225,8 @@ def ends(script, step, answers):
         return "what is out goes with its filter"
     if len(answers) > 1 and kept(script, step, answers[0], answers[-1]):
         return "what was delivered is kept"
+    if len(answers) > 1 and begins_elsewhere(script, answers[0], answers[-1]):
+        return "the last of each subject begin elsewhere with another filter"
     for frame in answers[0] if script.dropped and answers else []:
         if "delivery" in frame and int(frame["delivery"][2]) > 1 and frame not in answers[-1]:
             return "a purge delays what was refused"

@@ -62,6 +62,8 @@ class Script(Streams, Consumers):
         words = step.subject.split(".")
         if step.kind == "ack" and step.payload.startswith(b"-NAK") and step.payload not in REFUSED_FOR_LONG:
             self.refuses = True
+        if step.kind == "ack" and step.payload in REFUSED_FOR_LONG:
+            self.unlike.add((js_known.PUT_OFF,))
         if step.subject.startswith("$JS.API.CONSUMER.") and "CREATE" in words[3:5]:
             at = words.index("CREATE")
             self.note_consumer(tuple(words[at + 1 : at + 3]), js_known.body_of(step).get("config"))
@@ -79,6 +81,7 @@ class Script(Streams, Consumers):
             purged = words[0].upper()
         if purged:
             self.dropped = self.dropped or self.refuses
+            self.unlike.add((js_known.PURGED, purged))
             self.unlike |= {(js_known.FEWER, *consumer) for consumer in self.lasts if consumer[0] == purged}
             self.unlike |= {(js_known.FREED, *consumer) for consumer in self.narrow if consumer[0] == purged}
 
@@ -120,6 +123,8 @@ class Script(Streams, Consumers):
         filters = self.filtered[consumer] = sorted(config.get("filter_subjects") or [config.get("filter_subject", "")])
         if before not in (None, filters) and body["num_ack_pending"] > 0:
             self.refiltered.add(consumer)
+        if before not in (None, filters) and consumer in self.lasts:
+            self.unlike.add((js_known.ELSEWHERE, *consumer))
         if filters != [""]:
             self.deaf.discard(consumer)
         elif before not in (None, filters):
