@@ -36,7 +36,8 @@ def measure(run, kind, rss_kib):
               f"{'second':>7} {'published/s':>12} {'consumed/s':>11} {'p50':>9} {'p99':>9} {'behind':>7} {'memory':>9} "
               f"{'files':>9}", flush=True)
         argv = [str(run.build / "bench/streamload"), "soak", "--server", str(kind.port), "--rate", str(rate),
-                "--seconds", str(run.soak_s), "--report", str(max(run.soak_s / 60, 1))]
+                # So many that the time there and back does not bound the rate.
+                "--pulls", "8", "--seconds", str(run.soak_s), "--report", str(max(run.soak_s / 60, 1))]
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, **world.child({world.LOAD_CORE})) as load:
             for line in load.stdout:
                 row = json.loads(line)

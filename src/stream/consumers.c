@@ -178,6 +178,17 @@ static int make(struct streams *streams, struct stream *stream, struct consumer_
     return 0;
 }
 
+/* An update that does not say how long it may be unused makes nobody mortal who was not, also when
+ * it leaves durable_name out, and nobody immortal. */
+static void keep_mortality(const struct stream *stream, const struct consumer_config *was,
+                           const struct consumer_config *asked, struct consumer_config *full)
+{
+    if (asked->inactive_threshold_ns > 0 || stream->config->consumer_inactive_threshold_ns > 0)
+        return;
+    bool mortal = !was->durable && was->inactive_threshold_ns > 0;
+    full->inactive_threshold_ns = mortal ? CONSUMER_INACTIVE_NS : 0;
+}
+
 int consumers_add(struct streams *streams, struct stream *stream,
                   const struct consumer_config *config, enum consumer_action action,
                   struct consumer **ret_consumer, struct api_error *refusal)
@@ -192,10 +203,7 @@ int consumers_add(struct streams *streams, struct stream *stream,
     if (!full) return api_error_of(refusal, ERR_NOMEM);
     if (!consumer) return make(streams, stream, full, ret_consumer, refusal);
     *ret_consumer = consumer;
-    /* One that was not durable stays mortal, unless it is told otherwise. */
-    if (!full->inactive_threshold_ns && !consumer->config->durable) {
-        full->inactive_threshold_ns = CONSUMER_INACTIVE_NS;
-    }
+    keep_mortality(stream, consumer->config, config, full);
     if (consumer_config_equal(consumer->config, full)) {
         free(full);
         return 0;

@@ -39,6 +39,9 @@ static void test_create(void **state)
     expect_part(text, "\"description\":\"d\"");
     text = create(&t, "CREATE.S.f.s.a", "{\"filter_subject\":\"s.a\"}", "");
     expect_part(text, "\"num_pending\":2");
+    text = create(&t, "CREATE.S.c", "{\"description\":\"no durable_name\"}", "");
+    expect_part(text, "\"description\":\"no durable_name\"");
+    assert_null(strstr(text, "inactive_threshold")); /* it does not become mortal by that */
     text = create(&t, "DURABLE.CREATE.S.old", "{\"durable_name\":\"old\"}", "");
     expect_part(text, "\"name\":\"old\"");
     text = create(&t, "CREATE.S", "{\"deliver_policy\":\"new\"}", "");
