@@ -316,12 +316,12 @@ static void soak_report(struct soak *soak, uint64_t now)
 {
     double span = (double)(now - soak->reported_ns) / 1e9;
     printf("{\"seconds\": %.0f, \"published\": %.0f, \"consumed\": %.0f, \"p50_us\": %.1f, "
-           "\"p99_us\": %.1f, \"behind\": %llu}\n",
+           "\"p99_us\": %.1f, \"behind\": %lld}\n",
            (double)(now - soak->begin_ns) / 1e9,
            (double)(soak->publisher.acknowledged - soak->reported) / span,
            (double)(soak->puller.got - soak->reported_consumed) / span,
            latency_quantile_us(&measure.latency, 0.5), latency_quantile_us(&measure.latency, 0.99),
-           (unsigned long long)(soak->publisher.acknowledged - soak->puller.got));
+           (long long)(soak->publisher.acknowledged - soak->puller.got));
     fflush(stdout);
     memset(&measure.latency, 0, sizeof measure.latency);
     soak->reported_ns = now;
