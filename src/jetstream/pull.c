@@ -194,7 +194,7 @@ static void admit(struct outlet *outlet, struct pull_request *request)
 {
     struct pull *pull = CONTAINER_OF(outlet, struct pull, base);
     bool stays = is_allowed(pull, request);
-    if (stays && request->expires_ns < 0) { /* its time is over */
+    if (stays && request->is_over) {
         say_rest(pull, request, 408, "Request Timeout");
         stays = false;
     }

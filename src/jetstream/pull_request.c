@@ -90,7 +90,8 @@ struct pull_request *pull_request_read(struct bytes payload, struct bytes reply)
     if (request->batch < 1) request->batch = 1;
     request->has_bytes = request->bytes > 0;
     if (request->bytes < 0) request->bytes = 0;
-    if (request->expires_ns < 0) request->expires_ns = -1; /* both nats-servers answer 408 */
+    request->is_over = request->expires_ns < 0;
+    if (request->is_over) request->expires_ns = 0;
     if (request->heartbeat_ns < 0) request->heartbeat_ns = 0;
     return request;
 }

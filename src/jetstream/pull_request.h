@@ -13,12 +13,13 @@ struct pull_request {
     struct list link;
     int64_t batch;                           /* messages still to come */
     int64_t bytes;                           /* that may still come; 0 when there is no limit */
-    int64_t expires_ns, heartbeat_ns;        /* 0: none; an expiry of -1: over */
+    int64_t expires_ns, heartbeat_ns;        /* 0: none */
     uint64_t expires_at_ns, heartbeat_at_ns; /* monotonic; 0: never */
     int64_t min_pending, min_ack_pending;
     unsigned priority;
     bool no_wait, has_bytes, has_group;
-    bool formal; /* asked in JSON: only there a group can be named */
+    bool formal;  /* asked in JSON: only there a group can be named */
+    bool is_over; /* asked with an expiry below zero, which nats-server answers with 408 at once */
     uint64_t delivered;
     char group[PULL_GROUP_MAX + 1], id[PULL_ID_MAX + 1];
     char error[96]; /* why it cannot be served; "": it can */

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (len) memcpy(copy, data, len);
     struct pull_request *request = pull_request_read(bytes_make(copy, len), BYTES("inbox"));
     assert(request && request->batch >= 1 && request->bytes >= 0);
-    assert(request->expires_ns >= -1 && request->heartbeat_ns >= 0);
+    assert(request->expires_ns >= 0 && request->heartbeat_ns >= 0);
     assert(request->priority <= 9 || request->error[0]);
     assert(bytes_eq(bytes_make(request->reply, request->reply_len), BYTES("inbox")));
     free(request);

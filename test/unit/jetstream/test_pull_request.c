@@ -67,7 +67,7 @@ static void test_times_below_zero_are_over_or_none(void **state)
     struct pull_request *request =
         read_request("{\"expires\":-2,\"idle_heartbeat\":-1,\"max_bytes\":-1}");
     assert_string_equal(request->error, "");
-    assert_true(request->expires_ns == -1 && request->heartbeat_ns == 0);
+    assert_true(request->is_over && request->expires_ns == 0 && request->heartbeat_ns == 0);
     assert_true(request->bytes == 0 && !request->has_bytes);
     free(request);
     refused("{\"idle_heartbeat\":1,\"expires\":-2}", "heartbeat value too large");
