@@ -355,6 +355,22 @@ static void needs_no_group(void **state)
     }
 }
 
+static void asked_when_it_is_over(void **state)
+{
+    struct api_test t;
+    api_start(&t);
+    make_stream(&t);
+    put(&t, "s.a", "one");
+    make_consumer(&t, "");
+    ask(&t, NEXT, "{\"expires\":-1}");
+    await(&t, 1);
+    expect_status(&t, 0, "408 Request Timeout");
+    ask(&t, NEXT, "1");
+    await(&t, 2);
+    expect_message(&t, 1, "s.a", "one");
+    api_stop(&t);
+}
+
 static void asked_while_paused(void **state)
 {
     struct api_test t;
@@ -653,6 +669,7 @@ int main(void)
         cmocka_unit_test(purges_take_consumers_along),
         cmocka_unit_test(limits_of_requests),
         cmocka_unit_test(needs_no_group),
+        cmocka_unit_test(asked_when_it_is_over),
         cmocka_unit_test(asked_while_paused),
         cmocka_unit_test(bytes_end_a_batch),
         cmocka_unit_test(too_many_wait),
