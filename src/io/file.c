@@ -159,9 +159,38 @@ int epoll_rename(struct io *io, const char *from, const char *to)
     return result(rename(from, to));
 }
 
+/* The blocks of a file go back in one step of the file system's journal, and all who write
+ * meanwhile wait for it: 12 to 30 ms for 64 MiB on ext4. In pieces nobody waits longer than for a
+ * write. A file that cannot be cut gives its room back in one piece when it is closed. */
+static void give_back(int fd, uint64_t size)
+{
+    enum { PIECE = 1 << 20 };
+    while (size > PIECE) {
+        size = (size - 1) / PIECE * PIECE;
+        if (ftruncate(fd, (off_t)size) < 0) return;
+    }
+}
+
+/* A file that has another name stays whole. */
+static int unlink_large(const char *path)
+{
+    struct stat status;
+    int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int err = result(unlink(path));
+    if (fd < 0) return err;
+    if (err == 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 0) {
+        give_back(fd, (uint64_t)status.st_size);
+    }
+    close(fd);
+    return err;
+}
+
 int epoll_unlink(struct io *io, const char *path)
 {
-    return result(unlink(path));
+    enum { LARGE = 2 << 20 };
+    struct stat status;
+    bool is_large = lstat(path, &status) == 0 && S_ISREG(status.st_mode) && status.st_size >= LARGE;
+    return is_large ? unlink_large(path) : result(unlink(path));
 }
 
 int epoll_mkdir(struct io *io, const char *path)

@@ -326,6 +326,9 @@ int io_file_truncate(struct io_file *file, uint64_t size);
 int io_file_allocate(struct io_file *file, uint64_t size);
 
 int io_rename(struct io *io, const char *from, const char *to);
+
+/* Removes the name. A large file whose last name it was gives its room back piece by piece, so that
+ * other writers do not wait for it: who has it open may find it cut short. */
 int io_unlink(struct io *io, const char *path);
 
 /* 0 also when it exists already; mode 0700. */

@@ -1,5 +1,6 @@
 /* Reading a run of records, in a job that opens the file for itself: so no descriptor has to be
- * kept for each segment, and a segment may be removed at any time. */
+ * kept for each segment, and a segment may be removed at any time: before the job opens it, or
+ * while it reads what is cut short then. */
 #include "store/journal_impl.h"
 
 #include <assert.h>
@@ -128,6 +129,8 @@ static void read_done(struct io_job *job)
     struct journal *journal = read->journal;
     read->busy = false;
     journal->reads--;
+    bool trimmed = read->seq < journal_first(journal);
+    if (read->result == ERR_CORRUPT && trimmed) read->result = ERR_NOT_FOUND;
     /* After a failed sync the cache may have forgotten what the next start finds in the log. */
     if (read->result == ERR_CORRUPT && journal_status(journal) < 0) read->result = ERR_IO;
     journal_settle(journal);

@@ -198,6 +198,28 @@ static void test_directories(void **state)
     rmdir(at("d"));
 }
 
+static void test_unlink_large(void **state)
+{
+    enum { SIZE = 5 << 20 };
+    struct io_file file;
+    uint64_t size, mtime;
+    char byte;
+    assert_int_equal(io_file_open(io, &file, at("f"), IO_READ | IO_WRITE | IO_CREATE), 0);
+    assert_int_equal(io_file_truncate(&file, SIZE), 0);
+    assert_int_equal(link(at("f"), at("other")), 0);
+    assert_int_equal(io_unlink(io, at("f")), 0);
+    assert_int_equal(io_stat(io, at("other"), &size, &mtime, NULL), 0);
+    assert_int_equal(size, SIZE); /* the file is someone else's too */
+    assert_int_equal(symlink(at("other"), at("f")), 0);
+    assert_int_equal(io_unlink(io, at("f")), 0);
+    assert_int_equal(io_file_read(&file, &byte, 1, SIZE - 1), 1);
+    assert_int_equal(io_unlink(io, at("other")), 0);
+    assert_int_equal(io_file_read(&file, &byte, 1, SIZE - 1), 0); /* its room came back */
+    assert_int_equal(io_file_read(&file, &byte, 1, 0), 1);
+    io_file_close(&file);
+    assert_int_equal(io_stat(io, at("other"), &size, &mtime, NULL), ERR_NOT_FOUND);
+}
+
 static void test_stat_and_disk_free(void **state)
 {
     uint64_t size, mtime, bytes = 0;
@@ -224,6 +246,7 @@ int main(void)
         IN_FOLDER(test_write_of_many_pieces), IN_FOLDER(test_full_disk),
         IN_FOLDER(test_durable_write),        IN_FOLDER(test_allocate),
         IN_FOLDER(test_directories),          IN_FOLDER(test_stat_and_disk_free),
+        IN_FOLDER(test_unlink_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

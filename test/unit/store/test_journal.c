@@ -226,6 +226,25 @@ static void reads_on_from_where_it_was(void **state)
     journal_read_release(&read);
 }
 
+/* Its file may be cut short under the job's hands: that is no damage. */
+static void a_read_finds_nothing_of_what_is_trimmed_meanwhile(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 25; i++) append(f, 20);
+    char path[128];
+    snprintf(path, sizeof path, "%s/00000000000000000001.seg", f->dir);
+    assert_int_equal(truncate(path, SEGMENT_HEADER), 0);
+    struct journal_read read;
+    journal_read_init(&read);
+    assert_int_equal(read_at(f, &read, 1, 480), ERR_CORRUPT);
+    f->read = false;
+    assert_int_equal(journal_read_start(f->journal, &read, 1, 480), 0);
+    journal_trim(f->journal, 301);
+    for (int i = 0; i < 1000 && !f->read; i++) io_turn(f->io, 100);
+    assert_int_equal(f->read_result, ERR_NOT_FOUND);
+    journal_read_release(&read);
+}
+
 static void snapshot_done(void *context, uint64_t covers, int result)
 {
     struct fixture *f = context;
@@ -410,6 +429,7 @@ int main(void)
         TEST(refuses_what_is_too_much),
         TEST(reads_any_record),
         TEST(reads_on_from_where_it_was),
+        TEST(a_read_finds_nothing_of_what_is_trimmed_meanwhile),
         TEST(snapshot_then_trim),
         TEST(a_roll_lets_all_before_it_go),
         TEST(damage_is_told_and_left),
