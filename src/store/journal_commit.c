@@ -75,7 +75,8 @@ struct batch *journal_take(struct journal *journal, bool sync)
 {
     if (list_empty(&journal->batches) || journal->flying_count == JOURNAL_FLYING) return NULL;
     struct batch *batch = CONTAINER_OF(journal->batches.next, struct batch, link);
-    if ((batch->roll || !journal->made) && journal->flying_count > 0) return NULL;
+    bool begins = batch->roll || !journal->made;
+    if (journal->flying_count > 0 && (begins || journal->flying[0]->roll)) return NULL;
     list_remove(&batch->link);
     journal->flying[journal->flying_count++] = batch;
     batch->sync = sync;

@@ -48,7 +48,7 @@ struct batch {
 
     /* from the job: where they stand, or would stand next */
     int result;
-    bool begins; /* they made the journal, whose file gets its name when the log knows of it, */
+    bool begins; /* in a file of their own, which gets its name when the log knows of it, */
     struct wal_file *file; /* which does so in this file */
     uint64_t segment_first, segment_salt, offset;
 };
@@ -71,13 +71,10 @@ struct writer {
     uint64_t segment_bytes, allocate_bytes;
 };
 
-/* Starts the segment whose first record will be `first`; the one before must be complete and is
- * synced first. ERR_NO_SPACE leaves the writer as it was. */
-int writer_roll(struct writer *writer, uint64_t first, uint64_t salt);
-
-/* Seals and writes the batch, and syncs if it says so. The first one of a journal makes its files.
- * ERR_NO_SPACE: nothing of it is on the disk, and the writer can be used on; a batch behind it
- * fails too. Any other error: it can not. */
+/* Seals and writes the batch, and syncs if it says so. The first one of a journal makes its files,
+ * one that rolls the next one: where the log makes records durable, without a sync and without a
+ * name (`begins`). ERR_NO_SPACE: nothing of it is on the disk, and the writer can be used on; a
+ * batch behind it fails too. Any other error: it can not. */
 int writer_put(struct writer *writer, struct batch *batch);
 
 /* Puts into the segment's file that all before `mark` is synced. ERR_NOT_FOUND, ERR_CONFLICT: the
@@ -85,8 +82,10 @@ int writer_put(struct writer *writer, struct batch *batch);
 int writer_mark(struct io_file *file, uint64_t salt, const struct segment_mark *mark);
 void writer_close(struct writer *writer);
 
-/* The batch that `begins` is durable in the log: gives the file its name. ERR_IO. */
-int writer_name(struct writer *writer);
+/* The batch that `begins` is durable in the log: gives the file its name. When it follows another
+ * segment, the name of that one is durable before: where there is a later segment, an earlier one
+ * that is missing was trimmed. ERR_IO. */
+int writer_name(struct writer *writer, bool follows);
 
 /* Syncs the file, and the names that lead to it. */
 int writer_sync(struct writer *writer);
@@ -106,8 +105,7 @@ struct trim_job {
     struct io_job job;
     uint64_t *firsts; /* of the segments to remove */
     size_t count;
-    int result;     /* negative: nothing is removed any more */
-    bool unsettled; /* removals before the journal was opened may be in the cache alone */
+    int result; /* negative: nothing is removed any more */
     bool busy;
 };
 
@@ -231,8 +229,8 @@ void journal_digest_loaded(struct journal *journal);
 /* What waits has got company or room: starts a commit soon. */
 void journal_wake(struct journal *journal);
 
-/* Takes the first batch that waits and makes it the last one under way. Not when others are under
- * way and it begins a segment, or they make the journal: what comes before must be whole. */
+/* Takes the first batch that waits and makes it the last one under way. Not when another is under
+ * way and one of them begins a segment: what comes before must be whole, and have its name. */
 struct batch *journal_take(struct journal *journal, bool sync);
 
 /* The oldest batch under way has come back from the disk: tells the owner, in both cases. */

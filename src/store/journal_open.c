@@ -239,7 +239,6 @@ static uint64_t settled_to(const struct opening *opening, const struct segment *
 static int settle_names(struct journal *journal, bool alone)
 {
     struct writer *writer = &journal->writer;
-    journal->trim.unsettled = true;
     if (journal->wal && !alone) {
         return writer->offset > SEGMENT_HEADER ? 0 : io_sync_dir(journal->io, journal->dir);
     }

@@ -31,13 +31,13 @@ static int remove_segment(struct journal *journal, uint64_t first)
     return r == 0 ? io_unlink(journal->io, path) : r;
 }
 
-/* Oldest first, and each removal durable before the next: what a crash leaves has no gap. */
+/* Oldest first, and each removal durable before the next: what a crash leaves has no gap. The
+ * names of later segments are durable before that, and removals before the journal was opened. */
 static void trim_run(struct io_job *job)
 {
     struct trim_job *trim = CONTAINER_OF(job, struct trim_job, job);
     struct journal *journal = CONTAINER_OF(trim, struct journal, trim);
-    int r = trim->unsettled ? io_sync_dir(journal->io, journal->dir) : 0;
-    if (r == 0) trim->unsettled = false;
+    int r = io_sync_dir(journal->io, journal->dir);
     for (size_t i = 0; r == 0 && i < trim->count; i++) {
         r = remove_segment(journal, trim->firsts[i]);
         if (r == 0 || r == ERR_NOT_FOUND) r = io_sync_dir(journal->io, journal->dir);

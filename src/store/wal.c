@@ -146,7 +146,7 @@ static int lock(struct wal *wal, struct error *error)
     return r;
 }
 
-/* Of journals that the log never knew. */
+/* Segments that the log never knew, or has made again. */
 static int remove_unnamed(void *context, const char *name)
 {
     const struct wal *wal = context;

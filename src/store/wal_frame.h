@@ -16,8 +16,8 @@
  * Writing them there again changes nothing that is right, whatever has happened since; a segment
  * that was removed, or has another salt because the journal was removed and made again, is passed
  * over. (External: the bytes were synced in the segment file itself.) An extent that BEGINS a
- * journal makes that segment file, with its folders, where it is missing and the journal has no
- * later one: a new journal is not synced anywhere else. One that says REMOVED removes the journal's
+ * segment makes that file, with its folders, where it is missing and the journal has no later one:
+ * a new segment is not synced anywhere else. One that says REMOVED removes the journal's
  * folder with all that is in it; a folder's name is not used again, so its place among the others
  * is all that has to be known.
  *

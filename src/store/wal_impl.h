@@ -23,14 +23,14 @@ enum {
 
 enum wal_file_state { WAL_FREE, WAL_READY, WAL_ACTIVE, WAL_FULL, WAL_SYNCED };
 
-/* Behind the name of a new journal's first file while it lies beside the log. */
+/* Behind the name of a new segment while it lies beside the log. */
 #define WAL_UNNAMED ".new"
 
 /* A segment file that frames of one generation are about, and how far it was acknowledged then. Or
  * a journal that they have removed: segment 0. */
 struct wal_dirty {
     char *name; /* of the journal */
-    bool begun; /* the journal was new: the names that lead to the file are not durable yet */
+    bool begun; /* it was new: the names that lead to the file are not durable yet */
     uint64_t segment, salt;
     struct segment_mark mark; /* next_seq 0: nothing is known (recovered) */
 };
@@ -63,7 +63,7 @@ struct wal_sweep {
     bool busy;
 };
 
-/* The job that gives the files of new journals their names. */
+/* The job that gives new segments their names. */
 struct wal_naming {
     struct io_job job;
     struct list waiting, batches; /* of struct batch; batches: of the job */
@@ -229,7 +229,7 @@ void wal_tell_batch(struct wal *wal, struct wal_file *file, struct batch *batch)
 /* wal_name.c */
 void wal_name_init(struct wal *wal);
 
-/* The batch, durable in `file` behind all that was committed before, begins a journal. */
+/* The batch, durable in `file` behind all that was committed before, begins a segment. */
 void wal_name(struct wal *wal, struct wal_file *file, struct batch *batch);
 
 /* Nothing more is acknowledged. */

@@ -1,5 +1,5 @@
-/* New journals get the names of their files when the frame that made them is durable, and every one
- * before it: whatever bears a name, the log knows, and makes again if it is lost. So a file that
+/* New segments get their names when the frame that made them is durable, and every one before it:
+ * whatever bears a name, the log knows, and makes again if it is lost. So a file that
  * has a name and no good header is damage, never a leftover of a crash. Their owners are told when
  * that is done. */
 #include "store/wal_impl.h"
@@ -9,7 +9,8 @@ static void name_run(struct io_job *job)
     struct wal_naming *naming = CONTAINER_OF(job, struct wal_naming, job);
     naming->result = 0;
     LIST_EACH(&naming->batches, struct batch, link, batch) {
-        if (naming->result == 0) naming->result = writer_name(&batch->journal->writer);
+        if (naming->result < 0) break;
+        naming->result = writer_name(&batch->journal->writer, batch->roll);
     }
 }
 

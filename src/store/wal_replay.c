@@ -87,7 +87,7 @@ static int read_salt(struct target *target)
     return 0;
 }
 
-/* ---- a journal that the log has made ---- */
+/* ---- a segment that the log has made ---- */
 
 static int write_header(struct target *target, const struct wal_extent *extent)
 {
@@ -107,7 +107,8 @@ static int is_later(void *context, const char *name)
     return segment_name_parse(name, &first) && first > *(uint64_t *)context ? ERR_EXISTS : 0;
 }
 
-/* Not when it was there and has been trimmed: then there are later ones. */
+/* Not when it was there and has been trimmed: then there are later ones. So the names of earlier
+ * ones, which may have been made here too, are durable before it has one. */
 static int make_file(struct wal_replay *replay, struct target *target, uint64_t segment)
 {
     char dir[WAL_PATH];
@@ -117,7 +118,7 @@ static int make_file(struct wal_replay *replay, struct target *target, uint64_t 
     if (r == ERR_EXISTS)
         return wal_removed(replay->wal, bytes_skip(bytes_str(dir), target->name_at));
     if (r < 0 && r != ERR_NOT_FOUND) return r;
-    r = folder_make(io, replay->wal->dir, dir);
+    r = r == 0 ? io_sync_dir(io, dir) : folder_make(io, replay->wal->dir, dir);
     if (r == 0) r = io_file_open(io, &target->file, target->path, IO_READ | IO_WRITE | IO_CREATE);
     target->open = r == 0;
     replay->open_count += target->open;

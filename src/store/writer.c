@@ -72,7 +72,6 @@ static int make_file(struct writer *writer, struct io_file *file, const char *pa
 static void take_file(struct writer *writer, const struct io_file *file, uint64_t first,
                       uint64_t salt, uint64_t allocated)
 {
-    writer_close(writer);
     writer->file = *file;
     writer->open = true;
     writer->first = writer->next = first;
@@ -93,19 +92,24 @@ static int give_back_ahead(struct writer *writer)
 /* On a disk that is full nothing is allocated ahead, and the file before it gives back what it has.
  */
 static int make_next(struct writer *writer, struct io_file *file, const char *path,
-                     const struct segment_header *header, uint64_t *ret_allocated)
+                     const struct segment_header *header, bool sync, uint64_t *ret_allocated)
 {
     *ret_allocated = writer->allocate_bytes;
-    int r = make_file(writer, file, path, header, *ret_allocated, true);
-    if (r != ERR_NO_SPACE) return r;
-    *ret_allocated = SEGMENT_HEADER;
-    r = give_back_ahead(writer);
-    return r < 0 ? r : make_file(writer, file, path, header, *ret_allocated, true);
+    int r = make_file(writer, file, path, header, *ret_allocated, sync);
+    if (r == ERR_NO_SPACE) {
+        *ret_allocated = SEGMENT_HEADER;
+        r = give_back_ahead(writer);
+        if (r == 0) r = make_file(writer, file, path, header, *ret_allocated, sync);
+    }
+    if (r == 0) return 0;
+    if (io_unlink(writer->io, path) < 0 && r != ERR_NO_SPACE) return ERR_IO;
+    return r == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_IO;
 }
 
-/* A name of a segment appears only for a file whose header is durable, so a segment without a good
- * header is damage, never a leftover of a crash. */
-int writer_roll(struct writer *writer, uint64_t first, uint64_t salt)
+/* ---- a segment whose header is durable before its name appears ---- */
+
+/* So a segment without a good header is damage, never a leftover of a crash. */
+static int roll_synced(struct writer *writer, uint64_t first, uint64_t salt)
 {
     char temporary[JOURNAL_PATH], path[JOURNAL_PATH], name[SEGMENT_NAME];
     segment_name(first, name);
@@ -118,11 +122,8 @@ int writer_roll(struct writer *writer, uint64_t first, uint64_t salt)
     struct io_file file;
     const struct segment_header header = {salt, first};
     uint64_t allocated;
-    r = make_next(writer, &file, temporary, &header, &allocated);
-    if (r < 0) {
-        if (io_unlink(writer->io, temporary) < 0 && r != ERR_NO_SPACE) return ERR_IO;
-        return r == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_IO;
-    }
+    r = make_next(writer, &file, temporary, &header, true, &allocated);
+    if (r < 0) return r;
     /* Where there is a later segment, an earlier one that is missing was trimmed. */
     if (writer->unnamed) r = folder_sync(writer->io, writer->root, writer->dir);
     if (r == 0) r = io_rename(writer->io, temporary, path);
@@ -131,63 +132,65 @@ int writer_roll(struct writer *writer, uint64_t first, uint64_t salt)
         io_file_close(&file);
         return ERR_IO; /* nobody knows which name the disk has */
     }
+    writer_close(writer);
     writer->unnamed = false;
     take_file(writer, &file, first, salt, allocated);
     return 0;
 }
 
-/* ---- a new journal ---- */
-
-/* Where the first file of a new journal lies until the log knows of it: beside the log. */
-static int unnamed_path(const struct writer *writer, char path[JOURNAL_PATH])
+static int begin_synced(struct writer *writer)
 {
-    int n =
-        snprintf(path, JOURNAL_PATH, "%s/wal/%016" PRIx64 WAL_UNNAMED, writer->root, writer->salt);
+    int r = folder_make(writer->io, writer->root, writer->dir);
+    if (r < 0) return r == ERR_NO_SPACE ? r : ERR_IO;
+    writer->unnamed = true;
+    return roll_synced(writer, writer->first, writer->salt);
+}
+
+/* ---- a segment that the log makes again if it is lost ---- */
+
+/* Where its file lies until the log knows of it: beside the log. */
+static int unnamed_path(const struct writer *writer, uint64_t salt, char path[JOURNAL_PATH])
+{
+    int n = snprintf(path, JOURNAL_PATH, "%s/wal/%016" PRIx64 WAL_UNNAMED, writer->root, salt);
     return n > 0 && n < JOURNAL_PATH ? 0 : ERR_TOO_BIG;
 }
 
-/* Without a single sync: what is lost of it, the log makes again. */
-static int begin_unnamed(struct writer *writer)
+/* Without a single sync. The file before it stays open, in `ret_before`. */
+static int begin_unnamed(struct writer *writer, uint64_t first, uint64_t salt,
+                         struct writer *ret_before)
 {
     char path[JOURNAL_PATH];
     struct io_file file;
-    const struct segment_header header = {writer->salt, writer->first};
-    int r = unnamed_path(writer, path);
-    if (r == 0) r = make_file(writer, &file, path, &header, writer->allocate_bytes, false);
-    if (r < 0) {
-        (void)io_unlink(writer->io, path); /* opening the store does it again */
-        return r == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_IO;
-    }
-    take_file(writer, &file, writer->first, writer->salt, writer->allocate_bytes);
+    const struct segment_header header = {salt, first};
+    uint64_t allocated;
+    int r = unnamed_path(writer, salt, path);
+    if (r == 0) r = make_next(writer, &file, path, &header, false, &allocated);
+    if (r < 0) return r;
+    *ret_before = *writer;
+    writer->unnamed = true;
+    take_file(writer, &file, first, salt, allocated);
     return 0;
 }
 
-static int begin(struct writer *writer, const struct batch *batch)
-{
-    writer->unnamed = true;
-    if (writer->logged && !batch->sync) return begin_unnamed(writer);
-    int r = folder_make(writer->io, writer->root, writer->dir);
-    if (r < 0) return r == ERR_NO_SPACE ? r : ERR_IO;
-    return writer_roll(writer, writer->first, writer->salt);
-}
-
-/* As if the batch had never come. */
-static int begin_no_more(struct writer *writer, int result)
+/* As if its first batch had never come. */
+static int begin_no_more(struct writer *writer, const struct writer *before, int result)
 {
     char path[JOURNAL_PATH];
     writer_close(writer);
-    int r = unnamed_path(writer, path);
+    int r = unnamed_path(writer, writer->salt, path);
     if (r == 0) r = io_unlink(writer->io, path);
+    *writer = *before;
     return r < 0 ? ERR_IO : result;
 }
 
-int writer_name(struct writer *writer)
+int writer_name(struct writer *writer, bool follows)
 {
     char from[JOURNAL_PATH], name[SEGMENT_NAME], path[JOURNAL_PATH];
     segment_name(writer->first, name);
-    int r = unnamed_path(writer, from);
+    int r = unnamed_path(writer, writer->salt, from);
     if (r == 0) r = journal_path(writer->dir, name, path);
-    if (r == 0) r = folder_make(writer->io, writer->root, writer->dir);
+    if (r == 0 && follows) r = io_sync_dir(writer->io, writer->dir);
+    if (r == 0 && !follows) r = folder_make(writer->io, writer->root, writer->dir);
     if (r == 0) r = io_rename(writer->io, from, path);
     return r < 0 ? ERR_IO : 0;
 }
@@ -253,24 +256,45 @@ static int put(struct writer *writer, struct batch *batch)
     return 0;
 }
 
-static int roll(struct writer *writer, const struct batch *batch)
+/* The batch's records begin a segment: the first of the journal, or the next. */
+static int begin(struct writer *writer, struct batch *batch, struct writer *ret_before)
 {
-    int r = writer_roll(writer, batch->first, batch->roll_salt);
-    return r == ERR_NO_SPACE && batch->may_stay ? 0 : r;
+    bool new = !writer->open;
+    uint64_t first = new ? writer->first : batch->first;
+    uint64_t salt = new ? writer->salt : batch->roll_salt;
+    int r;
+    if (writer->logged && !batch->sync) {
+        r = begin_unnamed(writer, first, salt, ret_before);
+        batch->begins = r == 0;
+    } else {
+        r = new ? begin_synced(writer) : roll_synced(writer, first, salt);
+    }
+    return r == ERR_NO_SPACE && !new && batch->may_stay ? 0 : r;
+}
+
+static void note_place(const struct writer *writer, struct batch *batch)
+{
+    batch->segment_first = writer->first;
+    batch->segment_salt = writer->salt;
+    batch->offset = writer->offset;
 }
 
 int writer_put(struct writer *writer, struct batch *batch)
 {
     int r = batch->first == writer->next ? 0 : ERR_NO_SPACE; /* the one before it was refused */
-    bool new = !writer->open;
-    batch->begins = new && writer->logged && !batch->sync;
-    if (r == 0 && new) r = begin(writer, batch);
-    if (r == 0 && batch->roll) r = roll(writer, batch);
-    batch->segment_first = writer->first;
-    batch->segment_salt = writer->salt;
-    batch->offset = writer->offset;
+    struct writer before;
+    batch->begins = false;
+    if (r == 0 && (!writer->open || batch->roll)) r = begin(writer, batch, &before);
+    note_place(writer, batch);
     if (r == 0) r = put(writer, batch);
-    return r < 0 && batch->begins && writer->open ? begin_no_more(writer, r) : r;
+    if (!batch->begins) return r;
+    if (r == 0) {
+        writer_close(&before);
+        return 0;
+    }
+    r = begin_no_more(writer, &before, r);
+    note_place(writer, batch);
+    return r;
 }
 
 int writer_mark(struct io_file *file, uint64_t salt, const struct segment_mark *mark)
