@@ -329,6 +329,21 @@ struct stream_slot stream_block_get(const struct stream_block *block, uint32_t s
     return found;
 }
 
+void stream_block_entry(const struct stream_block *block, uint32_t slot,
+                        const struct stream_subjects *subjects, struct stream_entry *ret_entry)
+{
+    const struct stream_slot s = stream_block_get(block, slot);
+    *ret_entry = (struct stream_entry){
+        .seq = stream_block_seq(block, slot),
+        .time_ns = stream_block_time_us(block, slot) * 1000,
+        .place = stream_block_place(block, slot),
+        .subject = stream_subjects_at(subjects, s.subject),
+        .size = s.size,
+        .marker = s.marker,
+        .ageless = s.ageless,
+    };
+}
+
 void stream_block_remove(struct stream_block *block, uint32_t slot)
 {
     if (block->alike) {

@@ -102,6 +102,10 @@ static inline uint32_t stream_block_subject(const struct stream_block *block, ui
 /* What the block says of a slot that is no hole. */
 struct stream_slot stream_block_get(const struct stream_block *block, uint32_t slot);
 
+/* The message of such a slot, as it was appended. */
+void stream_block_entry(const struct stream_block *block, uint32_t slot,
+                        const struct stream_subjects *subjects, struct stream_entry *ret_entry);
+
 /* Makes a hole of a slot. The chain around it is not mended. */
 void stream_block_remove(struct stream_block *block, uint32_t slot);
 

@@ -16,19 +16,12 @@ void stream_index_init(struct stream_index *index)
     stream_subjects_init(&index->subjects);
 }
 
-static void free_blocks(struct stream_index *index)
+void stream_index_release(struct stream_index *index)
 {
     for (size_t i = index->start; i < index->end; i++) stream_block_free(index->blocks[i]);
     free(index->blocks);
-    index->blocks = NULL;
-    index->start = index->end = index->room = index->hint = index->memory = 0;
-    index->count = index->bytes = 0;
-}
-
-void stream_index_release(struct stream_index *index)
-{
-    free_blocks(index);
     stream_subjects_release(&index->subjects);
+    stream_index_init(index);
 }
 
 /* ---- finding ---- */
@@ -59,22 +52,6 @@ static size_t block_of(struct stream_index *index, uint64_t seq)
     return low;
 }
 
-static void fill_entry(const struct stream_index *index, const struct stream_block *block,
-                       uint32_t slot, struct stream_entry *ret_entry)
-{
-    if (!ret_entry) return;
-    const struct stream_slot s = stream_block_get(block, slot);
-    *ret_entry = (struct stream_entry){
-        .seq = stream_block_seq(block, slot),
-        .time_ns = stream_block_time_us(block, slot) * 1000,
-        .place = stream_block_place(block, slot),
-        .subject = stream_subjects_at(&index->subjects, s.subject),
-        .size = s.size,
-        .marker = s.marker,
-        .ageless = s.ageless,
-    };
-}
-
 /* The block and the slot of a message. False: it is not there. */
 static bool slot_of(struct stream_index *index, uint64_t seq, struct stream_block **ret_block,
                     uint32_t *ret_slot)
@@ -94,7 +71,7 @@ bool stream_index_find(struct stream_index *index, uint64_t seq, struct stream_e
     struct stream_block *block;
     uint32_t slot;
     bool found = slot_of(index, seq, &block, &slot);
-    if (found) fill_entry(index, block, slot, ret_entry);
+    if (found && ret_entry) stream_block_entry(block, slot, &index->subjects, ret_entry);
     return found;
 }
 
@@ -114,7 +91,7 @@ bool stream_index_from(struct stream_index *index, uint64_t seq, struct stream_e
         uint32_t slot = stream_block_slot(block, seq);
         while (slot < block->count && !stream_block_subject(block, slot)) slot++;
         if (slot == block->count) continue;
-        fill_entry(index, block, slot, ret_entry);
+        stream_block_entry(block, slot, &index->subjects, ret_entry);
         return true;
     }
     return false;
@@ -131,7 +108,7 @@ bool stream_index_last(struct stream_index *index, struct stream_entry *ret_entr
         const struct stream_block *block = index->blocks[at - 1];
         for (uint32_t slot = block->count; slot > 0; slot--) {
             if (!stream_block_subject(block, slot - 1)) continue;
-            fill_entry(index, block, slot - 1, ret_entry);
+            stream_block_entry(block, slot - 1, &index->subjects, ret_entry);
             return true;
         }
     }
@@ -151,8 +128,6 @@ uint64_t stream_index_at(const struct stream_index *index, uint64_t time_ns)
     }
     return 0;
 }
-
-/* ---- a subject's chain ---- */
 
 void stream_walk_begin(struct stream_walk *walk, struct stream_index *index, uint64_t seq)
 {
@@ -178,6 +153,8 @@ bool stream_walk_next(struct stream_walk *walk, uint64_t *ret_seq, uint32_t *ret
     }
     return false;
 }
+
+/* ---- a subject's chain ---- */
 
 /* A neighbour that is too far away to be noted. */
 static uint64_t search_after(struct stream_index *index, uint64_t seq, uint32_t subject)
@@ -422,7 +399,7 @@ static int copy_live(const struct stream_index *index, const struct stream_block
     for (uint32_t i = 0; r == 0 && i < from->count; i++) {
         struct stream_entry entry;
         if (!stream_block_subject(from, i)) continue;
-        fill_entry(index, from, i, &entry);
+        stream_block_entry(from, i, &index->subjects, &entry);
         r = stream_block_append(to, &entry);
         if (r < 0) break;
         const struct stream_slot slot = stream_block_get(from, i);
@@ -484,64 +461,5 @@ int stream_index_move(struct stream_index *index, uint64_t seq, uint64_t place)
     size_t before = stream_block_memory(block);
     int r = stream_block_set_place(block, slot, place);
     index->memory += stream_block_memory(block) - before;
-    return r;
-}
-
-/* ---- merging ---- */
-
-static int by_seq(const void *a, const void *b)
-{
-    const struct stream_entry *x = a, *y = b;
-    if (x->seq != y->seq) return x->seq < y->seq ? -1 : 1;
-    return x->place < y->place ? -1 : x->place > y->place;
-}
-
-/* All anew into `into`, which shares the subjects. */
-static int merge_into(struct stream_index *into, struct stream_index *from,
-                      const struct stream_entry *entries, size_t count)
-{
-    size_t i = 0;
-    int r = 0;
-    for (size_t at = from->start; at < from->end; at++) {
-        const struct stream_block *block = from->blocks[at];
-        for (uint32_t slot = 0; r == 0 && slot < block->count; slot++) {
-            struct stream_entry entry;
-            if (!stream_block_subject(block, slot)) continue;
-            fill_entry(from, block, slot, &entry);
-            for (; r == 0 && i < count && entries[i].seq < entry.seq; i++) {
-                r = stream_index_add(into, &entries[i]);
-            }
-            if (r == 0) r = stream_index_add(into, &entry);
-        }
-    }
-    for (; r == 0 && i < count; i++) r = stream_index_add(into, &entries[i]);
-    return r;
-}
-
-/* Of several places of a message the last one counts. */
-static size_t sort_out(struct stream_entry *entries, size_t count)
-{
-    size_t kept = 0;
-    qsort(entries, count, sizeof *entries, by_seq);
-    for (size_t i = 0; i < count; i++) {
-        if (i + 1 < count && entries[i + 1].seq == entries[i].seq) continue;
-        entries[kept++] = entries[i];
-    }
-    return kept;
-}
-
-int stream_index_merge(struct stream_index *index, struct stream_entry *entries, size_t count)
-{
-    if (count == 0) return 0;
-    count = sort_out(entries, count);
-    struct stream_index old = *index;
-    *index = (struct stream_index){.subjects = old.subjects};
-    index->subjects.held = 0;
-    size_t cursor = 0;
-    for (struct stream_subject *s; (s = map_next(&index->subjects.names, &cursor));) {
-        s->first = s->last = s->count = 0;
-    }
-    int r = merge_into(index, &old, entries, count);
-    free_blocks(&old);
     return r;
 }
