@@ -7,14 +7,14 @@
 #include "stream/kv.h"
 #include "stream/streams_impl.h"
 #include "lives.h"
+#include "numbered.h"
 #include "runner.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <xxhash.h>
 
-enum { MESSAGES_MAX = 600, KEYS = 6, MAX_DELIVER = 4 };
+enum { MESSAGES_MAX = 600, FILL = 300, KEYS = 6, MAX_DELIVER = 4 };
 
 enum fate { FATE_NONE, FATE_PENDING, FATE_STORED, FATE_UNKNOWN };
 
@@ -60,10 +60,9 @@ struct world {
     uint64_t last_first_delivery; /* of this life */
     uint64_t last_watched;        /* revision, of this life */
     bool watch_began, draining, filtered;
-    struct stream_config limits;
 };
 
-static uint64_t seen_dead, seen_redelivered, seen_duplicate, seen_unknown, seen_moved;
+static uint64_t seen_dead, seen_redelivered, seen_duplicate, seen_unknown;
 
 /* ---- publishing ---- */
 
@@ -82,24 +81,16 @@ static void published(struct stream_op *op, int result)
     publish->seq = op->seq;
 }
 
-static size_t body_of(uint32_t number, char *body)
-{
-    size_t len = (size_t)snprintf(body, 32, "message %u ", number);
-    size_t fill = number * 7919u % 300;
-    memset(body + len, 'a' + (int)(number % 26), fill);
-    return len + fill;
-}
-
 static void publish(struct world *w, uint32_t number)
 {
     struct publish *p = &w->publishes[number];
-    char subject[32], headers[64], body[400];
+    char subject[32], headers[64], body[NUMBERED_MAX];
     int subject_len = snprintf(subject, sizeof subject, "s.%u", number % 5);
     int headers_len =
         snprintf(headers, sizeof headers, "NATS/1.0\r\nNats-Msg-Id: id%u\r\n\r\n", number);
     struct message message = message_borrow(bytes_make(subject, (size_t)subject_len), BYTES(""),
                                             bytes_make(headers, (size_t)headers_len),
-                                            bytes_make(body, body_of(number, body)));
+                                            bytes_make(body, numbered_body(number, FILL, body)));
     p->world = w;
     p->fate = FATE_PENDING;
     stream_publish(w->stream, &p->op, &message, NULL, published);
@@ -108,14 +99,7 @@ static void publish(struct world *w, uint32_t number)
 
 static uint32_t number_of(const struct message *message)
 {
-    unsigned number = MESSAGES_MAX;
-    char text[32] = {0}, body[400];
-    size_t len = message->payload.len < 31 ? message->payload.len : 31;
-    memcpy(text, message->payload.data, len);
-    CHECK(sscanf(text, "message %u ", &number) == 1 && number < MESSAGES_MAX, "content");
-    CHECK(bytes_eq(message->payload, bytes_make(body, body_of(number, body))), "content of %u",
-          number);
-    return number;
+    return numbered_read(message->payload, FILL, MESSAGES_MAX);
 }
 
 /* ---- consuming ---- */
@@ -498,127 +482,6 @@ static void failures(struct sim *sim, uint64_t seed)
     finish_world(w);
 }
 
-/* ---- limits, deletes, purges and cleaning: a restart finds what was there ---- */
-
-struct print {
-    uint64_t hash, count;
-};
-
-static int print_one(void *context, const struct stream_message *message)
-{
-    struct print *print = context;
-    print->hash = XXH3_64bits_withSeed(message->message.payload.data, message->message.payload.len,
-                                       print->hash ^ message->seq);
-    print->count++;
-    return 0;
-}
-
-static struct print print_stream(struct stream *stream)
-{
-    struct print print = {0};
-    CHECK(stream_each(stream, print_one, &print) == 0, "cannot be read");
-    CHECK(print.count == stream_state(stream).messages, "%" PRIu64, print.count);
-    return print;
-}
-
-static void change_done(struct stream_op *op, int result)
-{
-    free(op);
-}
-
-static void change(struct world *w, struct stream *stream)
-{
-    char subject[32], body[200] = {0};
-    struct stream_op *op = malloc(sizeof *op);
-    CHECK(op, "memory");
-    uint64_t choice = sim_random_below(w->lives.sim, 40);
-    uint64_t which = sim_random_below(w->lives.sim, 3) ? sim_random_below(w->lives.sim, 4)
-                                                       : sim_random_below(w->lives.sim, 40);
-    int len = snprintf(subject, sizeof subject, "t.%" PRIu64, which);
-    struct bytes name = bytes_make(subject, (size_t)len);
-    struct stream_state state = stream_state(stream);
-    if (choice == 0) {
-        stream_purge(stream, op, sim_random_below(w->lives.sim, 4) ? name : BYTES(""), 0,
-                     sim_random_below(w->lives.sim, 3), change_done);
-    } else if (choice < 4) {
-        stream_delete(stream, op,
-                      state.first_seq + sim_random_below(w->lives.sim, state.last_seq + 1),
-                      change_done);
-    } else {
-        memcpy(body, &w->values, sizeof w->values);
-        w->values++;
-        struct message message = message_borrow(
-            name, BYTES(""), BYTES(""), bytes_make(body, 8 + sim_random_below(w->lives.sim, 190)));
-        stream_publish(stream, op, &message, NULL, change_done);
-        message_done(&message);
-    }
-}
-
-static bool idle(void *context)
-{
-    const struct stream *stream = context;
-    return stream->told == stream->submitted && !stream->cleaner.copying &&
-           !stream->cleaner.snapshot && !stream->cleaner.getting && !stream->cleaner.records &&
-           list_empty(&stream->ready);
-}
-
-static int open_limited(struct lives *lives)
-{
-    struct world *w = CONTAINER_OF(lives, struct world, lives);
-    struct api_error refusal = {0};
-    int r = streams_add(lives->streams, &w->limits, &w->stream, &refusal);
-    CHECK(r == 0, "%d", api_error_number(refusal.kind));
-    return r;
-}
-
-static void change_stream(struct lives *lives)
-{
-    struct world *w = CONTAINER_OF(lives, struct world, lives);
-    change(w, w->stream);
-}
-
-static void check_room(struct stream *stream)
-{
-    uint64_t needed = stream->index.bytes + stream->index.count * 72;
-    uint64_t used = journal_bytes(stream->journal);
-    CHECK(used <= 2 * needed + 3 * 4096 + 4096, "%" PRIu64 " bytes for %" PRIu64, used, needed);
-}
-
-static void limits(struct sim *sim, uint64_t seed)
-{
-    static const char *const subjects[] = {"t.>"};
-    static const struct lives_program limited = {
-        .open = open_limited, .act = change_stream, .steps = 8};
-    struct world *w = lives_new(sizeof *w, sim, &limited);
-    w->limits = (struct stream_config){
-        .name = "T",
-        .subjects = subjects,
-        .subject_count = 1,
-        .max_msgs = sim_random_below(sim, 2) ? 0 : 20 + (int64_t)sim_random_below(sim, 60),
-        .max_bytes = sim_random_below(sim, 2) ? 0 : 2000 + (int64_t)sim_random_below(sim, 6000),
-        .max_msgs_per_subject = 1 + (int64_t)sim_random_below(sim, 3),
-    };
-    struct print before = {0};
-    uint64_t last_seq = 0;
-    for (int life = 0; life < 4; life++) {
-        lives_start(&w->lives);
-        struct print after = print_stream(w->stream);
-        CHECK(after.hash == before.hash, "%" PRIu64 " messages, were %" PRIu64, after.count,
-              before.count);
-        CHECK(stream_state(w->stream).last_seq == last_seq, "last sequence");
-        lives_act(&w->lives, sim_random_below(sim, 300));
-        CHECK(sim_run_until(sim, 60000, idle, w->stream), "cleans for ever");
-        stream_clean(w->stream);
-        CHECK(sim_run_until(sim, 60000, idle, w->stream), "cleans for ever");
-        before = print_stream(w->stream);
-        last_seq = stream_state(w->stream).last_seq;
-        check_room(w->stream);
-        seen_moved += streams_metrics(w->lives.streams)->moved;
-        lives_end(&w->lives);
-    }
-    lives_free(&w->lives);
-}
-
 static void finish(void)
 {
     CHECK(seen_dead > 0 && seen_redelivered > 0 && seen_duplicate > 0 && seen_unknown > 0,
@@ -626,11 +489,5 @@ static void finish(void)
           seen_duplicate, seen_unknown);
 }
 
-static void finish_limits(void)
-{
-    CHECK(seen_moved > 0, "nothing was copied forward");
-}
-
 RUNNER_MAIN({"crashes", crashes, .finish = finish, .seeds = 1500},
-            {"failures", failures, .seeds = 800},
-            {"limits", limits, .finish = finish_limits, .seeds = 1000})
+            {"failures", failures, .seeds = 800})
