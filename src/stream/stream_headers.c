@@ -7,6 +7,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define EXPECTED BYTES("Nats-Expected-")
+#define SOURCE BYTES("Nats-Stream-Source")
+
 static const uint64_t second_ns = UINT64_C(1000000000);
 
 /* ---- durations ---- */
@@ -103,7 +106,7 @@ static void read_number(struct bytes text, bool *ret_has, uint64_t *ret)
 
 static void read_expected(struct bytes name, struct bytes value, struct stream_headers *ret)
 {
-    name = bytes_skip(name, BYTES("Nats-Expected-").len);
+    name = bytes_skip(name, EXPECTED.len);
     if (bytes_eq_nocase(name, BYTES("Stream"))) ret->expected_stream = value;
     if (bytes_eq_nocase(name, BYTES("Last-Msg-Id"))) ret->expected_last_id = value;
     if (bytes_eq_nocase(name, BYTES("Last-Subject-Sequence-Subject"))) {
@@ -125,9 +128,14 @@ static void read_ttl(struct bytes value, struct stream_headers *ret)
     ret->bad_ttl = stream_duration_parse(value, &ret->ttl_ns) < 0 || ret->ttl_ns < second_ns;
 }
 
+static bool is_expectation(struct bytes name)
+{
+    return bytes_eq_nocase(bytes_head(name, EXPECTED.len), EXPECTED);
+}
+
 static void read_nats(struct bytes name, struct bytes value, struct stream_headers *ret)
 {
-    if (bytes_eq_nocase(bytes_head(name, 14), BYTES("Nats-Expected-"))) {
+    if (is_expectation(name)) {
         read_expected(name, value, ret);
         return;
     }
@@ -189,4 +197,58 @@ int stream_headers_set_ttl(struct bytes headers, uint64_t seconds, struct buf *r
     if (r == 0) r = nats_headers_add(ret_headers, BYTES("Nats-TTL"), bytes_make(text, (size_t)len));
     nats_headers_end(ret_headers);
     return r == 0 && ret_headers->failed ? ERR_NOMEM : r;
+}
+
+/* ---- copies ---- */
+
+static bool has_expectations(struct bytes headers)
+{
+    struct nats_headers walk;
+    struct bytes name, value;
+    if (headers.len == 0 || nats_headers_parse(headers, &walk) < 0) return false;
+    while (nats_headers_next(&walk, &name, &value) > 0) {
+        if (is_expectation(name)) return true;
+    }
+    return false;
+}
+
+/* All but expectations and, unless `keeps_source`, where it came from. Returns how many. */
+static size_t copy_headers(struct buf *out, struct bytes headers, bool keeps_source)
+{
+    struct nats_headers walk;
+    struct bytes name, value;
+    size_t count = 0;
+    if (headers.len == 0 || nats_headers_parse(headers, &walk) < 0) return 0;
+    while (nats_headers_next(&walk, &name, &value) > 0) {
+        bool source = !keeps_source && bytes_eq_nocase(name, SOURCE);
+        if (source || is_expectation(name)) continue;
+        (void)nats_headers_add(out, name, value);
+        count++;
+    }
+    return count;
+}
+
+int stream_headers_mirrored(struct bytes headers, struct buf *ret_room, struct bytes *ret_headers)
+{
+    buf_init(ret_room, 2 * STREAM_HEADERS_MAX);
+    *ret_headers = headers;
+    if (!has_expectations(headers)) return 0;
+    nats_headers_begin(ret_room, 0, NULL);
+    size_t left = copy_headers(ret_room, headers, true);
+    nats_headers_end(ret_room);
+    *ret_headers = left ? buf_bytes(ret_room) : BYTES("");
+    return ret_room->failed ? ERR_NOMEM : 0;
+}
+
+int stream_headers_sourced(struct bytes headers, const char *name, uint64_t seq,
+                           struct buf *ret_headers)
+{
+    char text[STREAM_NAME_MAX + 32];
+    buf_init(ret_headers, 2 * STREAM_HEADERS_MAX);
+    nats_headers_begin(ret_headers, 0, NULL);
+    (void)copy_headers(ret_headers, headers, false);
+    int len = snprintf(text, sizeof text, "%s %" PRIu64, name, seq);
+    (void)nats_headers_add(ret_headers, SOURCE, bytes_make(text, (size_t)len));
+    nats_headers_end(ret_headers);
+    return ret_headers->failed ? ERR_NOMEM : 0;
 }

@@ -1,4 +1,5 @@
-/* stream_headers: what the headers of a publish ask a stream for. Pure. */
+/* stream_headers: what the headers of a publish ask a stream for, and which of them go on with a
+ * copy. Pure. */
 #ifndef DURE_STREAM_STREAM_HEADERS_H
 #define DURE_STREAM_STREAM_HEADERS_H
 
@@ -36,5 +37,14 @@ uint64_t stream_headers_due(const struct stream_headers *headers, uint64_t now_n
 
 /* The block of headers with another Nats-TTL, to be released by the caller. */
 int stream_headers_set_ttl(struct bytes headers, uint64_t seconds, struct buf *ret_headers);
+
+/* The block of headers of a mirror's copy: what was expected of the origin means nothing there.
+ * `ret_room`, to be released by the caller, holds it when it is another one. ERR_NOMEM. */
+int stream_headers_mirrored(struct bytes headers, struct buf *ret_room, struct bytes *ret_headers);
+
+/* The same for a copy of message `seq` from the source `name`, to be released by the caller:
+ * Nats-Stream-Source says that, and no more where the message was before. */
+int stream_headers_sourced(struct bytes headers, const char *name, uint64_t seq,
+                           struct buf *ret_headers);
 
 #endif

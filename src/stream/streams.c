@@ -76,7 +76,7 @@ static uint64_t made_at(void *context)
 
 static bool circles(void *context, const struct stream_config *config)
 {
-    return streams_follow_in_circles(context, config);
+    return streams_circles(context, config);
 }
 
 static void lost(void *context, struct stream *stream)

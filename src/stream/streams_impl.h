@@ -1,5 +1,6 @@
 /* What the parts of `streams` share: streams.c (making, finding, closing), streams_capture.c (what
- * is published to a captured subject). */
+ * is published to a captured subject), streams_limits.c (what an account may take),
+ * streams_circles.c (what would come back to where it came from), streams_source.c (see there). */
 #ifndef DURE_STREAM_STREAMS_IMPL_H
 #define DURE_STREAM_STREAMS_IMPL_H
 
@@ -44,6 +45,9 @@ int streams_limits_admit(struct streams *streams, const struct stream_config *co
 
 /* How many consumers a stream may have; <= 0: no limit. */
 int64_t streams_limits_consumers(const struct streams *streams, const struct stream_config *config);
+
+/* Whether following what the configuration says would lead back to its own stream. */
+bool streams_circles(struct streams *streams, const struct stream_config *config);
 
 void streams_capture_init(struct streams *streams);
 void streams_capture_release(struct streams *streams);

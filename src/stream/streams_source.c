@@ -1,10 +1,5 @@
 #include "stream/streams_source.h"
 
-#include "bus/subject.h"
-#include "wire/nats.h"
-
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -12,7 +7,6 @@ enum {
     SCAN_BUDGET = 4096,
     AT_ONCE = 256, /* messages copied before others have their turn */
     RETRY_MS = 1000,
-    BUDGET = 10000, /* streams that are looked at in search of a circle */
 };
 
 struct follower {
@@ -38,11 +32,16 @@ struct follower {
 
 /* ---- how far it has come ---- */
 
-static void resume(struct follower *follower)
+/* The last of the origin's messages that its stream has been given. */
+static uint64_t submitted(const struct follower *follower)
 {
     const struct stream *stream = follower->stream;
-    uint64_t last =
-        follower->mirror ? stream->submitted_seq : stream_source_last(stream, follower->key);
+    return follower->mirror ? stream->submitted_seq : stream_source_last(stream, follower->key);
+}
+
+static void resume(struct follower *follower)
+{
+    uint64_t last = submitted(follower);
     uint64_t start = follower->source.start_seq;
     if (!start && follower->source.start_time_ns && follower->origin) {
         start = stream_seq_at(follower->origin, follower->source.start_time_ns);
@@ -55,10 +54,9 @@ static void resume(struct follower *follower)
 static uint64_t copied(const struct follower *follower)
 {
     const struct stream *stream = follower->stream;
-    bool mirror = follower->mirror;
-    uint64_t submitted = mirror ? stream->submitted_seq : stream_source_last(stream, follower->key);
-    uint64_t durable = mirror ? stream->last_seq : stream_source_kept(stream, follower->key);
-    return submitted > durable || follower->lost ? durable : follower->next - 1;
+    uint64_t durable =
+        follower->mirror ? stream->last_seq : stream_source_kept(stream, follower->key);
+    return submitted(follower) > durable || follower->lost ? durable : follower->next - 1;
 }
 
 static bool needs(struct stream_interest *interest, uint64_t seq, struct bytes subject)
@@ -98,50 +96,6 @@ static const struct stream_mapper *mapper_for(const struct follower *follower, s
     return NULL;
 }
 
-static bool is_expectation(struct bytes name)
-{
-    return bytes_eq_nocase(bytes_head(name, 14), BYTES("Nats-Expected-"));
-}
-
-/* What was expected of the origin means nothing here. `keeps_source`: but where it came from.
- * Returns how many are left. */
-static size_t copy_headers(struct buf *out, struct bytes headers, bool keeps_source)
-{
-    struct nats_headers walk;
-    struct bytes name, value;
-    size_t count = 0;
-    if (headers.len == 0 || nats_headers_parse(headers, &walk) < 0) return 0;
-    while (nats_headers_next(&walk, &name, &value) > 0) {
-        bool source = !keeps_source && bytes_eq_nocase(name, BYTES("Nats-Stream-Source"));
-        if (source || is_expectation(name)) continue;
-        (void)nats_headers_add(out, name, value);
-        count++;
-    }
-    return count;
-}
-
-static bool has_expectations(struct bytes headers)
-{
-    struct nats_headers walk;
-    struct bytes name, value;
-    if (headers.len == 0 || nats_headers_parse(headers, &walk) < 0) return false;
-    while (nats_headers_next(&walk, &name, &value) > 0) {
-        if (is_expectation(name)) return true;
-    }
-    return false;
-}
-
-static void put_headers(struct buf *out, const struct follower *follower,
-                        const struct stream_message *message)
-{
-    char text[STREAM_NAME_MAX + 32];
-    nats_headers_begin(out, 0, NULL);
-    (void)copy_headers(out, message->message.headers, false);
-    int len = snprintf(text, sizeof text, "%s %" PRIu64, follower->source.name, message->seq);
-    (void)nats_headers_add(out, BYTES("Nats-Stream-Source"), bytes_make(text, (size_t)len));
-    nats_headers_end(out);
-}
-
 static bool is_full(const struct stream *stream)
 {
     const struct stream_config *config = stream->config;
@@ -155,26 +109,18 @@ static bool is_full(const struct stream *stream)
 static int submit_mirrored(struct follower *follower, const struct stream_message *message,
                            struct bytes subject)
 {
-    struct buf shorter;
+    struct buf room;
     struct stream_record record = {
         .kind = STREAM_RECORD_MESSAGE,
         .seq = message->seq,
         .value = message->time_ns,
         .subject = subject,
-        .headers = message->message.headers,
         .payload = message->message.payload,
     };
     if (message->seq <= follower->stream->submitted_seq) return 0;
-    buf_init(&shorter, 2 * STREAM_HEADERS_MAX);
-    if (has_expectations(record.headers)) {
-        nats_headers_begin(&shorter, 0, NULL);
-        size_t left = copy_headers(&shorter, record.headers, true);
-        nats_headers_end(&shorter);
-        record.headers = left ? buf_bytes(&shorter) : BYTES("");
-    }
-    int r =
-        shorter.failed ? ERR_NOMEM : stream_submit_message(follower->stream, &record, BYTES(""));
-    buf_release(&shorter);
+    int r = stream_headers_mirrored(message->message.headers, &room, &record.headers);
+    if (r == 0) r = stream_submit_message(follower->stream, &record, BYTES(""));
+    buf_release(&room);
     return r;
 }
 
@@ -183,8 +129,8 @@ static int submit_sourced(struct follower *follower, const struct stream_message
 {
     char room[STREAM_SUBJECT_MAX];
     struct buf headers;
-    buf_init(&headers, 2 * STREAM_HEADERS_MAX);
-    put_headers(&headers, follower, message);
+    int r = stream_headers_sourced(message->message.headers, follower->source.name, message->seq,
+                                   &headers);
     const struct stream_record record = {
         .kind = STREAM_RECORD_MESSAGE,
         .flags = STREAM_FLAG_SOURCED,
@@ -195,8 +141,7 @@ static int submit_sourced(struct follower *follower, const struct stream_message
         .headers = buf_bytes(&headers),
         .payload = message->message.payload,
     };
-    int r =
-        headers.failed ? ERR_NOMEM : stream_submit_message(follower->stream, &record, BYTES(""));
+    if (r == 0) r = stream_submit_message(follower->stream, &record, BYTES(""));
     buf_release(&headers);
     return r;
 }
@@ -229,8 +174,8 @@ static void follower_free(struct follower *follower)
     io_task_cancel(io, &follower->task);
     io_timer_cancel(io, &follower->retry);
     list_remove(&follower->link);
-    list_remove(&follower->observer.link);
-    list_remove(&follower->kept.link);
+    stream_unobserve(&follower->observer);
+    stream_unobserve(&follower->kept);
     stream_detach(&follower->interest, false);
     stream_get_release(&follower->get);
     stream_filter_release(&follower->filter);
@@ -365,8 +310,7 @@ static void begin(struct follower *follower, struct stream *origin)
 
 static void let_go(struct follower *follower)
 {
-    list_remove(&follower->observer.link);
-    list_init(&follower->observer.link);
+    stream_unobserve(&follower->observer);
     stream_detach(&follower->interest, false);
     stream_filter_release(&follower->filter);
     follower->origin = NULL;
@@ -375,8 +319,7 @@ static void let_go(struct follower *follower)
 static void end(struct follower *follower)
 {
     follower->dead = true;
-    list_remove(&follower->kept.link);
-    list_init(&follower->kept.link);
+    stream_unobserve(&follower->kept);
     let_go(follower);
     if (!follower->getting) follower_free(follower);
 }
@@ -488,6 +431,14 @@ void streams_origin_came(struct streams *streams, struct stream *origin)
     }
 }
 
+void streams_followers_free(struct streams *streams)
+{
+    LIST_EACH(&streams->followers, struct follower, link, follower) {
+        follower->get.read.busy = false;
+        follower_free(follower);
+    }
+}
+
 /* ---- how it goes ---- */
 
 bool streams_origin(const struct stream *stream, size_t index, struct streams_origin *ret)
@@ -506,53 +457,4 @@ bool streams_origin(const struct stream *stream, size_t index, struct streams_or
         return true;
     }
     return false;
-}
-
-/* ---- circles ---- */
-
-/* Whether something that the stream holds is taken from it by this source. */
-static bool takes_from(const struct stream_source *source, const struct stream_config *config)
-{
-    const char *filter = source->filter;
-    if (!filter || !*filter) return true;
-    for (size_t i = 0; i < config->subject_count; i++) {
-        if (subject_overlaps(bytes_str(config->subjects[i]), bytes_str(filter))) return true;
-    }
-    return false;
-}
-
-/* Whether messages of `end` come back to it by this source. `budget`: streams that may be looked
- * at; when it is used up, the answer is yes. */
-static bool leads_to(struct streams *streams, const struct stream_source *source,
-                     const struct stream_config *end, unsigned *budget)
-{
-    if (strcmp(source->name, end->name) == 0) return takes_from(source, end);
-    if (*budget == 0) return true;
-    --*budget;
-    const struct stream *stream = streams_find(streams, bytes_str(source->name));
-    if (!stream) return false;
-    const struct stream_config *config = stream->config;
-    if (config->mirror && leads_to(streams, config->mirror, end, budget)) return true;
-    for (size_t i = 0; i < config->source_count; i++) {
-        if (leads_to(streams, &config->sources[i], end, budget)) return true;
-    }
-    return false;
-}
-
-bool streams_follow_in_circles(struct streams *streams, const struct stream_config *config)
-{
-    unsigned budget = BUDGET;
-    if (config->mirror && leads_to(streams, config->mirror, config, &budget)) return true;
-    for (size_t i = 0; i < config->source_count; i++) {
-        if (leads_to(streams, &config->sources[i], config, &budget)) return true;
-    }
-    return false;
-}
-
-void streams_followers_free(struct streams *streams)
-{
-    LIST_EACH(&streams->followers, struct follower, link, follower) {
-        follower->get.read.busy = false;
-        follower_free(follower);
-    }
 }

@@ -20,9 +20,6 @@ void streams_follow_again(struct streams *streams, struct stream *stream);
 /* A stream has come: those that wait for it begin. */
 void streams_origin_came(struct streams *streams, struct stream *origin);
 
-/* Whether following what the configuration says would lead back to its own stream. */
-bool streams_follow_in_circles(struct streams *streams, const struct stream_config *config);
-
 /* Frees all, for a simulated host that has crashed. */
 void streams_followers_free(struct streams *streams);
 

@@ -143,6 +143,10 @@ static void circles_are_refused(void **state)
     config.name = "B";
     config.sources = &a;
     assert_int_equal(streams_add(s.streams, &config, &stream, &refusal), ERR_INVALID);
+    config = (struct stream_config){.name = "B", .mirror = &a};
+    refusal = (struct api_error){0};
+    assert_int_equal(streams_add(s.streams, &config, &stream, &refusal), ERR_INVALID);
+    assert_string_equal(refusal.details, "detected cycle");
     stop_streams(&s);
 }
 
