@@ -3,8 +3,8 @@
  * not before the time that was durable, and with more attempts; the number of messages ahead is
  * exact after every step; in the end everything is acknowledged, dead or deleted. */
 #include "stream/consumer_impl.h"
+#include "letter.h"
 #include "runner.h"
-#include "wire/nats.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -287,10 +287,8 @@ static bool all_done(void *context)
 static int look_dead(void *context, const struct stream_message *message)
 {
     uint32_t *dead = context;
-    struct bytes text;
-    uint64_t seq;
-    CHECK(nats_headers_get(message->message.headers, BYTES("Dure-Dead-Sequence"), &text) == 0, "?");
-    CHECK(bytes_to_u64(text, MESSAGES * 2 - 1, &seq) == 0, "sequence");
+    uint64_t seq = letter_read(&message->message).seq;
+    CHECK(seq < MESSAGES * 2, "sequence");
     dead[seq]++;
     seen_dead++;
     return 0;

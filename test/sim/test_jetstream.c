@@ -6,10 +6,11 @@
 #include "bus/bus_server.h"
 #include "client/client.h"
 #include "jetstream/jetstream.h"
+#include "letter.h"
+#include "numbered.h"
 #include "runner.h"
 #include "stream/consumer.h"
 #include "stream/streams.h"
-#include "wire/nats.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 enum {
     PORT = 4222,
     MESSAGES = 100,
+    FILL = 300,
     SLOTS = 6, /* 0: how S is described; 1, 2: streams; 3, 4, 5: consumers of S */
     ASKS = 400,
     MAX_DELIVER = 3,
@@ -93,22 +95,9 @@ static uint64_t seen_confirmed, seen_again, seen_dead, seen_changes, seen_maybes
 
 /* ---- what a message is ---- */
 
-static size_t body_of(unsigned number, char *body)
-{
-    size_t len = (size_t)snprintf(body, 32, "message %u ", number);
-    size_t fill = number * 7919u % 300;
-    memset(body + len, 'a' + (int)(number % 26), fill);
-    return len + fill;
-}
-
 static unsigned number_of(struct bytes payload)
 {
-    unsigned number = MESSAGES;
-    char text[32] = {0}, body[TEXT];
-    memcpy(text, payload.data, payload.len < 31 ? payload.len : 31);
-    CHECK(sscanf(text, "message %u ", &number) == 1 && number < MESSAGES, "content");
-    CHECK(bytes_eq(payload, bytes_make(body, body_of(number, body))), "content of %u", number);
-    return number;
+    return numbered_read(payload, FILL, MESSAGES);
 }
 
 /* ---- what there is, looked at from inside ---- */
@@ -366,10 +355,10 @@ static void publish(struct world *w, int which)
     if (w->begun[which] == MESSAGES) return;
     unsigned number = w->begun[which]++;
     struct item *item = &w->items[which][number];
-    char subject[16], body[TEXT];
+    char subject[16], body[NUMBERED_MAX];
     int len = snprintf(subject, sizeof subject, which ? "k.%u" : "s.%u", number % 5);
     struct message message = message_borrow(bytes_make(subject, (size_t)len), BYTES(""), BYTES(""),
-                                            bytes_make(body, body_of(number, body)));
+                                            bytes_make(body, numbered_body(number, FILL, body)));
     item->world = w;
     item->begun = true;
     int err = client_durable(w->client, &item->durable, &message, LIMIT_MS, published);
@@ -535,9 +524,8 @@ static bool all_settled(void *context)
 static int look_dead(void *context, const struct stream_message *message)
 {
     struct world *w = context;
-    struct bytes reason = {0};
+    struct bytes reason = letter_read(&message->message).reason;
     struct item *item = &w->items[0][number_of(message->message.payload)];
-    CHECK(nats_headers_get(message->message.headers, BYTES("Dure-Dead-Reason"), &reason) == 0);
     CHECK(item->termed || bytes_eq(reason, BYTES("max_deliver")), "%.*s", BYTES_ARG(reason));
     CHECK(item->dead++ == 0, "dead twice");
     seen_dead++;

@@ -4,15 +4,16 @@
  * durably settled never comes again, to each consumer by itself; what has failed for good is in the
  * dead-letter stream once, whole, with its history; an id is taken once. */
 #include "stream/consumer_impl.h"
+#include "letter.h"
 #include "lives.h"
+#include "numbered.h"
 #include "runner.h"
-#include "wire/nats.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MESSAGES = 120, READERS = 3, SUBJECTS = 4, NOTES = 3000, MAX_DELIVER = 3 };
+enum { MESSAGES = 120, FILL = 200, READERS = 3, SUBJECTS = 4, NOTES = 3000, MAX_DELIVER = 3 };
 
 enum fate { FATE_NONE, FATE_PENDING, FATE_STORED, FATE_UNKNOWN };
 
@@ -69,22 +70,9 @@ static uint64_t seen_redelivered, seen_dead, seen_exceeded, seen_settled, seen_g
 
 /* ---- what a message is ---- */
 
-static size_t body_of(uint32_t number, char *body)
-{
-    size_t len = (size_t)snprintf(body, 32, "message %u ", number);
-    size_t fill = number * 7919u % 200;
-    memset(body + len, 'a' + (int)(number % 26), fill);
-    return len + fill;
-}
-
 static uint32_t number_of(struct bytes payload)
 {
-    unsigned number = MESSAGES;
-    char text[32] = {0}, body[300];
-    memcpy(text, payload.data, payload.len < 31 ? payload.len : 31);
-    CHECK(sscanf(text, "message %u ", &number) == 1 && number < MESSAGES, "content");
-    CHECK(bytes_eq(payload, bytes_make(body, body_of(number, body))), "content of %u", number);
-    return number;
+    return numbered_read(payload, FILL, MESSAGES);
 }
 
 static struct bytes subject_of(uint32_t number, char text[16])
@@ -118,12 +106,12 @@ static void published(struct stream_op *op, int result)
 static void publish(struct world *w, uint32_t number)
 {
     struct item *item = &w->items[number];
-    char subject[16], headers[80], body[300];
+    char subject[16], headers[80], body[NUMBERED_MAX];
     int len = snprintf(headers, sizeof headers,
                        "NATS/1.0\r\nNats-Msg-Id: id%u\r\nNumber: %u\r\n\r\n", number, number);
     struct message message =
         message_borrow(subject_of(number, subject), BYTES(""), bytes_make(headers, (size_t)len),
-                       bytes_make(body, body_of(number, body)));
+                       bytes_make(body, numbered_body(number, FILL, body)));
     item->world = w;
     item->fate = FATE_PENDING;
     (void)stream_publish(w->stream, &item->op, &message, NULL, published);
@@ -401,45 +389,27 @@ static bool all_done(void *context)
     return true;
 }
 
-static struct bytes header(const struct message *message, const char *name)
-{
-    struct bytes value = {0};
-    CHECK(nats_headers_get(message->headers, bytes_str(name), &value) == 0, "no %s", name);
-    return value;
-}
-
-static uint64_t header_u64(const struct message *message, const char *name)
-{
-    uint64_t value;
-    CHECK(bytes_to_u64(header(message, name), UINT64_MAX, &value) == 0, "%s", name);
-    return value;
-}
-
 static int look_dead(void *context, const struct stream_message *stored)
 {
     struct world *w = context;
     const struct message *message = &stored->message;
     uint32_t number = number_of(message->payload);
     struct item *item = &w->items[number];
-    struct bytes consumer = header(message, "Dure-Dead-Consumer");
-    unsigned index = consumer.len == 1 ? (unsigned)(consumer.data[0] - 'a') : READERS;
-    char text[32], reason[16];
+    struct letter letter = letter_read(message);
+    unsigned index = letter.consumer.len == 1 ? (unsigned)(letter.consumer.data[0] - 'a') : READERS;
+    char text[16];
     CHECK(index < w->reader_count && is_for(w, index, number), "consumer");
     struct place *place = &item->places[index];
-    int len = snprintf(text, sizeof text, "DEAD.S.%c", 'a' + (int)index);
-    CHECK(bytes_eq(message->subject, bytes_make(text, (size_t)len)), "subject of a dead letter");
-    CHECK(bytes_eq(header(message, "Dure-Dead-Stream"), BYTES("S")), "stream");
-    CHECK(bytes_eq(header(message, "Dure-Dead-Subject"), subject_of(number, text)), "subject");
-    CHECK(header_u64(message, "Dure-Dead-Sequence") == item->seq, "sequence of %u", number);
-    CHECK(header_u64(message, "Number") == number, "the headers it had");
-    (void)header(message, "Dure-Dead-Time");
-    uint64_t attempts = header_u64(message, "Dure-Dead-Attempts");
-    CHECK(attempts >= 1 && attempts <= MAX_DELIVER, "%" PRIu64 " attempts", attempts);
-    struct bytes why = header(message, "Dure-Dead-Reason");
-    place->exceeded = bytes_eq(why, BYTES("max_deliver"));
-    len = snprintf(reason, sizeof reason, "bad %u", number);
-    bool termed = place->termed && bytes_eq(why, bytes_make(reason, (size_t)len));
-    CHECK(place->exceeded ? attempts == MAX_DELIVER : termed, "why %u is dead", number);
+    CHECK(bytes_eq(letter.stream, BYTES("S")), "stream");
+    CHECK(bytes_eq(letter.subject, subject_of(number, text)), "subject");
+    CHECK(letter.seq == item->seq, "sequence of %u", number);
+    CHECK(letter_number(message, "Number") == number, "the headers it had");
+    CHECK(letter.attempts >= 1 && letter.attempts <= MAX_DELIVER, "%" PRIu64 " attempts",
+          letter.attempts);
+    place->exceeded = bytes_eq(letter.reason, BYTES("max_deliver"));
+    int len = snprintf(text, sizeof text, "bad %u", number);
+    bool termed = place->termed && bytes_eq(letter.reason, bytes_make(text, (size_t)len));
+    CHECK(place->exceeded ? letter.attempts == MAX_DELIVER : termed, "why %u is dead", number);
     CHECK(place->dead++ == 0, "%u is dead twice", number);
     seen_dead++;
     return 0;
