@@ -158,6 +158,7 @@ static struct consumer *allocate(struct streams *streams, struct stream *stream)
     list_init(&consumer->going);
     consumer_writing_init(consumer);
     consumer_pump_init(consumer);
+    consumer_interest_init(consumer);
     io_task_init(&consumer->bury, consumer_bury);
     io_task_init(&consumer->close_task, close_task);
     return consumer;

@@ -1,5 +1,6 @@
 /* What the parts of a consumer share: consumer.c (life, state), consumers.c (those of a stream),
- * consumer_pump.c (choosing and delivering), consumer_settle.c, consumer_journal.c (what is
+ * consumer_start.c (where it begins), consumer_pump.c (choosing and delivering),
+ * consumer_interest.c (what it needs of the stream), consumer_settle.c, consumer_journal.c (what is
  * written), consumer_dead.c (dead letters), consumer_local.c (this program's). */
 #ifndef DURE_STREAM_CONSUMER_IMPL_H
 #define DURE_STREAM_CONSUMER_IMPL_H
@@ -161,6 +162,10 @@ int consumer_recount(struct consumer *consumer);
 /* How long a message is out at this attempt. */
 uint64_t consumer_wait_ns(const struct consumer *consumer, uint32_t attempt);
 
+/* ---- consumer_interest.c ---- */
+
+void consumer_interest_init(struct consumer *consumer);
+
 /* ---- consumer_start.c ---- */
 
 /* Where a new consumer begins. */
@@ -171,6 +176,16 @@ void consumer_choose_start(const struct consumer *consumer, uint64_t *ret_seq,
 int consumer_find_last(struct consumer *consumer);
 
 /* ---- consumer_settle.c ---- */
+
+/* Whether as many messages are pending as may be. */
+static inline bool consumer_is_full(const struct consumer *consumer)
+{
+    int64_t most = consumer->config->max_ack_pending;
+    return most > 0 && consumer->state.pending.count >= (uint64_t)most;
+}
+
+/* The stream has lost a message that was pending: to limits, a purge or a delete. */
+void consumer_lose(struct consumer *consumer, struct pending *one);
 
 /* To be delivered again as soon as somebody wants it. ERR_NOMEM. */
 int consumer_make_ready(struct consumer *consumer, struct pending *one);

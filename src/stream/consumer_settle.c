@@ -1,5 +1,5 @@
 /* What becomes of a message that was delivered: it is acknowledged, given back, extended, given
- * up, or its time runs out. */
+ * up, its time runs out, or the stream loses it. */
 #include "stream/consumer_impl.h"
 
 #include <stdlib.h>
@@ -119,14 +119,21 @@ static void report_ack(struct consumer *consumer, const struct pending *one)
     consumer_event(consumer, &event);
 }
 
+/* It is pending no more. */
+static void drop(struct consumer *consumer, struct pending *one)
+{
+    uint64_t seq = one->seq;
+    consumer->metrics->ack_pending--;
+    consumer_state_settle(&consumer->state, one);
+    consumer_log_settle(&consumer->writing.log, seq);
+}
+
 static void settle(struct consumer *consumer, struct pending *one)
 {
     uint64_t seq = one->seq;
     if (consumer->sample) report_ack(consumer, one);
     consumer->metrics->acked++;
-    consumer->metrics->ack_pending--;
-    consumer_state_settle(&consumer->state, one);
-    consumer_log_settle(&consumer->writing.log, seq);
+    drop(consumer, one);
     stream_acked(&consumer->interest, seq);
     if (consumer->local) consumer_note_settled(consumer, seq);
 }
@@ -148,10 +155,10 @@ static void settled_one(struct consumer *consumer, bool was_full)
     if (was_full) consumer_post(consumer);
 }
 
-static bool is_full(const struct consumer *consumer)
+void consumer_lose(struct consumer *consumer, struct pending *one)
 {
-    int64_t most = consumer->config->max_ack_pending;
-    return most > 0 && consumer->state.pending.count >= (uint64_t)most;
+    drop(consumer, one);
+    settled_one(consumer, false);
 }
 
 bool consumer_has_delivered(const struct consumer *consumer, uint64_t seq)
@@ -162,7 +169,7 @@ bool consumer_has_delivered(const struct consumer *consumer, uint64_t seq)
 int consumer_ack(struct consumer *consumer, uint64_t seq)
 {
     struct pending *one = consumer_pending_find(&consumer->state.pending, seq);
-    bool was_full = is_full(consumer);
+    bool was_full = consumer_is_full(consumer);
     if (!one || consumer->closing) return ERR_NOT_FOUND;
     if (consumer->config->ack_policy == CONSUMER_ACK_ALL) {
         settle_before(consumer, seq);
@@ -202,7 +209,7 @@ int consumer_nak(struct consumer *consumer, uint64_t seq, int64_t delay_ns)
 int consumer_term(struct consumer *consumer, uint64_t seq, struct bytes reason)
 {
     struct pending *one = consumer_pending_find(&consumer->state.pending, seq);
-    bool was_full = is_full(consumer);
+    bool was_full = consumer_is_full(consumer);
     if (!one || consumer->closing) return ERR_NOT_FOUND;
     settle_before(consumer, seq);
     consumer_die(consumer, consumer_pending_find(&consumer->state.pending, seq), false, reason);
