@@ -46,11 +46,16 @@ static int header_decode(const char *at, struct wal_header *ret_header)
     return sound ? 0 : ERR_CORRUPT;
 }
 
-/* The second copy is for a file whose first has rotted. */
+/* The second copy is for a file whose first has rotted. Where they differ a write was torn, and
+ * counts: the older copy may be overwritten alone by the next one that is, and the newer one must
+ * not come up then for the first time. */
 int wal_header_decode(const char block[WAL_BLOCK], struct wal_header *ret_header)
 {
+    struct wal_header copy;
     int r = header_decode(block, ret_header);
-    return r == 0 ? 0 : header_decode(block + HEADER_COPY, ret_header);
+    if (header_decode(block + HEADER_COPY, &copy) < 0) return r;
+    if (r < 0 || copy.generation > ret_header->generation) *ret_header = copy;
+    return 0;
 }
 
 void wal_frame_seal(char *frame, const struct wal_head *head, uint64_t salt)

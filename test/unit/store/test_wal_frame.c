@@ -31,6 +31,24 @@ static void header_is_there_twice(void **state)
     }
 }
 
+/* Whichever half of a torn write has reached the disk. */
+static void newer_copy_of_a_torn_header_counts(void **state)
+{
+    char older[WAL_BLOCK], newer[WAL_BLOCK], torn[WAL_BLOCK];
+    const struct wal_header headers[] = {{SALT, 5, 3, 1 << 20}, {SALT + 1, 9, 6, 1 << 20}};
+    struct wal_header found;
+    wal_header_encode(&headers[0], older);
+    wal_header_encode(&headers[1], newer);
+    for (int half = 0; half < 2; half++) {
+        memcpy(torn, half ? newer : older, WAL_BLOCK / 2);
+        memcpy(torn + WAL_BLOCK / 2, (half ? older : newer) + WAL_BLOCK / 2, WAL_BLOCK / 2);
+        assert_int_equal(wal_header_decode(torn, &found), 0);
+        assert_int_equal(found.generation, 9);
+        assert_int_equal(found.replay_from, 6);
+        assert_int_equal(found.salt, SALT + 1);
+    }
+}
+
 static size_t frame_of(char *frame, bool end)
 {
     const struct wal_extent extents[] = {
@@ -116,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(header_is_there_twice),
+        cmocka_unit_test(newer_copy_of_a_torn_header_counts),
         cmocka_unit_test(frame_comes_back_as_it_was),
         cmocka_unit_test(frame_is_checked_whole),
         cmocka_unit_test(body_is_read_within_its_bounds),
