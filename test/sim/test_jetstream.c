@@ -6,6 +6,7 @@
 #include "bus/bus_server.h"
 #include "client/client.h"
 #include "jetstream/jetstream.h"
+#include "api_slots.h"
 #include "letter.h"
 #include "numbered.h"
 #include "runner.h"
@@ -20,12 +21,10 @@ enum {
     PORT = 4222,
     MESSAGES = 100,
     FILL = 300,
-    SLOTS = 6, /* 0: how S is described; 1, 2: streams; 3, 4, 5: consumers of S */
     ASKS = 400,
     MAX_DELIVER = 3,
     LIMIT_MS = 110 * 1000,
     HELD = 20,
-    TEXT = 400,
 };
 
 struct world;
@@ -43,23 +42,13 @@ struct item {
     uint64_t attempt; /* the last that was heard */
 };
 
-/* Something that the API makes, changes and removes. Known: as it was when it was last answered. */
-struct slot {
-    bool exists, busy;
-    bool maybe;     /* nobody knows whether the last change has happened */
-    bool looked;    /* what is asked for has happened or never will: it was looked up */
-    uint64_t value; /* of the description */
-    bool next_exists;
-    uint64_t next_value;
-};
-
-enum ask_kind { ASK_SLOT, ASK_ACK, ASK_DELETE };
+enum ask_kind { ASK_MAKE, ASK_SLOT, ASK_ACK, ASK_DELETE };
 
 struct ask {
     struct client_request request;
     struct world *world;
     enum ask_kind kind;
-    struct slot *slot;
+    struct api_slot *slot;
     struct item *item;
 };
 
@@ -76,8 +65,7 @@ struct world {
     size_t inbox_len;
     struct item items[2][MESSAGES]; /* of S and of K */
     unsigned begun[2], ended;
-    struct slot slots[SLOTS];
-    uint64_t values;
+    struct api_slots slots;
     struct ask asks[ASKS];
     unsigned asked;
     uint64_t last_new; /* over this connection */
@@ -87,11 +75,10 @@ struct world {
         char reply[100];
     } held[HELD]; /* heard, to be settled later: perhaps when the server has started anew */
     unsigned held_count;
-    bool calm, closed;
+    bool made, calm, closed;
 };
 
-static uint64_t seen_confirmed, seen_again, seen_dead, seen_changes, seen_maybes, seen_deleted,
-    seen_duplicates;
+static uint64_t seen_confirmed, seen_again, seen_dead, seen_deleted, seen_duplicates;
 
 /* ---- what a message is ---- */
 
@@ -131,48 +118,6 @@ static void check_messages(struct world *w, int which)
     for (unsigned i = 0; i < w->begun[which]; i++) {
         const struct item *item = &w->items[which][i];
         CHECK(!item->seq || item->deleting || item->there, "%u of %d is lost", i, which);
-    }
-}
-
-static bool find_slot(struct world *w, int number, uint64_t *ret_value)
-{
-    char name[16];
-    const char *text;
-    struct stream *stream = streams_find(w->streams, BYTES("S"));
-    if (number == 0) {
-        text = stream_config(stream)->description;
-    } else if (number < 3) {
-        snprintf(name, sizeof name, "X%d", number);
-        stream = streams_find(w->streams, bytes_str(name));
-        if (!stream) return false;
-        text = stream_config(stream)->description;
-    } else {
-        snprintf(name, sizeof name, "E%d", number);
-        struct consumer *consumer = consumers_find(stream, bytes_str(name));
-        if (!consumer) return false;
-        text = consumer_config(consumer)->description;
-    }
-    *ret_value = text ? strtoull(text, NULL, 10) : 0;
-    return true;
-}
-
-/* The server has just started: nothing of before is under way to it any more. */
-static void check_slots(struct world *w)
-{
-    for (int i = 0; i < SLOTS; i++) {
-        struct slot *slot = &w->slots[i];
-        uint64_t value = 0;
-        bool exists = find_slot(w, i, &value);
-        bool last = exists == slot->exists && (!exists || value == slot->value);
-        bool next = exists == slot->next_exists && (!exists || value == slot->next_value);
-        CHECK(last || ((slot->busy || slot->maybe) && next),
-              "slot %d: there %d %" PRIu64 ", known %d %" PRIu64 ", asked for %d %" PRIu64, i,
-              exists, value, slot->exists, slot->value, slot->next_exists, slot->next_value);
-        seen_maybes += !last;
-        slot->exists = exists;
-        slot->value = value;
-        slot->maybe = false;
-        slot->looked = slot->busy;
     }
 }
 
@@ -217,7 +162,7 @@ static void server_restart(struct world *w)
     server_open(w, sim_host_restart(w->host));
     check_messages(w, 0);
     check_messages(w, 1);
-    check_slots(w);
+    api_slots_check(&w->slots, w->streams);
     if (!w->calm && sim_random_below(w->sim, 2)) {
         sim_host_crash_after(w->host, sim_random_below(w->sim, 300));
     }
@@ -230,19 +175,6 @@ static bool has(struct bytes text, const char *part)
     return memmem(text.data, text.len, part, strlen(part)) != NULL;
 }
 
-static void slot_answered(struct slot *slot, int result, struct message *reply)
-{
-    bool looked = slot->looked;
-    slot->busy = slot->looked = false;
-    CHECK(result || !has(reply->payload, "\"error\""), "%.*s", BYTES_ARG(reply->payload));
-    if (looked) return;
-    slot->maybe = result != 0;
-    if (result) return;
-    slot->exists = slot->next_exists;
-    slot->value = slot->next_value;
-    seen_changes++;
-}
-
 static void answered(struct client_request *request, int result, struct message *reply)
 {
     struct ask *ask = CONTAINER_OF(request, struct ask, request);
@@ -250,7 +182,11 @@ static void answered(struct client_request *request, int result, struct message 
               result == ERR_UNAVAILABLE || result == ERR_CLOSED,
           "%s", err_name(result));
     switch (ask->kind) {
-    case ASK_SLOT: slot_answered(ask->slot, result, reply); break;
+    case ASK_MAKE: ask->world->made = result == 0 && !has(reply->payload, "\"error\""); break;
+    case ASK_SLOT:
+        CHECK(result || !has(reply->payload, "\"error\""), "%.*s", BYTES_ARG(reply->payload));
+        api_slot_answered(ask->slot, result);
+        break;
     case ASK_ACK:
         if (result) break;
         ask->item->confirmed = true;
@@ -278,54 +214,13 @@ static int ask(struct world *w, struct ask as, struct bytes subject, struct byte
     return err;
 }
 
-/* The body of what makes or updates slot `number` with this value. */
-static void slot_body(int number, uint64_t value, char body[TEXT])
-{
-    if (number == 0) {
-        snprintf(body, TEXT,
-                 "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"description\":\"%" PRIu64
-                 "\",\"duplicate_window\":600000000000}",
-                 value);
-    } else if (number < 3) {
-        snprintf(body, TEXT,
-                 "{\"name\":\"X%d\",\"subjects\":[\"x%d.>\"],\"description\":\"%" PRIu64 "\"}",
-                 number, number, value);
-    } else {
-        snprintf(body, TEXT,
-                 "{\"stream_name\":\"S\",\"config\":{\"durable_name\":\"E%d\",\"name\":\"E%d\","
-                 "\"ack_policy\":\"explicit\",\"description\":\"%" PRIu64 "\"}}",
-                 number, number, value);
-    }
-}
-
 static void change_slot(struct world *w)
 {
-    int number = (int)sim_random_below(w->sim, SLOTS);
-    struct slot *slot = &w->slots[number];
-    char subject[64], body[TEXT] = "";
-    if (slot->busy || slot->maybe) return;
-    bool removes = number && slot->exists && sim_random_below(w->sim, 2);
-    slot->next_exists = !removes;
-    slot->next_value = ++w->values;
-    if (removes) {
-        snprintf(subject, sizeof subject,
-                 number < 3 ? "$JS.API.STREAM.DELETE.X%d" : "$JS.API.CONSUMER.DELETE.S.E%d",
-                 number);
-    } else {
-        slot_body(number, slot->next_value, body);
-        if (number == 0) {
-            snprintf(subject, sizeof subject, "$JS.API.STREAM.UPDATE.S");
-        } else {
-            snprintf(subject, sizeof subject,
-                     number >= 3    ? "$JS.API.CONSUMER.CREATE.S.E%d"
-                     : slot->exists ? "$JS.API.STREAM.UPDATE.X%d"
-                                    : "$JS.API.STREAM.CREATE.X%d",
-                     number);
-        }
-    }
-    slot->busy = true;
+    char subject[API_SLOT_SUBJECT], body[API_SLOT_BODY];
+    struct api_slot *slot = api_slots_change(&w->slots, w->sim, subject, body);
+    if (!slot) return;
     const struct ask as = {.kind = ASK_SLOT, .slot = slot};
-    if (ask(w, as, bytes_str(subject), bytes_str(body)) < 0) slot->busy = false;
+    if (ask(w, as, bytes_str(subject), bytes_str(body)) < 0) api_slot_not_asked(slot);
 }
 
 static void delete_one(struct world *w)
@@ -458,24 +353,17 @@ static bool is_up(void *context)
     return client_status(((struct world *)context)->client).state == CLIENT_UP;
 }
 
-static bool all_answered(void *context)
+static bool is_made(void *context)
 {
-    const struct world *w = context;
-    for (int i = 0; i < SLOTS; i++)
-        if (w->slots[i].busy) return false;
-    return true;
+    return ((struct world *)context)->made;
 }
 
 static void make(struct world *w, const char *subject, const char *body)
 {
-    struct slot *slot = &w->slots[0];
-    slot->busy = true;
-    slot->next_exists = true;
-    slot->next_value = 0;
-    const struct ask as = {.kind = ASK_SLOT, .slot = slot};
+    const struct ask as = {.kind = ASK_MAKE};
+    w->made = false;
     CHECK(ask(w, as, bytes_str(subject), bytes_str(body)) == 0, "ask");
-    CHECK(sim_run_until(w->sim, 5000, all_answered, w), "no answer");
-    CHECK(!slot->maybe, "not made");
+    CHECK(sim_run_until(w->sim, 5000, is_made, w), "not made: %s", subject);
 }
 
 static void changed(struct client_watch *watch, bool up)
@@ -500,8 +388,8 @@ static struct world *world_new(struct sim *sim)
     err = client_subscribe(w->client, bytes_make(w->inbox, w->inbox_len), BYTES(""), heard, w,
                            &w->subscription);
     CHECK(!err && sim_run_until(sim, 5000, is_up, w), "%s", err_name(err));
-    char body[TEXT];
-    slot_body(0, 0, body);
+    char body[API_SLOT_BODY];
+    api_slots_init(&w->slots, body);
     make(w, "$JS.API.STREAM.CREATE.S", body);
     make(w, "$JS.API.STREAM.CREATE.K", "{\"name\":\"K\",\"subjects\":[\"k.>\"]}");
     make(w, "$JS.API.CONSUMER.CREATE.S.C",
@@ -615,10 +503,11 @@ static void api_crashes(struct sim *sim, uint64_t seed)
 
 static void all_have_happened(void)
 {
-    CHECK(seen_confirmed && seen_again && seen_dead && seen_changes && seen_maybes &&
+    const struct api_slots_seen *slots = &api_slots_seen;
+    CHECK(seen_confirmed && seen_again && seen_dead && slots->changes && slots->maybes &&
               seen_deleted && seen_duplicates,
           "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
-          seen_confirmed, seen_again, seen_dead, seen_changes, seen_maybes, seen_deleted,
+          seen_confirmed, seen_again, seen_dead, slots->changes, slots->maybes, seen_deleted,
           seen_duplicates);
 }
 
