@@ -58,7 +58,7 @@ struct journal_options {
                * the journal scrubbed. Outlives the journal, whose dir lies below the wal's */
     uint32_t sync_interval_ms;     /* 0: 1000 */
     uint64_t segment_bytes;        /* 0: 64 MiB; at least 4 KiB, at most 1 GiB */
-    uint64_t allocate_bytes;       /* how far blocks are allocated ahead; 0: 1 MiB */
+    uint64_t allocate_bytes;       /* at most, how far ahead blocks are allocated; 0: 1 MiB */
     size_t record_max;             /* largest payload; 0: 8 MiB; at most half a segment */
     size_t pending_max;            /* bytes that may wait to be written; 0: 16 MiB */
     struct log *log;               /* may be NULL */

@@ -223,6 +223,19 @@ static int rewrite(struct io_file *file, uint64_t from, uint64_t to)
     return r;
 }
 
+/* What stands before the journal's end is on the disk now, or in the log, and need not be looked
+ * after by the next start. */
+static void mark_end(struct journal *journal, bool synced)
+{
+    struct writer *writer = &journal->writer;
+    const struct segment_mark mark = {writer->next, writer->offset};
+    if (synced) {
+        (void)writer_mark(&writer->file, writer->salt, &mark); /* without it opening takes longer */
+    } else if (journal->wal) {
+        wal_opened(journal->wal, journal->wal_name, writer->salt, &mark);
+    }
+}
+
 /* How far the last segment is known to be on the disk, or to come back if it is not. */
 static uint64_t settled_to(const struct opening *opening, const struct segment *last)
 {
@@ -234,8 +247,8 @@ static uint64_t settled_to(const struct opening *opening, const struct segment *
 /* The names too, of the last segment, of the snapshot and of what was removed, may be in the cache
  * alone. A record in the segment vouches for its name: that was durable before, or the log has the
  * record and makes the name again, with what leads there. It does not make again what it does not
- * have (`alone`): a snapshot, a record whose frame has failed. Before more is removed, the removals
- * are synced. */
+ * have (`alone`): a snapshot, a record whose frame has failed. Before anything is removed, the
+ * removals are synced. */
 static int settle_names(struct journal *journal, bool alone)
 {
     struct writer *writer = &journal->writer;
@@ -262,20 +275,22 @@ static int settle_end(struct opening *opening)
     writer->salt = last->salt;
     writer->offset = last->end;
     writer->next = journal->last + 1;
-    uint64_t settled = settled_to(opening, last);
+    bool unsettled = settled_to(opening, last) < last->end;
     if (opening->torn) {
         journal->metrics->torn_tails++;
         LOG(journal->options.log, LOG_WARN, "journal_tail_cut", LOG_S("file", path),
             LOG_U("offset", last->end), LOG_U("last_seq", journal->last));
         r = io_file_truncate(&writer->file, last->end);
     }
-    if (r == 0 && settled < last->end) r = rewrite(&writer->file, settled, last->end);
-    if (r == 0 && (settled < last->end || opening->torn)) r = io_file_sync(&writer->file);
+    if (r == 0 && unsettled) r = rewrite(&writer->file, settled_to(opening, last), last->end);
+    if (r == 0 && (unsettled || opening->torn)) r = io_file_sync(&writer->file);
     int64_t size = r == 0 ? io_file_size(&writer->file) : r;
     if (size < 0) return (int)size;
     writer->allocated = (uint64_t)size > last->end ? (uint64_t)size : last->end;
     journal->made = writer->unnamed = true;
-    return settle_names(journal, settled < last->end || opening->snapshot);
+    r = settle_names(journal, unsettled || opening->snapshot);
+    if (r == 0) mark_end(journal, unsettled);
+    return r;
 }
 
 /* Its files are made with the first batch. */

@@ -44,12 +44,23 @@ static int compare_names(const void *key, const void *element)
     return bytes_cmp(*name, bytes_str(((const struct wal_end *)element)->name));
 }
 
+struct wal_end *wal_end_of(const struct wal *wal, struct bytes name, uint64_t salt)
+{
+    if (wal->end_count == 0) return NULL;
+    struct wal_end *end = bsearch(&name, wal->ends, wal->end_count, sizeof *end, compare_names);
+    return end && end->salt == salt ? end : NULL;
+}
+
 uint64_t wal_end(const struct wal *wal, struct bytes name, uint64_t salt)
 {
-    const struct wal_end *end =
-        wal->end_count ? bsearch(&name, wal->ends, wal->end_count, sizeof *end, compare_names)
-                       : NULL;
-    return end && end->salt == salt ? end->end : 0;
+    const struct wal_end *end = wal_end_of(wal, name, salt);
+    return end ? end->end : 0;
+}
+
+void wal_opened(struct wal *wal, struct bytes name, uint64_t salt, const struct segment_mark *mark)
+{
+    struct wal_end *end = wal_end_of(wal, name, salt);
+    if (end) end->mark = *mark;
 }
 
 /* ---- what is due ---- */
@@ -92,6 +103,13 @@ void wal_tick(struct wal *wal)
     io_post(wal->io, &wal->close_task);
 }
 
+/* What recovery has left waits until the journals are open, which is at once as a rule: then it is
+ * known how far they are, and their opening has the disk for itself. */
+static void start_task(struct io_task *task)
+{
+    wal_tick(CONTAINER_OF(task, struct wal, start_task));
+}
+
 /* ---- lifecycle ---- */
 
 static uint64_t clamp(uint64_t value, uint64_t standard, uint64_t low, uint64_t high)
@@ -122,6 +140,7 @@ static int wal_make(struct io *io, const struct wal_options *options, struct wal
                o->scrub_pause_ms ? o->scrub_pause_ms : SCRUB_PAUSE_MS);
     wal->scrub.log = o->log;
     wal->scrub.metrics = wal->metrics;
+    io_task_init(&wal->start_task, start_task);
     io_task_init(&wal->close_task, close_task);
     wal_commit_init(wal);
     wal->dir = strdup(options->dir);
@@ -177,7 +196,7 @@ int wal_open(struct io *io, const struct wal_options *options, struct wal **ret_
         return r;
     }
     *ret_wal = wal;
-    wal_tick(wal);
+    io_post(io, &wal->start_task);
     return 0;
 }
 
@@ -194,6 +213,7 @@ void wal_close(struct wal *wal, void (*done)(void *context), void *context)
 void wal_free(struct wal *wal)
 {
     if (!wal) return;
+    io_task_cancel(wal->io, &wal->start_task);
     io_task_cancel(wal->io, &wal->close_task);
     scrub_stop(&wal->scrub);
     wal_commit_release(wal);

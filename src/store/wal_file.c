@@ -169,6 +169,17 @@ static void checkpoint_done(struct io_job *job)
     wal_tick(wal);
 }
 
+/* What was recovered says nothing of sequences; who has opened the journal does. */
+static void find_marks(const struct wal *wal, const struct wal_file *file)
+{
+    for (size_t i = 0; i < file->dirty_count; i++) {
+        struct wal_dirty *dirty = &file->dirty[i];
+        if (!dirty->segment || dirty->mark.next_seq) continue;
+        const struct wal_end *end = wal_end_of(wal, bytes_str(dirty->name), dirty->salt);
+        if (end) dirty->mark = end->mark;
+    }
+}
+
 /* The oldest one that is full; when the log is to be closed, also the one in use. */
 void wal_checkpoint_start(struct wal *wal)
 {
@@ -182,6 +193,7 @@ void wal_checkpoint_start(struct wal *wal)
         if (!oldest || file->generation < oldest->generation) oldest = file;
     }
     if (!oldest || oldest->commits > 0) return;
+    find_marks(wal, oldest);
     checkpoint->job = (struct io_job){.run = checkpoint_run, .done = checkpoint_done};
     checkpoint->file = oldest;
     checkpoint->busy = true;

@@ -106,10 +106,12 @@ struct wal_prepare {
     bool busy;
 };
 
-/* What recovery has written into a journal: how far its last segment is in the log. */
+/* What recovery has written into a journal: how far its last segment is in the log, and which
+ * record comes behind that, as its opening has found. */
 struct wal_end {
     char *name;
     uint64_t segment, salt, end;
+    struct segment_mark mark; /* next_seq 0: it has not been opened */
 };
 
 struct wal {
@@ -153,6 +155,7 @@ struct wal {
     size_t end_count;
 
     struct scrub scrub;
+    struct io_task start_task;
     bool closing;
     struct io_task close_task;
     void (*closed)(void *context);
@@ -175,7 +178,14 @@ void wal_want(struct wal *wal, struct journal *journal);
  * up to this offset; 0: it found nothing of it. */
 uint64_t wal_end(const struct wal *wal, struct bytes name, uint64_t salt);
 
+/* The journal has been opened, and all that recovery found of that segment stands before `mark`:
+ * that is for the checkpoint to write. */
+void wal_opened(struct wal *wal, struct bytes name, uint64_t salt, const struct segment_mark *mark);
+
 /* ---- among the parts ---- */
+
+/* What recovery found of that segment; NULL: nothing. */
+struct wal_end *wal_end_of(const struct wal *wal, struct bytes name, uint64_t salt);
 
 /* Does what is due: gives files free, starts checkpoints and preparations, ends. After every
  * completion. */

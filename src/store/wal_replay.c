@@ -192,7 +192,7 @@ int wal_replay_ends(struct wal_replay *replay, struct wal *wal)
         char *name = strndup(target->path + target->name_at, target->name_len);
         if (!name) return ERR_NOMEM;
         wal->ends[wal->end_count++] =
-            (struct wal_end){name, target->segment, target->salt, target->end};
+            (struct wal_end){name, target->segment, target->salt, target->end, {0}};
     }
     qsort(wal->ends, wal->end_count, sizeof *wal->ends, by_name);
     size_t kept = 0;

@@ -10,8 +10,8 @@ struct wal_replay *wal_replay_new(struct wal *wal);
 void wal_replay_free(struct wal_replay *replay);
 
 /* In the order of the log. A segment that it begins is made if it is not there, and a journal that
- * it says is removed goes. A segment that is not there, or is another one, is passed over; others are
- * noted as what `file` is about. BLOCKS. */
+ * it says is removed goes. A segment that is not there, or is another one, is passed over; others
+ * are noted as what `file` is about. BLOCKS. */
 int wal_replay_extent(struct wal_replay *replay, struct wal_file *file,
                       const struct wal_extent *extent);
 

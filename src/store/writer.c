@@ -7,6 +7,8 @@
 
 #define NEW_NAME "new.tmp"
 
+enum { AHEAD_MIN = 64 << 10 };
+
 void writer_close(struct writer *writer)
 {
     if (writer->open) io_file_close(&writer->file);
@@ -24,6 +26,15 @@ static int fill_zeros(struct io_file *file, uint64_t from, uint64_t to)
         from += len;
     }
     return r;
+}
+
+/* How much is allocated at a time for a file of this size: as much as is there already, so that a
+ * journal of few records takes little of the disk, and of the time to start. */
+static uint64_t ahead_of(const struct writer *writer, uint64_t size)
+{
+    uint64_t ahead = AHEAD_MIN;
+    while (ahead < size && ahead < writer->allocate_bytes) ahead *= 2;
+    return ahead < writer->allocate_bytes ? ahead : writer->allocate_bytes;
 }
 
 /* Reserves the blocks first, which tells a full disk before anything is written. Where each batch
@@ -94,7 +105,7 @@ static int give_back_ahead(struct writer *writer)
 static int make_next(struct writer *writer, struct io_file *file, const char *path,
                      const struct segment_header *header, bool sync, uint64_t *ret_allocated)
 {
-    *ret_allocated = writer->allocate_bytes;
+    *ret_allocated = ahead_of(writer, writer->open ? writer->offset : SEGMENT_HEADER);
     int r = make_file(writer, file, path, header, *ret_allocated, sync);
     if (r == ERR_NO_SPACE) {
         *ret_allocated = SEGMENT_HEADER;
@@ -203,7 +214,7 @@ static int allocate(struct writer *writer, size_t len)
 {
     uint64_t need = writer->offset + len;
     if (need <= writer->allocated) return 0;
-    uint64_t ahead = writer->allocate_bytes;
+    uint64_t ahead = ahead_of(writer, need);
     uint64_t want = (need + ahead - 1) / ahead * ahead;
     if (want > writer->segment_bytes) want = writer->segment_bytes;
     if (want < need) want = need;

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SEGMENT = 8192 };
@@ -379,6 +380,30 @@ static void damage_is_one_records(void **state)
     journal_read_release(&read);
 }
 
+static void takes_as_much_again_of_the_disk_as_it_has(void **state)
+{
+    struct fixture *f = *state;
+    char path[128];
+    struct stat status;
+    close_journal(f);
+    assert_int_equal(folder_remove(f->io, f->dir), 0);
+    f->options.segment_bytes = 4 << 20;
+    f->options.allocate_bytes = 256 << 10;
+    f->last = 0;
+    open_journal(f);
+    snprintf(path, sizeof path, "%s/00000000000000000001.seg", f->dir);
+    static const struct {
+        int records; /* of 48 bytes */
+        off_t size;
+    } steps[] = {{1, 64 << 10}, {1499, 128 << 10}, {1500, 256 << 10}, {9000, 768 << 10}};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        for (int n = 0; n < steps[i].records; n += 20)
+            append(f, steps[i].records - n < 20 ? steps[i].records - n : 20);
+        assert_int_equal(stat(path, &status), 0);
+        assert_int_equal(status.st_size, steps[i].size);
+    }
+}
+
 static void must_exist_makes_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -434,6 +459,7 @@ int main(void)
         TEST(a_roll_lets_all_before_it_go),
         TEST(damage_is_told_and_left),
         TEST(damage_is_one_records),
+        TEST(takes_as_much_again_of_the_disk_as_it_has),
         TEST(must_exist_makes_nothing),
         TEST(flush_makes_durable_at_once),
         TEST(other_policies_acknowledge_after_the_write),

@@ -2,6 +2,7 @@
  */
 #include "store/folder.h"
 #include "store/journal.h"
+#include "store/segment.h"
 #include "store/wal.h"
 
 #include <setjmp.h>
@@ -11,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 enum { JOURNALS = 3 };
@@ -191,6 +193,34 @@ static void goes_on_after_being_abandoned(void **state)
 }
 
 /* A record too large for the log is written once, to the journal, and synced there. */
+/* Up to where the next start need not look after what stands in the journal's first segment. */
+static uint64_t marked(const struct fixture *f, int journal)
+{
+    char path[128], bytes[SEGMENT_HEADER];
+    struct segment_header header;
+    struct segment_mark mark = {0};
+    snprintf(path, sizeof path, "%s/%d/00000000000000000001.seg", f->dir, journal);
+    int fd = open(path, O_RDONLY);
+    assert_int_equal(pread(fd, bytes, sizeof bytes, 0), sizeof bytes);
+    close(fd);
+    assert_int_equal(segment_header_decode(bytes, &header), 0);
+    (void)segment_mark_decode(bytes + SEGMENT_MARK_AT, header.salt, &mark);
+    return mark.next_seq;
+}
+
+/* Also when that was the log's to recover. */
+static void a_good_end_leaves_nothing_to_settle(void **state)
+{
+    struct fixture *f = *state;
+    append(f, 50);
+    for (int i = 0; i < JOURNALS; i++) assert_int_equal(marked(f, i), 0);
+    abandon_store(f);
+    open_store(f);
+    close_store(f);
+    for (int i = 0; i < JOURNALS; i++) assert_int_equal(marked(f, i), 51);
+    open_store(f);
+}
+
 static void large_records_go_past_the_log(void **state)
 {
     struct fixture *f = *state;
@@ -280,13 +310,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(keeps_all_journals_over_many_files),
-        TEST(goes_on_after_being_abandoned),
-        TEST(large_records_go_past_the_log),
-        TEST(what_is_removed_stays_away),
-        TEST(the_log_makes_journals),
-        TEST(is_only_for_journals_below_it),
-        TEST(is_open_once),
+        TEST(keeps_all_journals_over_many_files),  TEST(goes_on_after_being_abandoned),
+        TEST(a_good_end_leaves_nothing_to_settle), TEST(large_records_go_past_the_log),
+        TEST(what_is_removed_stays_away),          TEST(the_log_makes_journals),
+        TEST(is_only_for_journals_below_it),       TEST(is_open_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
