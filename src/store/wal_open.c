@@ -136,6 +136,40 @@ static int take_frame(struct scan *scan, struct wal_file *file, uint64_t offset,
     return 0;
 }
 
+/* The frame was read, but nobody has said that it is on the disk. */
+static int write_again(struct scan *scan, struct wal_file *file, uint64_t offset, size_t size)
+{
+    char *bytes;
+    int64_t n = look(scan, file, offset, size, &bytes);
+    if (n < (int64_t)size) return n < 0 ? (int)n : ERR_IO;
+    return io_file_write_durable(&file->file, bytes, size, offset);
+}
+
+static bool changes_names(struct bytes body)
+{
+    struct wal_extent extent;
+    while (wal_extent_next(&body, &extent) > 0) {
+        if (extent.kind == WAL_EXTENT_BEGINS || extent.kind == WAL_EXTENT_REMOVED) return true;
+    }
+    return false;
+}
+
+/* A name that comes or goes may outlive a power failure that the frame does not, which was read but
+ * may be in the cache alone: makes sure of it where no frame behind it does. */
+static int settle_frame(struct scan *scan, struct wal_file *file, uint64_t offset,
+                        const struct wal_head *head)
+{
+    struct wal_head later = *head;
+    uint64_t at = offset;
+    for (int i = 0; i < TAIL; i++) {
+        at += (uint64_t)later.blocks * WAL_BLOCK;
+        int r = head_at(scan, file, at, &later);
+        if (r < 0 || (r > 0 && later.acked > head->number)) return r < 0 ? r : 0;
+        if (r == 0) break;
+    }
+    return write_again(scan, file, offset, (size_t)head->blocks * WAL_BLOCK);
+}
+
 /* The frames of one file. `stop`: the number with which the next file begins; a frame with that
  * number in this one was torn, or not there, when the next one was begun. */
 static int take_file(struct scan *scan, int index, uint64_t stop, uint64_t *ret_offset,
@@ -151,6 +185,11 @@ static int take_file(struct scan *scan, int index, uint64_t stop, uint64_t *ret_
         r = frame_at(scan, file, offset, &head, &body);
         if (r <= 0) break;
         if ((scan->expected && head.number != scan->expected) || head.number == stop) break;
+        if (changes_names(body)) {
+            r = settle_frame(scan, file, offset, &head);
+            if (r == 0) r = frame_at(scan, file, offset, &head, &body);
+            if (r <= 0) break;
+        }
         r = take_frame(scan, file, offset, &head, body);
         if (r < 0) break;
         scan->last = index;
@@ -282,17 +321,13 @@ static int open_files(struct scan *scan)
 
 /* ---- going on ---- */
 
-/* The last frames were read, but nobody has said that they are on the disk. */
 static int settle_tail(struct scan *scan)
 {
     int r = 0;
     for (uint64_t number = scan->acked; r == 0 && number < scan->expected; number++) {
         const struct place *place = &scan->tail[number % TAIL];
         if (!place->file || place->number != number) continue;
-        char *bytes = NULL;
-        int64_t n = look(scan, place->file, place->offset, place->size, &bytes);
-        if (n < (int64_t)place->size) return n < 0 ? (int)n : ERR_IO;
-        r = io_file_write_durable(&place->file->file, bytes, place->size, place->offset);
+        r = write_again(scan, place->file, place->offset, place->size);
     }
     return r;
 }
