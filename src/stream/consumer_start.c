@@ -28,12 +28,15 @@ static uint64_t first_last(const struct consumer *consumer)
     return first;
 }
 
-/* The last message that matches; 0: none, and it begins with the first. */
+/* The last message that matches; 0: none, and it begins with the first. Of all messages (">" is no
+ * filter) the last that was given out, also when it has gone. */
 static uint64_t last_match(const struct consumer *consumer)
 {
     const struct consumer_config *config = consumer->config;
     uint64_t last = 0;
-    if (config->filter_count == 0) return stream_state(consumer->stream).last_seq;
+    bool all = config->filter_count == 0 ||
+               (config->filter_count == 1 && strcmp(config->filters[0], ">") == 0);
+    if (all) return stream_state(consumer->stream).last_seq;
     for (size_t i = 0; i < config->filter_count; i++) {
         (void)stream_subjects(consumer->stream, bytes_str(config->filters[i]), later_one, &last);
     }

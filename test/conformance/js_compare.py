@@ -56,7 +56,8 @@ def plain(frame):
 
 def uncover(body):
     """Makes headers in base64 readable; takes the stream of the dead letters, which the reference does not have, out of
-    a list of streams, and the consumers with which the reference follows origins out of a list of consumers."""
+    a list of streams, and the consumers with which the reference follows origins out of a list of consumers; and orders what
+    has no order."""
     message = body.get("message")
     if isinstance(message, dict) and isinstance(message.get("hdrs"), str):
         message["hdrs"] = header_lines(base64.b64decode(message["hdrs"]))
@@ -66,6 +67,9 @@ def uncover(body):
         body["total"] -= len(consumers) - len(kept)
         body["consumers"] = kept
     streams = body.get("streams")
+    for info in [body, *(streams if isinstance(streams, list) else ())]:
+        if isinstance(info, dict) and isinstance(info.get("sources"), list):
+            info["sources"].sort(key=lambda origin: str(origin.get("name")))  # the reference has them in no order
     if not isinstance(streams, list):
         return
     kept = [one for one in streams if one != "DEAD" and not (isinstance(one, dict) and one["config"]["name"] == "DEAD")]

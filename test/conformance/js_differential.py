@@ -40,6 +40,8 @@ Not asked:
   - for an origin that is made after its mirror, or again: the reference looks for it only in some seconds;
   - for copies of a stream whose consumers have a largest max_ack_pending: the reference's own does not keep to it;
   - for limits in bytes where a stream republishes into another: times go along as text, longer or shorter;
+  - for a short max_age in an update of a stream with delete markers: the reference looks for what is too old only when
+    that time has passed again;
   - for a batch below 0: malformed here, an empty batch there;
   - for the last of each subject up to a sequence that was not given out yet: 404 there, when it is in files;
   - for the last of all after some have outlived their TTL: 404 there.

@@ -8,7 +8,7 @@ import itertools
 import json
 
 FEWER, MORE, FREED, EARLY = "fewer", "more", "freed", "early"
-ELSEWHERE, PURGED, PUT_OFF = "elsewhere", "purged", "put off"
+ELSEWHERE, PURGED, PUT_OFF, TURNED = "elsewhere", "purged", "put off", "turned"
 LIMITS = ("max_msgs", "max_bytes", "max_msgs_per_subject")
 
 
@@ -33,6 +33,23 @@ def floor_left_behind(ours, theirs, unlike):
     return (PURGED, ours.get("stream_name")) in unlike and same and mine["stream_seq"] > other["stream_seq"]
 
 
+def floor_of_the_removed(ours, theirs, unlike):
+    """The same, when of what it has pending something more has been removed since: the delivery of its floor is that of the
+    message that was taken, the sequence right before an earlier one that is pending still."""
+    mine, other = ours["ack_floor"], theirs["ack_floor"]
+    same = mine["stream_seq"] == other["stream_seq"] and ours["num_ack_pending"] == theirs["num_ack_pending"] > 0
+    return (PURGED, ours.get("stream_name")) in unlike and same and mine["consumer_seq"] < other["consumer_seq"]
+
+
+def timed_without_acks(ours, theirs, unlike):
+    """A stream by limits was changed to be one by interest, and a consumer acknowledges nothing: there is no ackq then, and
+    the reference notes each delivery as an acknowledgement, with its time (updateAcks). Here nobody has acknowledged."""
+    mine, other = ours["ack_floor"], dict(theirs["ack_floor"])
+    none = ours.get("config", {}).get("ack_policy") == "none"
+    timed = "last_active" not in mine and other.pop("last_active", None)
+    return (TURNED, ours.get("stream_name")) in unlike and none and timed and mine == other
+
+
 def put_off(ours, theirs, unlike):
     """What is refused for an hour after its last delivery (max_deliver) is given up at once: it does not come again, so
     there is nothing to wait for. The reference has it as pending until then (processNak does not ask how often)."""
@@ -49,6 +66,11 @@ def acknowledged_by_removal(ours, theirs):
         return False
     fewer = ours["num_ack_pending"] > theirs["num_ack_pending"]
     return fewer and ours["ack_floor"]["consumer_seq"] < theirs["ack_floor"]["consumer_seq"]
+
+
+def comes_by_itself(frame):
+    """A delete marker or a copy: how many stand behind it when it is delivered depends on when the next one came."""
+    return any(line.startswith(("Nats-Marker-Reason:", "Nats-Stream-Source:")) for line in frame["headers"])
 
 
 def counted_otherwise(ours, theirs, consumer, unlike):
@@ -97,11 +119,13 @@ def excused(key, ours, theirs, unlike):
         return True
     if key in ("ack_floor", "num_ack_pending") and "delivered" in theirs and "ack_floor" in theirs:
         return (floor_beyond_pending(ours, theirs, unlike) or acknowledged_by_removal(ours, theirs) or put_off(ours, theirs, unlike)
-                or key == "ack_floor" and (floor_below_gap(ours, theirs) or floor_left_behind(ours, theirs, unlike)))
+                or key == "ack_floor" and (floor_below_gap(ours, theirs) or floor_left_behind(ours, theirs, unlike)
+                                           or floor_of_the_removed(ours, theirs, unlike) or timed_without_acks(ours, theirs, unlike)))
     if key == "num_pending" and "stream_name" in ours:
         return counted_otherwise(ours[key], theirs[key], (ours["stream_name"], ours["name"]), unlike)
     if key == "delivery" and ours[key][:-1] == theirs[key][:-1]:
-        return counted_otherwise(int(ours[key][-1]), int(theirs[key][-1]), tuple(ours[key][:2]), unlike)
+        return (comes_by_itself(ours) and comes_by_itself(theirs)
+                or counted_otherwise(int(ours[key][-1]), int(theirs[key][-1]), tuple(ours[key][:2]), unlike))
     return False
 
 
@@ -149,17 +173,19 @@ def failed_store(ours, theirs):
     return failed and all(isinstance(frame["body"], dict) and "error" not in frame["body"] for frame in ours)
 
 
-def messages_in(answer, streams):
-    """How many messages a stream of these has, as an answer tells; -1 when it tells of none."""
+def infos_in(answer):
+    """What an answer tells of streams: by their names."""
     bodies = [frame["body"] for frame in answer if isinstance(frame["body"], dict)]
-    counts = [body["state"]["messages"] for body in bodies if "state" in body and body.get("config", {}).get("name") in streams]
-    return counts[0] if counts else -1
+    infos = bodies + [info for body in bodies for info in body.get("streams") or [] if isinstance(info, dict)]
+    return {info["config"]["name"]: info for info in infos if "state" in info and "config" in info}
 
 
 def unheard(script, step, ours, theirs):
     """A consumer had a filter, and was changed to have none: the reference tells it of no message any more (swapSigSubs
     takes an empty list for filters of which none matches). It does not count them, waits, and in a stream by interest
-    nobody wants them, so that they are not kept. Here it gets them all."""
+    nobody wants them, so that they are not kept; and there is nothing to acknowledge. Here it gets them all."""
+    if step.kind == "ack" and script.deaf and ours and not theirs:
+        return True
     if more_in(step, ours, theirs, {consumer[0] for consumer in script.deaf}):
         return True
     mine, other = [[frame for frame in answer if "delivery" in frame] for answer in (ours, theirs)]
@@ -176,7 +202,8 @@ def purged_of(step, answer, streams):
 
 def more_in(step, more, less, streams):
     """Whether one of these streams is seen to have more messages on one server than on the other."""
-    return (messages_in(more, streams) > messages_in(less, streams) >= 0
+    mine, other = infos_in(more), infos_in(less)
+    return (any(mine[name]["state"]["messages"] > other[name]["state"]["messages"] for name in streams & set(mine) & set(other))
             or purged_of(step, more, streams) > purged_of(step, less, streams) >= 0)
 
 
@@ -187,9 +214,16 @@ def let_go(script, step, ours, theirs):
 
 
 def kept(script, step, ours, theirs):
-    """A stream by limits was changed to be one by interest: what is delivered to a consumer without acknowledgements is
-    acknowledged by the delivery; the reference keeps it all the same (such a stream has no ackq). Here it goes."""
-    return more_in(step, theirs, ours, script.turned & {consumer[0] for consumer in script.unasked})
+    """A stream by limits was changed to be one by interest: what no consumer wants goes, and what is delivered to one
+    without acknowledgements. The reference looks only at what its consumers have acknowledged until then
+    (checkStateForInterestStream), and keeps these."""
+    return more_in(step, theirs, ours, script.turned)
+
+
+def given_up(script, step, ours, theirs):
+    """See put_off: what was given up can not be acknowledged any more, and so stays in a stream by interest."""
+    names = {name for name, info in infos_in(ours).items() if info["config"]["retention"] != "limits"}
+    return (PUT_OFF,) in script.unlike and more_in(step, ours, theirs, names)
 
 
 def begins_elsewhere(script, ours, theirs):
@@ -224,7 +258,9 @@ def ends(script, step, answers):
     if len(answers) > 1 and let_go(script, step, answers[0], answers[-1]):
         return "what is out goes with its filter"
     if len(answers) > 1 and kept(script, step, answers[0], answers[-1]):
-        return "what was delivered is kept"
+        return "what nobody wants is kept"
+    if len(answers) > 1 and given_up(script, step, answers[0], answers[-1]):
+        return "what was given up stays"
     if len(answers) > 1 and begins_elsewhere(script, answers[0], answers[-1]):
         return "the last of each subject begin elsewhere with another filter"
     for frame in answers[0] if script.dropped and answers else []:

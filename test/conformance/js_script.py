@@ -37,7 +37,7 @@ class Script(Streams, Consumers):
         self.republishes, self.sized = False, False  # into a stream; there is one with max_bytes
         self.filtered, self.deaf = {}, set()  # consumers' filters; whose filter was taken away (js_known.unheard)
         self.refiltered = set()  # those that have another filter than what is out had (js_known.let_go)
-        self.paused, self.unasked = set(), set()  # consumers; those that acknowledge nothing
+        self.paused = set()  # consumers
         self.limits, self.turned = set(), set()  # streams by limits; which were, and are by interest now (js_known.kept)
         self.mirrors = self.chance(0.5)
         self.unlike = {"consumer_count", "consumers", "bytes"} if self.theme == "origins" else set()
@@ -95,12 +95,13 @@ class Script(Streams, Consumers):
 
     def note_delete(self, what):
         """A stream, or a consumer of one."""
-        for known in (self.deaf, self.refiltered, self.paused, self.unasked):
+        for known in (self.deaf, self.refiltered, self.paused):
             known -= {one for one in known if one[: len(what)] == what}
         self.filtered = {one: filters for one, filters in self.filtered.items() if one[: len(what)] != what}
         if len(what) == 1:
             self.limits.discard(what[0])
             self.turned.discard(what[0])
+            self.unlike.discard((js_known.TURNED, what[0]))
 
     def note_consumer(self, consumer, config):
         if not isinstance(config, dict):
@@ -116,8 +117,6 @@ class Script(Streams, Consumers):
     def saw_consumer(self, body):
         """It was made, or changed."""
         consumer, config = (body["stream_name"], body["name"]), body["config"]
-        if config["ack_policy"] == "none":
-            self.unasked.add(consumer)
         self.note_pause(consumer, config.get("pause_until"))
         before = self.filtered.get(consumer)
         filters = self.filtered[consumer] = sorted(config.get("filter_subjects") or [config.get("filter_subject", "")])
@@ -139,9 +138,11 @@ class Script(Streams, Consumers):
         if config["retention"] == "limits":
             self.limits.add(name)
             self.turned.discard(name)
+            self.unlike.discard((js_known.TURNED, name))
         elif name in self.limits:
             self.limits.remove(name)
             self.turned.add(name)
+            self.unlike.add((js_known.TURNED, name))
 
     def saw(self, answers):
         """What came back: the last sequences of the streams, and which there are."""

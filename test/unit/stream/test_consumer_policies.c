@@ -121,6 +121,28 @@ static void begins_where_its_policy_says(void **state)
     }
 }
 
+/* The last of all is what came last, also when that was removed; ">" is no filter. */
+static void last_of_all_may_be_gone(void **state)
+{
+    static const char *const filters[] = {">", "s.*"};
+    for (size_t i = 0; i < 2; i++) {
+        struct fixture f;
+        struct waited w = {0};
+        begin(&f, (struct stream_config){0});
+        stream_delete(f.s.stream, &w.op, 6, waited_done);
+        turn_until(&f.s, &w.done);
+        open_consumer(&f, (struct consumer_config){.deliver_policy = CONSUMER_DELIVER_LAST,
+                                                   .filters = filters + i,
+                                                   .filter_count = 1,
+                                                   .ack_policy = CONSUMER_ACK_EXPLICIT});
+        assert_int_equal(consumer_info(f.consumer).num_pending, i);
+        put(&f, "s.a");
+        if (i == 0) EXPECT(&f, 10, 7);
+        if (i == 1) EXPECT(&f, 10, 5, 7);
+        end(&f);
+    }
+}
+
 static void last_of_each_after_a_restart(void **state)
 {
     static const char *const filter = "s.*";
@@ -372,6 +394,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(begins_where_its_policy_says),
+        cmocka_unit_test(last_of_all_may_be_gone),
         cmocka_unit_test(last_of_each_after_a_restart),
         cmocka_unit_test(all_up_to_one),
         cmocka_unit_test(delivered_is_done),
