@@ -139,7 +139,7 @@ static int take_frame(struct scan *scan, struct wal_file *file, uint64_t offset,
 /* The frame was read, but nobody has said that it is on the disk. */
 static int write_again(struct scan *scan, struct wal_file *file, uint64_t offset, size_t size)
 {
-    char *bytes;
+    char *bytes = NULL;
     int64_t n = look(scan, file, offset, size, &bytes);
     if (n < (int64_t)size) return n < 0 ? (int)n : ERR_IO;
     return io_file_write_durable(&file->file, bytes, size, offset);
