@@ -160,7 +160,7 @@ void consumer_wake_in(struct consumer *consumer, uint64_t wait_ms);
 int consumer_recount(struct consumer *consumer);
 
 /* How long a message is out at this attempt. */
-uint64_t consumer_wait_ns(const struct consumer *consumer, uint32_t attempt);
+uint64_t consumer_wait_ns(const struct consumer_config *config, uint32_t attempt);
 
 /* ---- consumer_interest.c ---- */
 
@@ -192,6 +192,10 @@ int consumer_make_ready(struct consumer *consumer, struct pending *one);
 
 /* The next that is to come again; NULL: none. */
 struct pending *consumer_next_ready(struct consumer *consumer);
+
+/* The consumer is about to have this configuration: its waits hold for what is out, too, from when
+ * it was sent. What was given back with a delay comes again as was asked. */
+void consumer_retime(struct consumer *consumer, const struct consumer_config *config);
 
 /* Moves what is due to where it is taken from, and what was delivered too often to its grave. */
 void consumer_expire(struct consumer *consumer);

@@ -23,9 +23,8 @@ void consumer_wake(struct consumer *consumer)
     consumer_post(consumer);
 }
 
-uint64_t consumer_wait_ns(const struct consumer *consumer, uint32_t attempt)
+uint64_t consumer_wait_ns(const struct consumer_config *config, uint32_t attempt)
 {
-    const struct consumer_config *config = consumer->config;
     if (config->backoff_count == 0) return (uint64_t)config->ack_wait_ns;
     size_t at = attempt ? attempt - 1 : 0;
     if (at >= config->backoff_count) at = config->backoff_count - 1;
@@ -152,7 +151,7 @@ static int deliver_new(struct consumer *consumer, const struct stream_message *m
 {
     struct consumer_state *state = &consumer->state;
     uint64_t now = io_wall_ns(consumer->io);
-    uint64_t due = state->keeps ? now + consumer_wait_ns(consumer, 1) : 0;
+    uint64_t due = state->keeps ? now + consumer_wait_ns(consumer->config, 1) : 0;
     if (state->keeps && consumer_expiry_add(&consumer->expiry, due, message->seq) < 0) {
         return ERR_NOMEM;
     }
@@ -176,7 +175,7 @@ static int deliver_again(struct consumer *consumer, const struct stream_message 
     struct consumer_state *state = &consumer->state;
     struct pending *one = consumer_pending_find(&state->pending, message->seq);
     uint32_t attempt = one->attempts + 1;
-    uint64_t due = io_wall_ns(consumer->io) + consumer_wait_ns(consumer, attempt);
+    uint64_t due = io_wall_ns(consumer->io) + consumer_wait_ns(consumer->config, attempt);
     if (consumer_expiry_add(&consumer->expiry, due, one->seq) < 0) return ERR_NOMEM;
     consumer->again.start++;
     consumer_state_redeliver(state, one, attempt, state->consumer_seq + 1, due);

@@ -102,13 +102,25 @@ static void wait_until(struct consumer *consumer, struct pending *one, uint64_t 
     consumer_post(consumer);
 }
 
+void consumer_retime(struct consumer *consumer, const struct consumer_config *config)
+{
+    struct consumer_pending *pending = &consumer->state.pending;
+    struct pending *one = consumer_pending_first(pending);
+    for (; one; one = consumer_pending_after(pending, one)) {
+        uint64_t before = consumer_wait_ns(consumer->config, one->attempts);
+        uint64_t after = consumer_wait_ns(config, one->attempts);
+        if (one->place != PENDING_OUT || before == after) continue;
+        wait_until(consumer, one, one->due_ns - before + after, PENDING_OUT);
+    }
+}
+
 /* ---- settling ---- */
 
 static void report_ack(struct consumer *consumer, const struct pending *one)
 {
     if (consumer->sample < 100 && io_random_u64(consumer->io) % 100 >= consumer->sample) return;
     uint64_t now = io_wall_ns(consumer->io);
-    uint64_t sent = one->due_ns - consumer_wait_ns(consumer, one->attempts);
+    uint64_t sent = one->due_ns - consumer_wait_ns(consumer->config, one->attempts);
     const struct consumer_event event = {
         .kind = CONSUMER_EVENT_ACKED,
         .stream_seq = one->seq,
@@ -194,7 +206,7 @@ int consumer_nak(struct consumer *consumer, uint64_t seq, int64_t delay_ns)
     if (one->place == PENDING_READY && delay_ns == 0) return 0; /* it comes again already */
     if (delay_ns == CONSUMER_DELAY_BACKOFF) {
         bool has = consumer->config->backoff_count > 0;
-        delay_ns = has ? (int64_t)consumer_wait_ns(consumer, one->attempts) : 0;
+        delay_ns = has ? (int64_t)consumer_wait_ns(consumer->config, one->attempts) : 0;
     }
     if (was_last_attempt(consumer, one)) {
         consumer_die(consumer, one, true, BYTES(""));
@@ -222,7 +234,7 @@ int consumer_progress(struct consumer *consumer, uint64_t seq)
     struct pending *one = consumer_pending_find(&consumer->state.pending, seq);
     if (!one || consumer->closing) return ERR_NOT_FOUND;
     if (one->place == PENDING_READY) return 0; /* comes again all the same */
-    uint64_t wait = consumer_wait_ns(consumer, one->attempts);
+    uint64_t wait = consumer_wait_ns(consumer->config, one->attempts);
     wait_until(consumer, one, io_wall_ns(consumer->io) + wait, PENDING_OUT);
     return 0;
 }

@@ -127,6 +127,7 @@ static int update(struct consumer *consumer, struct consumer_config *config,
         free(config);
         return r;
     }
+    consumer_retime(consumer, config);
     r = consumer_take_config(consumer, config);
     if (r == 0) look_again(consumer);
     if (r == 0) r = consumer_recount(consumer);

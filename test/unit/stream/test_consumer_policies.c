@@ -284,6 +284,29 @@ static void begins_anew(void **state)
     end(&f);
 }
 
+/* It holds for what is out; what was given back with a delay comes when that is over. */
+static void a_changed_wait(void **state)
+{
+    static const int64_t hour_ns = 3600000000000;
+    struct fixture f;
+    struct consumer *same;
+    struct api_error refusal = {0};
+    begin(&f, (struct stream_config){0});
+    struct consumer_config config = {
+        .ack_policy = CONSUMER_ACK_EXPLICIT, .ack_wait_ns = hour_ns, .max_ack_pending = 2};
+    open_consumer(&f, config);
+    EXPECT(&f, 2, 1, 2);
+    assert_int_equal(consumer_nak(f.consumer, 2, hour_ns), 0);
+    EXPECT(&f, 1, 0);
+    config.name = "C";
+    config.durable = true;
+    config.ack_wait_ns = 20000000;
+    assert_int_equal(
+        consumers_add(f.s.streams, f.s.stream, &config, CONSUMER_UPDATE, &same, &refusal), 0);
+    EXPECT(&f, 0, 1);
+    end(&f);
+}
+
 static void a_changed_filter(void **state)
 {
     static const char *const a = "s.a", *const b = "s.b";
@@ -402,6 +425,7 @@ int main(void)
         cmocka_unit_test(pauses),
         cmocka_unit_test(the_past_ends),
         cmocka_unit_test(begins_anew),
+        cmocka_unit_test(a_changed_wait),
         cmocka_unit_test(a_changed_filter),
         cmocka_unit_test(a_name_is_free_at_once),
         cmocka_unit_test(of_a_stream_in_memory),
