@@ -7,8 +7,9 @@ judged: the script is played again."""
 import time
 
 # Of a theme: how long after the begin of a burst the next one begins, until when in it a step may begin, when it is late.
-# "short": 0.5 s after -NAK is the shortest, 1 s the longest. "ttl": a second at least, two more for the marker it leaves.
-TIMES = {"short": (2, 0.3, 0.5), "ttl": (3.6, 0.6, 1)}
+# "short": 0.5 s after -NAK is the shortest, 1 s the longest, to which the reference adds up to 1 s before it removes a
+# consumer that nobody uses. "ttl": a second at least, two more for the marker it leaves.
+TIMES = {"short": (2.5, 0.3, 0.5), "ttl": (3.6, 0.6, 1)}
 
 
 class Clock:

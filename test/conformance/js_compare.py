@@ -57,7 +57,7 @@ def plain(frame):
 def uncover(body):
     """Makes headers in base64 readable; takes the stream of the dead letters, which the reference does not have, out of
     a list of streams, and the consumers with which the reference follows origins out of a list of consumers; and orders what
-    has no order."""
+    has no order; and does not tell how far a stream that was changed is behind its origins."""
     message = body.get("message")
     if isinstance(message, dict) and isinstance(message.get("hdrs"), str):
         message["hdrs"] = header_lines(base64.b64decode(message["hdrs"]))
@@ -70,6 +70,10 @@ def uncover(body):
     for info in [body, *(streams if isinstance(streams, list) else ())]:
         if isinstance(info, dict) and isinstance(info.get("sources"), list):
             info["sources"].sort(key=lambda origin: str(origin.get("name")))  # the reference has them in no order
+    if str(body.get("type", "")).endswith("stream_update_response"):
+        for origin in [body.get("mirror"), *(body.get("sources") or ())]:
+            if isinstance(origin, dict) and "lag" in origin:
+                origin["lag"] = 0  # it begins to follow anew
     if not isinstance(streams, list):
         return
     kept = [one for one in streams if one != "DEAD" and not (isinstance(one, dict) and one["config"]["name"] == "DEAD")]

@@ -220,6 +220,17 @@ def kept(script, step, ours, theirs):
     return more_in(step, theirs, ours, script.turned)
 
 
+def room_first(script, step, ours, theirs):
+    """A message rolls its subject up in a stream with a limit: here that makes room first, and the limit may take nothing.
+    The reference lets the limit take the oldest message of all first, then rolls up."""
+    streams = script.rolled & script.limited
+    if more_in(step, ours, theirs, streams):
+        return True
+    gone = [one["body"].get("error", {}).get("err_code") for one in theirs if isinstance(one["body"], dict)]
+    there = [one["body"].get("error") for one in ours if isinstance(one["body"], dict)]
+    return step.subject.split(".")[-1] in streams and there == [None] and gone in ([10037], [10043])
+
+
 def given_up(script, step, ours, theirs):
     """See put_off: what was given up can not be acknowledged any more, and so stays in a stream by interest."""
     names = {name for name, info in infos_in(ours).items() if info["config"]["retention"] != "limits"}
@@ -259,6 +270,8 @@ def ends(script, step, answers):
         return "what is out goes with its filter"
     if len(answers) > 1 and kept(script, step, answers[0], answers[-1]):
         return "what nobody wants is kept"
+    if len(answers) > 1 and room_first(script, step, answers[0], answers[-1]):
+        return "a limit takes before a roll-up"
     if len(answers) > 1 and given_up(script, step, answers[0], answers[-1]):
         return "what was given up stays"
     if len(answers) > 1 and begins_elsewhere(script, answers[0], answers[-1]):

@@ -38,6 +38,7 @@ class Script(Streams, Consumers):
         self.filtered, self.deaf = {}, set()  # consumers' filters; whose filter was taken away (js_known.unheard)
         self.refiltered = set()  # those that have another filter than what is out had (js_known.let_go)
         self.paused = set()  # consumers
+        self.rolled = set()  # streams in which a message has rolled up others (js_known.room_first)
         self.limits, self.turned = set(), set()  # streams by limits; which were, and are by interest now (js_known.kept)
         self.mirrors = self.chance(0.5)
         self.unlike = {"consumer_count", "consumers", "bytes"} if self.theme == "origins" else set()
@@ -79,6 +80,7 @@ class Script(Streams, Consumers):
         purged = words[-1] if step.subject.startswith("$JS.API.STREAM.PURGE.") else None
         if b"Nats-Rollup:" in step.headers:
             purged = words[0].upper()
+            self.rolled.add(purged)
         if purged:
             self.dropped = self.dropped or self.refuses
             self.unlike.add((js_known.PURGED, purged))
