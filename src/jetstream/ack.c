@@ -57,6 +57,7 @@ static void act(struct outlet *outlet, uint64_t seq, const struct message *messa
     struct ack_said said = ack_said_read(message->payload);
     bool settles = said.kind == ACK_DONE || said.kind == ACK_TERM;
     bool known = consumer_has_delivered(consumer, seq);
+    if (outlet->inactive.armed) outlet_touch(outlet);
     switch (said.kind) {
     case ACK_DONE: (void)consumer_ack(consumer, seq); break;
     case ACK_NEXT:

@@ -332,7 +332,7 @@ static bool is_used(const struct outlet *outlet)
 {
     struct pull *pull = CONTAINER_OF(outlet, struct pull, base);
     (void)sweep(pull);
-    return pull->waiting_count > 0;
+    return pull->waiting_count > 0 || consumer_is_at_work(outlet->consumer);
 }
 
 static void flow(struct outlet *outlet, struct bytes subject)

@@ -86,6 +86,10 @@ int consumer_pause(struct consumer *consumer, int64_t until_ns);
 /* Begins anew at a stream sequence (0: behind the ack floor): what is pending is forgotten. */
 int consumer_reset(struct consumer *consumer, uint64_t seq);
 
+/* Whether somebody may still be at work on a message that was delivered, or one was given back with
+ * a delay that is not over. */
+bool consumer_is_at_work(const struct consumer *consumer);
+
 /* ---- settling ----------------------------------------------------------------------------- */
 
 /* Whether everything up to this message was delivered, or passed over, as far as the consumer

@@ -88,6 +88,17 @@ uint64_t consumer_next_due(struct consumer *consumer)
     return first ? first->due_ns : 0;
 }
 
+bool consumer_is_at_work(const struct consumer *consumer)
+{
+    const struct consumer_pending *pending = &consumer->state.pending;
+    const struct pending *one = consumer_pending_first(pending);
+    uint64_t now = io_wall_ns(consumer->io);
+    for (; one; one = consumer_pending_after(pending, one)) {
+        if (one->place != PENDING_READY && one->due_ns > now) return true;
+    }
+    return false;
+}
+
 /* Not before then. Without memory for the entry it comes again at once instead: never lost. */
 static void wait_until(struct consumer *consumer, struct pending *one, uint64_t due_ns,
                        enum pending_place place)

@@ -53,6 +53,27 @@ static void unused_ones_go(void **state)
     api_stop(&t);
 }
 
+static void those_with_work_out_stay(void **state)
+{
+    struct api_test t;
+    api_start(&t);
+    make_stream(&t);
+    put(&t, "s.a", "x");
+    make_consumer(&t, ",\"inactive_threshold\":200000000");
+    struct stream *stream = streams_find(t.streams, BYTES("S"));
+    ask(&t, NEXT, "1");
+    await(&t, 1);
+    uint64_t until = io_wall_ns(t.io) + 700000000;
+    while (io_wall_ns(t.io) < until) io_turn(t.io, 10);
+    assert_int_equal(consumers_count(stream), 1);
+    say_of(&t, 0, "+ACK", "");
+    turns(&t, 5);
+    assert_int_equal(consumers_count(stream), 1);
+    for (int i = 0; i < TURNS_MAX && consumers_count(stream); i++) io_turn(t.io, 10);
+    assert_int_equal(consumers_count(stream), 0);
+    api_stop(&t);
+}
+
 static void survives_a_restart(void **state)
 {
     struct api_test t;
@@ -86,6 +107,7 @@ int main(void)
         cmocka_unit_test(purges_take_consumers_along),
         cmocka_unit_test(headers_only),
         cmocka_unit_test(unused_ones_go),
+        cmocka_unit_test(those_with_work_out_stay),
         cmocka_unit_test(survives_a_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
