@@ -275,14 +275,15 @@ static int settle_end(struct opening *opening)
     writer->salt = last->salt;
     writer->offset = last->end;
     writer->next = journal->last + 1;
-    bool unsettled = settled_to(opening, last) < last->end;
+    uint64_t settled = settled_to(opening, last);
+    bool unsettled = settled < last->end;
     if (opening->torn) {
         journal->metrics->torn_tails++;
         LOG(journal->options.log, LOG_WARN, "journal_tail_cut", LOG_S("file", path),
             LOG_U("offset", last->end), LOG_U("last_seq", journal->last));
         r = io_file_truncate(&writer->file, last->end);
     }
-    if (r == 0 && unsettled) r = rewrite(&writer->file, settled_to(opening, last), last->end);
+    if (r == 0 && unsettled) r = rewrite(&writer->file, settled, last->end);
     if (r == 0 && (unsettled || opening->torn)) r = io_file_sync(&writer->file);
     int64_t size = r == 0 ? io_file_size(&writer->file) : r;
     if (size < 0) return (int)size;

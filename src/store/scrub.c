@@ -157,6 +157,7 @@ static void scrub_done(struct io_job *job)
     struct wal *wal = CONTAINER_OF(scrub, struct wal, scrub);
     scrub->busy = false;
     scrub->metrics->scrub_bytes += scrub->read_bytes;
+    /* closed, or trimmed */
     bool gone = !scrub->journal || scrub->first < journal_first(scrub->journal);
     if (!gone && scrub->result < 0 && scrub->result != ERR_NOMEM) report(scrub);
     if (scrub->result != 0) {
